@@ -1,0 +1,15 @@
+"""The one error a person is meant to read."""
+
+
+class UserError(Exception):
+    """Something the user can mend: one sentence naming the thing, what was expected and what to do.
+
+    The command line prints the sentence alone and exits with code 1; everything else keeps its traceback.
+    """
+
+
+def choice(value: object, valid: tuple[str, ...], option: str) -> str:
+    """Return `value` when it is one of `valid`; otherwise raise a `UserError` that lists them."""
+    if value not in valid:
+        raise UserError(f"{option}={value} is not known: choose one of {', '.join(valid)}.")
+    return str(value)

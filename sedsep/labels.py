@@ -1,0 +1,71 @@
+"""The classes a system knows, and their one-hot rows.
+
+Axes: N classes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from sedsep.errors import UserError
+
+SILENCE = "silence"
+"""Pads the slots of a scene that holds fewer events than slots; never a class."""
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """An ordered set of class names.
+
+    Args:
+        names: unique class names, without `silence`; their order is the order of the one-hot entries.
+
+    Raises:
+        UserError: no names, a name twice, or `silence` among them.
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
+        if not self.names:
+            raise UserError("The label set is empty: name at least one class.")
+        if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
+            raise UserError(f"The label set names {', '.join(twice)} more than once: each class may appear once.")
+        if SILENCE in self.names:
+            raise UserError(f"The label set names '{SILENCE}', which pads empty slots: remove it from the classes.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._indices
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int:
+        """The position of class `name`; a `UserError` with the nearest names when there is none."""
+        if name not in self._indices:
+            near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4) or self.names
+            raise UserError(f"The label '{name}' is not among the {len(self)} classes: did you mean {', '.join(near)}?")
+        return self._indices[name]
+
+    def one_hot(self, names: Iterable[str]) -> Tensor:
+        """Float32 rows [len(names), N]; `silence` gives a row of zeros."""
+        names = list(names)
+        rows = torch.zeros(len(names), len(self))
+        for row, name in enumerate(names):
+            if name != SILENCE:
+                rows[row, self.index(name)] = 1.0
+        return rows

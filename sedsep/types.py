@@ -1,0 +1,150 @@
+"""What the parts hand to one another: shapes, units and dtypes.
+
+Axes: B batch, K slots (sources), M microphones, L samples, N classes, S SED frames, P patches, D embedding width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One sound placed in a scene.
+
+    Attributes:
+        label: class name; `None` for the background.
+        source_file: path relative to its group's folder in `SceneDirs`.
+        source_time: seconds into the file; `None` takes the whole file (background only).
+        event_time: onset in the scene, seconds.
+        event_duration: length taken from the file, seconds.
+        snr: level above the scene's `ref_db`, dB.
+        position: source position as in the room's SOFA file (metres); `None` for the background.
+        position_index: the measurement it was drawn from; `None` when only the coordinates are known.
+    """
+
+    label: str | None
+    source_file: str
+    source_time: float | None
+    event_time: float
+    event_duration: float
+    snr: float
+    position: tuple[float, float, float] | None = None
+    position_index: int | None = None
+
+
+@dataclass(frozen=True)
+class SceneDirs:
+    """The folders a scene draws from, relative to the data set's root (or absolute)."""
+
+    foreground: str
+    background: str
+    rooms: str
+    interference: str | None
+
+
+@dataclass(frozen=True)
+class SceneSpec:
+    """Everything that determines a scene, down to the last sample.
+
+    Attributes:
+        name: unique within its split, used for file names.
+        dirs: where the files lie.
+        room: SOFA file name.
+        foreground, background, interference: the events of each group.
+        duration: seconds. sample_rate: Hz.
+        ref_db: mean power of a background event with `snr` 0, dB re full scale.
+        ref_channel: the microphone whose direct path defines the dry target.
+        direct_path_ms: kept before and after the peak of the response for the dry target, milliseconds.
+        slots: label of each target slot, padded with `silence`; the order targets come in.
+    """
+
+    name: str
+    dirs: SceneDirs
+    room: str
+    foreground: tuple[Event, ...]
+    background: tuple[Event, ...]
+    interference: tuple[Event, ...]
+    duration: float
+    sample_rate: int
+    ref_db: float
+    ref_channel: int
+    direct_path_ms: tuple[float, float]
+    slots: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A rendered scene.
+
+    Attributes:
+        mixture: float32 [M, L].
+        targets: dry sources at the reference channel, float32 [K, L], in slot order; zeros for silence.
+        labels: K names, `silence` for empty slots.
+        spans: (onset, offset) of each slot in samples, reverberant tail included; (0, 0) for silence.
+        name: the scene's name.
+    """
+
+    mixture: FloatArray
+    targets: FloatArray
+    labels: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
+    name: str
+
+
+@dataclass
+class Batch:
+    """Scenes stacked for a network.
+
+    Attributes:
+        mixture: float32 [B, M, L]. targets: float32 [B, K, L].
+        query: one-hot rows of the true labels, float32 [B, K, N]; zeros for silence.
+        spans: onset and offset in samples, int64 [B, K, 2].
+        names: B scene names.
+    """
+
+    mixture: Tensor
+    targets: Tensor
+    query: Tensor
+    spans: Tensor
+    names: list[str]
+
+
+@dataclass
+class SedOutput:
+    """What a sound event detection model says of a batch of clips.
+
+    Attributes:
+        clip_probabilities: [B, N].
+        strong_logits: frame-wise logits [B, N, S]. strong_probabilities: their sigmoid [B, N, S].
+        weak_logits: attention logits [B, S, N]; `None` for heads without attention.
+        layers: patch embeddings and the output of each transformer block, each [B, P, D];
+            P = grid[0] * grid[1], frequency-major. Empty when not asked for.
+        grid: (frequency, time) patches.
+    """
+
+    clip_probabilities: Tensor
+    strong_logits: Tensor
+    strong_probabilities: Tensor
+    weak_logits: Tensor | None = None
+    layers: list[Tensor] = field(default_factory=list)
+    grid: tuple[int, int] = (0, 0)
+
+
+@dataclass
+class Separation:
+    """What a separator hands back.
+
+    Attributes:
+        estimates: waveforms [B, K, L], zeros for silent queries.
+        passes: the estimate after each refinement pass, oldest first; the last one is `estimates`.
+    """
+
+    estimates: Tensor
+    passes: list[Tensor]

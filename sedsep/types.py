@@ -122,7 +122,7 @@ class SedOutput:
 
     Attributes:
         clip_probabilities: [B, N].
-        strong_logits: frame-wise logits [B, N, S]. strong_probabilities: their sigmoid [B, N, S].
+        strong_logits: frame-wise logits [B, N, S]; `None` for a head that names clips only.
         weak_logits: attention logits [B, S, N]; `None` for heads without attention.
         layers: patch embeddings and the output of each transformer block, each [B, P, D];
             P = grid[0] * grid[1], frequency-major. Empty when not asked for.
@@ -130,11 +130,15 @@ class SedOutput:
     """
 
     clip_probabilities: Tensor
-    strong_logits: Tensor
-    strong_probabilities: Tensor
+    strong_logits: Tensor | None = None
     weak_logits: Tensor | None = None
     layers: list[Tensor] = field(default_factory=list)
     grid: tuple[int, int] = (0, 0)
+
+    @property
+    def strong_probabilities(self) -> Tensor | None:
+        """Frame-wise probabilities [B, N, S]."""
+        return None if self.strong_logits is None else self.strong_logits.sigmoid()
 
 
 @dataclass

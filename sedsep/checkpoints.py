@@ -1,0 +1,144 @@
+"""Reading and describing weight files.
+
+A checkpoint of ours is a Lightning file with an entry `sedsep` that says how to rebuild the network: a model is loaded
+from the file alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+from sedsep import __version__
+from sedsep.errors import UserError
+from sedsep.labels import LabelSet
+
+ENTRY = "sedsep"
+FORMAT = 1
+NETWORK_PREFIX = "network."
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a checkpoint says of itself.
+
+    Attributes:
+        kind: `sed` or `separator`. scale: name of the sizes it was made with.
+        network: resolved config that rebuilds the network. labels: its classes.
+    """
+
+    kind: str
+    scale: str
+    network: dict[str, Any]
+    labels: tuple[str, ...]
+    format: int = FORMAT
+    version: str = __version__
+
+    def entry(self) -> dict[str, Any]:
+        """As stored in a checkpoint: plain types only, so that it loads without running code."""
+        return {**asdict(self), "labels": list(self.labels)}
+
+
+@dataclass
+class Loaded:
+    """A network rebuilt from a file, and what the file says of it."""
+
+    network: nn.Module
+    description: Description
+    path: Path
+
+
+def load(path: Path | str, kind: str, labels: LabelSet | None = None) -> Loaded:
+    """Rebuild a network from one of our checkpoints.
+
+    Args:
+        path: the file. kind: `sed` or `separator`. labels: classes it must have.
+
+    Raises:
+        UserError: no such file, not one of ours, damaged, of another kind or of other classes.
+    """
+    path = Path(path)
+    content = _read(path)
+    description = _description(path, content)
+    if description.kind != kind:
+        raise UserError(f"{path} holds a {description.kind} model where a {kind} model is needed: give another file.")
+    if labels is not None and description.labels != labels.names:
+        missing = sorted(set(labels) - set(description.labels)) or ["none, but in another order"]
+        raise UserError(
+            f"{path} was trained on other classes than this data set has (it lacks: {', '.join(missing)}): "
+            "use the data it was trained on, or train anew."
+        )
+    network = instantiate(description.network)
+    load_state(network, network_state(content["state_dict"]), path)
+    return Loaded(network, description, path)
+
+
+def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: Path | str) -> None:
+    """Load a state dict exactly, or say which sizes differ.
+
+    Raises:
+        UserError: entries are missing, left over or of another shape.
+    """
+    own = network.state_dict()
+    wrong = [name for name in own if name in state and own[name].shape != state[name].shape]
+    absent = [name for name in own if name not in state]
+    foreign = [name for name in state if name not in own]
+    if wrong:
+        name = wrong[0]
+        raise UserError(
+            f"{path} is of another scale: {name} has shape {list(state[name].shape)} where this model has "
+            f"{list(own[name].shape)} ({len(wrong)} entries differ): choose the scale it was trained with."
+        )
+    if absent or foreign:
+        raise UserError(
+            f"{path} does not fit this model (missing: {', '.join(absent[:3]) or 'none'}; "
+            f"left over: {', '.join(foreign[:3]) or 'none'}): choose the model and conditioning it was trained with."
+        )
+    network.load_state_dict(state)
+
+
+def network_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The network's part of a system's state dict, under its own names."""
+    return {name[len(NETWORK_PREFIX) :]: value for name, value in state.items() if name.startswith(NETWORK_PREFIX)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint at {path}: check the path.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for damaged, foreign and code-carrying files
+        raise UserError(
+            f"{path} cannot be read as a checkpoint (damaged, cut off, or not plain weights): fetch or train it again."
+        ) from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise UserError(f"{path} is no checkpoint of this suite (it has no state_dict): give one that it wrote.")
+    return content
+
+
+def _description(path: Path, content: dict[str, Any]) -> Description:
+    entry = content.get(ENTRY)
+    if not isinstance(entry, dict):
+        raise UserError(f"{path} does not say what network it holds (no entry '{ENTRY}'): give one that we wrote.")
+    if entry.get("format") != FORMAT:
+        raise UserError(f"{path} has format {entry.get('format')}, this version reads {FORMAT}: update sedsep.")
+    _only_our_classes(path, entry["network"])
+    return Description(**{**entry, "labels": tuple(entry["labels"])})
+
+
+def _only_our_classes(path: Path, node: Any) -> None:
+    """A config names the classes to build: nothing outside this package may be called from a file."""
+    if isinstance(node, dict):
+        target = node.get("_target_", "sedsep.")
+        if not str(target).startswith("sedsep."):
+            raise UserError(f"{path} asks to run {target}, which is not part of sedsep: do not use this file.")
+        children: Any = node.values()
+    else:
+        children = node if isinstance(node, list) else []
+    for child in children:
+        _only_our_classes(path, child)

@@ -1,0 +1,63 @@
+"""Embedding injection: the SED model's layer features, merged into the separator's bottleneck.
+
+Axes: B mixtures, R rows (queries), P patches, D SED width, C bottleneck channels, T x F bottleneck map.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sedsep.errors import choice
+from sedsep.modules.film import BATCH_NORM_MOMENTUM, LEAKY_SLOPE
+from sedsep.types import SedOutput
+
+
+class Soundbeam(nn.Module):
+    """Learned mixture of all SED layers, resized to the bottleneck and merged with it.
+
+    Args:
+        sed_layers: number of layer features of the SED model. sed_width: D.
+        channels: C.
+        merge: `add` standardises both maps and adds them with learned weights; `concat` projects their concatenation.
+    """
+
+    def __init__(self, sed_layers: int, sed_width: int, channels: int, merge: Literal["add", "concat"] = "add") -> None:
+        super().__init__()
+        self.merge = choice(merge, ("add", "concat"), "injection.merge")
+        self.layer_weights = nn.Parameter(torch.zeros(sed_layers))
+        self.norm = nn.BatchNorm2d(sed_width, momentum=BATCH_NORM_MOMENTUM)
+        self.project = nn.Conv2d(sed_width, channels, 1)
+        if merge == "add":
+            self.weight_x = nn.Parameter(torch.tensor(1.0))
+            self.weight_sed = nn.Parameter(torch.tensor(1.0))
+        else:
+            self.concat_norm = nn.BatchNorm2d(2 * channels, momentum=BATCH_NORM_MOMENTUM)
+            self.concat_project = nn.Conv2d(2 * channels, channels, 1)
+
+    def prepare(self, sed: SedOutput, size: tuple[int, int]) -> Tensor:
+        """The map to inject, [B, C, T, F] with (T, F) = `size`: depends on the mixture alone, so made once."""
+        weights = torch.softmax(self.layer_weights, dim=0)
+        mixed_bpd = sum(weight * layer for weight, layer in zip(weights, sed.layers, strict=True))
+        assert isinstance(mixed_bpd, Tensor)
+        map_bdtf = mixed_bpd.unflatten(1, sed.grid).permute(0, 3, 2, 1)
+        y = F.leaky_relu(self.norm(map_bdtf), LEAKY_SLOPE)
+        y = F.interpolate(y, size=size, mode="bilinear", align_corners=False)
+        y = self.project(y)
+        return standardise(y) if self.merge == "add" else y
+
+    def forward(self, x: Tensor, prepared: Tensor) -> Tensor:
+        """Merge the bottleneck x [R, C, T, F] with the prepared map of each row's mixture, [R, C, T, F]."""
+        if self.merge == "add":
+            return self.weight_x * standardise(x) + self.weight_sed * prepared
+        y = F.leaky_relu(self.concat_norm(torch.cat([x, prepared], dim=1)), LEAKY_SLOPE)
+        return self.concat_project(y)
+
+
+def standardise(x: Tensor) -> Tensor:
+    """Zero mean and unit deviation of each sample and channel over (T, F)."""
+    std, mean = torch.std_mean(x.float(), dim=(2, 3), keepdim=True)
+    return ((x - mean) / (std + 1e-6)).to(x.dtype)

@@ -1,0 +1,128 @@
+"""Reading audio files: exactly the frames asked for, or one sentence on what is wrong with the file.
+
+Axes: F frames, C channels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from sedsep.errors import UserError
+from sedsep.types import FloatArray
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says: frames, channels and rate in Hz."""
+
+    frames: int
+    channels: int
+    rate: int
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.frames / self.rate
+
+
+def info(path: Path) -> AudioInfo:
+    """Read a file's header.
+
+    Raises:
+        UserError: the file is missing, is not audio, is cut off or holds no frames.
+    """
+    with _open(Path(path)) as file:
+        return AudioInfo(file.frames, file.channels, file.samplerate)
+
+
+def read(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> tuple[FloatArray, int]:
+    """Read part of a file.
+
+    Args:
+        path: any format libsndfile reads.
+        start_s: where to start, seconds. duration_s: how much to read, seconds; `None` reads to the end.
+            Both are turned into frames by cutting off after the multiplication, as the challenge's data does.
+
+    Returns:
+        Samples, float32 [F, C], and the file's rate in Hz.
+
+    Raises:
+        UserError: the file is missing, is not audio, is cut off, is shorter than asked for, or holds NaN or Inf.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        rate = file.samplerate
+        start = int(start_s * rate)
+        count = file.frames - start if duration_s is None else int(duration_s * rate)
+        if start < 0 or count < 1 or start + count > file.frames:
+            raise UserError(
+                f"{path} holds {file.frames} frames, but {count} are asked for from frame {start}: "
+                "correct the scene or replace the file."
+            )
+        try:
+            file.seek(start)
+            samples = file.read(count, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise UserError(f"{path} cannot be decoded ({_reason(error)}): fetch or convert it again.") from error
+    if len(samples) < count:
+        raise UserError(
+            f"{path} ends after {start + len(samples)} of {start + count} frames: fetch or convert it again."
+        )
+    # A sum is NaN or infinite exactly when a sample is: float32 audio cannot overflow float64.
+    if not math.isfinite(float(samples.sum(dtype=np.float64))):
+        raise UserError(f"{path} holds NaN or infinite samples: convert it again.")
+    return samples, rate
+
+
+def resample(samples: FloatArray, rate: int, new_rate: int) -> FloatArray:
+    """Change the rate of float32 [F] or [F, C] to `ceil(F * new_rate / rate)` frames, each channel on its own."""
+    if rate == new_rate:
+        return samples
+    length = math.ceil(len(samples) * (new_rate / rate))
+    return fit(soxr.resample(samples, rate, new_rate, quality="HQ"), length)
+
+
+def fit(samples: FloatArray, length: int) -> FloatArray:
+    """Cut or zero-pad [F, ...] at the end to `length` frames."""
+    missing = length - len(samples)
+    if missing <= 0:
+        return samples[:length]
+    return np.pad(samples, [(0, missing), *[(0, 0)] * (samples.ndim - 1)])
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    if not path.is_file():
+        raise UserError(f"The audio file {path} does not exist: check the data set's root.")
+    try:
+        file = soundfile.SoundFile(path)
+    except soundfile.SoundFileError as error:
+        raise UserError(
+            f"{path} is not a readable audio file ({_reason(error)}): fetch or convert it again."
+        ) from error
+    if _cut_off(path):
+        problem = "is shorter than its header says"
+    elif file.frames == 0:
+        problem = "holds no samples"
+    else:
+        return file
+    file.close()
+    raise UserError(f"{path} {problem}: fetch or convert it again.")
+
+
+def _cut_off(path: Path) -> bool:
+    """Whether a WAV file ends before the size in its header; libsndfile reads such files without complaint."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    declared = int.from_bytes(head[4:8], "little")
+    # All ones stand for a size unknown when the header was written.
+    return head[:4] == b"RIFF" and declared != 0xFFFFFFFF and declared + 8 > path.stat().st_size
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "error_string", str(error)).strip().rstrip(".")

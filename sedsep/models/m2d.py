@@ -1,0 +1,156 @@
+"""M2D: a vision transformer over log-mel patches (Niizumi et al. 2024; sizes of the published AudioSet models).
+
+Axes: B batch, L samples, U units, T mel frames, Q mel bands, P tokens, G patches along frequency, W patches along
+time, D embedding width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torchaudio.functional as AF
+from torch import Tensor, nn
+
+from sedsep.dsp import Stft, resample
+from sedsep.errors import UserError
+from sedsep.modules.vit import LAYER_NORM_EPS, Block
+
+LOG_EPS = torch.finfo(torch.float32).eps
+
+
+class LogMel(nn.Module):
+    """Standardised log-mel spectrogram: Slaney bands and area normalisation, log(power + eps), (x - mean) / std.
+
+    Args:
+        input_rate: Hz of the waveform. sample_rate: Hz that it is resampled to (Kaiser-windowed sinc).
+        n_fft, hop: samples. n_mels: bands from f_min to f_max, Hz. mean, std: of the log-mel values.
+    """
+
+    mel_basis: Tensor
+
+    def __init__(
+        self,
+        input_rate: int,
+        sample_rate: int,
+        n_fft: int,
+        hop: int,
+        n_mels: int,
+        f_min: float,
+        f_max: float,
+        mean: float,
+        std: float,
+    ) -> None:
+        super().__init__()
+        self.input_rate, self.sample_rate, self.mean, self.std = input_rate, sample_rate, mean, std
+        self.stft = Stft(n_fft, hop)
+        basis = AF.melscale_fbanks(self.stft.bins, f_min, f_max, n_mels, sample_rate, norm="slaney", mel_scale="slaney")
+        self.register_buffer("mel_basis", basis, persistent=False)
+
+    def forward(self, waveform_bl: Tensor) -> Tensor:
+        """Waveform [B, L] at the input rate to [B, Q, T]."""
+        with torch.autocast(waveform_bl.device.type, enabled=False):
+            x = resample(waveform_bl.float(), self.input_rate, self.sample_rate, "sinc_interp_kaiser")
+            power_btf = self.stft(x).abs().square()
+            mel_btq = power_btf @ self.mel_basis
+            return ((mel_btq + LOG_EPS).log() - self.mean).transpose(1, 2) / self.std
+
+
+class M2d(nn.Module):
+    """The backbone: log-mel patches through a transformer.
+
+    Longer input than one unit is encoded unit by unit and joined in time.
+
+    Args:
+        frontend: the log-mel spectrogram.
+        unit_frames: mel frames of one unit, the span of the positional grid.
+        patch: (frequency, time) size of a patch.
+        width: D. depth: blocks. heads: attention heads. mlp_ratio: MLP width / D.
+
+    Raises:
+        UserError: the bands do not divide into patches, a unit is shorter than a patch, or D into heads.
+    """
+
+    def __init__(
+        self,
+        frontend: LogMel,
+        unit_frames: int,
+        patch: tuple[int, int],
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: float = 4.0,
+    ) -> None:
+        super().__init__()
+        n_mels = frontend.mel_basis.shape[1]
+        if n_mels % patch[0] or unit_frames < patch[1] or width % heads:
+            raise UserError(
+                f"The SED model's sizes do not fit: n_mels={n_mels} must be a multiple of patch[0]={patch[0]}, "
+                f"unit_frames={unit_frames} at least patch[1]={patch[1]}, width={width} a multiple of heads={heads}."
+            )
+        self.frontend = frontend
+        self.unit_frames = unit_frames
+        self.patch = (int(patch[0]), int(patch[1]))
+        self.grid = (n_mels // patch[0], unit_frames // patch[1])
+        self.width = width
+        self.layers = depth + 1  # with the patch embedding
+        self.features = self.grid[0] * width
+        self.patch_embed = nn.Conv2d(1, width, self.patch, stride=self.patch)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], width))
+        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Truncated normals of deviation 0.02 and zero biases, as transformers are started from scratch."""
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.patch_embed.weight.view(self.width, -1))
+
+    def forward(self, waveform_bl: Tensor, layers: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """Encode clips.
+
+        Args:
+            waveform_bl: [B, L] at the input rate.
+            layers: also return the patch embedding and each block's output.
+
+        Returns:
+            The frame sequence [B, W, G * D], frequency-major, and the layer features, each [B, G * W, D].
+        """
+        mel_bqt = self.frontend(waveform_bl)
+        units = [self._unit(unit, layers) for unit in mel_bqt.split(self.unit_frames, dim=2)]
+        sequence = torch.cat([self._to_sequence(final) for final, _ in units], dim=1)
+        joined = [torch.cat(parts, dim=2).flatten(1, 2) for parts in zip(*(inner for _, inner in units), strict=True)]
+        return sequence, joined
+
+    def _unit(self, mel_bqt: Tensor, layers: bool) -> tuple[Tensor, list[Tensor]]:
+        """One unit [B, Q, T] to its final tokens and layer features, each [B, G, W, D]."""
+        if mel_bqt.shape[2] < self.unit_frames:
+            mel_bqt = nn.functional.pad(mel_bqt, (0, -mel_bqt.shape[2] % self.patch[1]))
+        patches_bdgw = self.patch_embed(mel_bqt[:, None])[..., : self.grid[1]]
+        grid = patches_bdgw.shape[2:]
+        embedded_bpd = patches_bdgw.flatten(2).transpose(1, 2)
+        positions = self.pos_embed[:, 1:].unflatten(1, self.grid)[:, :, : grid[1]].flatten(1, 2)
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(embedded_bpd), -1, -1)
+        x = torch.cat([cls, embedded_bpd + positions], dim=1)
+        inner = [embedded_bpd]
+        for block in self.blocks:
+            x = block(x)
+            inner.append(x[:, 1:])
+        final = self.norm(x)[:, 1:].unflatten(1, grid)
+        return final, [tokens.unflatten(1, grid) for tokens in inner] if layers else []
+
+    @staticmethod
+    def _to_sequence(tokens_bgwd: Tensor) -> Tensor:
+        return tokens_bgwd.transpose(1, 2).flatten(2)
+
+    def stages(self) -> list[list[nn.Parameter]]:
+        """Parameters by depth, for layer-wise learning rates: embeddings with the first block, ..., the last block
+        with the final norm."""
+        stages = [list(block.parameters()) for block in self.blocks]
+        stages[0] += [self.cls_token, self.pos_embed, *self.patch_embed.parameters()]
+        stages[-1] += list(self.norm.parameters())
+        return stages

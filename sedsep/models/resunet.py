@@ -1,0 +1,107 @@
+"""The U-Net of AudioSep's ResUNet (Kong et al. 2023; Liu et al. 2023), conditioned at every BatchNorm.
+
+Axes: R rows (queries), C channels, T frames, F bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sedsep.modules.film import FilmNorm, FilmTerm, Site
+
+Terms = Iterator[FilmTerm]
+
+
+class ResidualBlock(nn.Module):
+    """Two pre-activated 3x3 convolutions and a shortcut, 1x1 where the width changes."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.norm1 = FilmNorm(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = FilmNorm(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor, terms: Terms) -> Tensor:
+        y = self.conv1(self.norm1(x, next(terms)))
+        y = self.conv2(self.norm2(y, next(terms)))
+        return y + self.shortcut(x)
+
+
+class DecoderBlock(nn.Module):
+    """Upsampling by a transposed convolution, the skip beside it, and a residual block on both."""
+
+    def __init__(self, inputs: int, outputs: int, stride: tuple[int, int]) -> None:
+        super().__init__()
+        self.norm = FilmNorm(inputs)
+        self.up = nn.ConvTranspose2d(inputs, outputs, stride, stride=stride, bias=False)
+        self.block = ResidualBlock(2 * outputs, outputs)
+
+    def forward(self, x: Tensor, skip: Tensor, terms: Terms) -> Tensor:
+        up = self.up(self.norm(x, next(terms)))
+        return self.block(torch.cat([up, skip], dim=1), terms)
+
+
+class UNet(nn.Module):
+    """Encoder, bottleneck and decoder over a time-frequency map.
+
+    Args:
+        widths: channels of each encoder stage, outermost first. Every stage halves frequency, every one but the
+            innermost halves time.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        widths = list(widths)
+        strides = [(2, 2)] * (len(widths) - 1) + [(1, 2)]
+        inputs = [widths[0], *widths[:-1]]
+        self.encoder = nn.ModuleList(ResidualBlock(i, o) for i, o in zip(inputs, widths, strict=True))
+        self.pools = nn.ModuleList(nn.AvgPool2d(stride) for stride in strides)
+        self.bottleneck = ResidualBlock(widths[-1], widths[-1])
+        decoder_inputs = [widths[-1], *widths[:0:-1]]
+        self.decoder = nn.ModuleList(
+            DecoderBlock(i, o, stride) for i, o, stride in zip(decoder_inputs, widths[::-1], strides[::-1], strict=True)
+        )
+        self.time_stride = 2 ** (len(widths) - 1)
+        self.frequency_stride = 2 ** len(widths)
+        self.sites = self._sites(widths, decoder_inputs)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    @staticmethod
+    def _sites(widths: list[int], decoder_inputs: list[int]) -> list[Site]:
+        """The conditioned BatchNorms in the order that `forward` meets them."""
+        deepest = len(widths) - 1
+        sites = []
+        for level, (inputs, width) in enumerate(zip([widths[0], *widths[:-1]], widths, strict=True)):
+            sites += [Site(inputs, level), Site(width, level)]
+        sites += [Site(widths[-1], deepest)] * 2
+        for step, (inputs, width) in enumerate(zip(decoder_inputs, widths[::-1], strict=True)):
+            level = deepest - step
+            sites += [Site(inputs, min(level + 1, deepest)), Site(2 * width, level), Site(width, level)]
+        return sites
+
+    def forward(self, x: Tensor, terms: Sequence[FilmTerm], at_bottleneck: Callable[[Tensor], Tensor]) -> Tensor:
+        """Map [R, C, T, F] to the same shape.
+
+        Args:
+            x: T a multiple of `time_stride`, F of `frequency_stride`.
+            terms: the condition of each of `sites`.
+            at_bottleneck: applied to the innermost map, which the decoder then starts from.
+        """
+        remaining = iter(terms)
+        skips = []
+        for block, pool in zip(self.encoder, self.pools, strict=True):
+            skips.append(block(x, remaining))
+            x = pool(skips[-1])
+        x = at_bottleneck(self.bottleneck(x, remaining))
+        for block in self.decoder:
+            x = block(x, skips.pop(), remaining)
+        return x

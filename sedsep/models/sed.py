@@ -1,0 +1,140 @@
+"""Sound event detection: M2D with a head that names clips and frames.
+
+Axes: B batch, M microphones, L samples, W backbone frames, S SED frames, V features, N classes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sedsep.errors import UserError, choice
+from sedsep.models.m2d import M2d
+from sedsep.types import SedOutput
+
+HEADS = ("attention", "linear", "two_linear")
+SEQUENCES = {"none": None, "bigru": nn.GRU, "bilstm": nn.LSTM}
+ATTENTION_FLOOR = 1e-7
+
+
+class SedModel(nn.Module):
+    """SED model of the paper, and the challenge's baseline tagger (head `linear`, native frames).
+
+    Args:
+        backbone: the M2D transformer.
+        classes: N.
+        head: `attention` (strong probabilities pooled by attention over classes), `linear` (mean over time; names
+            clips only), `two_linear` (frames and their mean, each with a layer of its own).
+        head_norm: BatchNorm1d without affine over the features before the head.
+        frame_s: seconds a SED frame; `None` keeps the backbone's own frames.
+        sequence: recurrence between backbone and head: `none`, `bigru` or `bilstm`.
+        reference_channel: the microphone listened to.
+    """
+
+    def __init__(
+        self,
+        backbone: M2d,
+        classes: int,
+        head: Literal["attention", "linear", "two_linear"] = "attention",
+        head_norm: bool = True,
+        frame_s: float | None = 0.04,
+        sequence: str = "none",
+        reference_channel: int = 0,
+    ) -> None:
+        super().__init__()
+        self.head = choice(head, HEADS, "sed.head")
+        choice(sequence, tuple(SEQUENCES), "sed.sequence")
+        self.backbone = backbone
+        self.classes, self.frame_s, self.reference_channel = classes, frame_s, reference_channel
+        features = backbone.features
+        cell = SEQUENCES[sequence]
+        self.sequence = cell and cell(features, features // 2, batch_first=True, bidirectional=True)
+        self.head_norm = nn.BatchNorm1d(features, affine=False) if head_norm else None
+        self.strong_head = nn.Linear(features, classes) if head != "linear" else None
+        self.weak_head = nn.Linear(features, classes)
+
+    @property
+    def input_rate(self) -> int:
+        """Hz that `forward` expects."""
+        return self.backbone.frontend.input_rate
+
+    def frames(self, samples: int) -> int | None:
+        """SED frames S of a clip of `samples`; `None` where the backbone's own frames are kept."""
+        return None if self.frame_s is None else max(1, round(samples / self.input_rate / self.frame_s))
+
+    def forward(self, mixture: Tensor, layers: bool = False) -> SedOutput:
+        """Detect events in [B, M, L] at `input_rate`; `layers` asks for the layer features too.
+
+        Raises:
+            UserError: fewer microphones than the reference channel asks for.
+        """
+        if mixture.shape[1] <= self.reference_channel:
+            raise UserError(
+                f"The SED model listens to channel {self.reference_channel}, but the recording has "
+                f"{mixture.shape[1]}: give a recording with more channels or set sed.reference_channel."
+            )
+        x_bwv, features = self.backbone(mixture[:, self.reference_channel], layers)
+        grid = (self.backbone.grid[0], x_bwv.shape[1])
+        x_bsv = _to_frames(x_bwv, self.frames(mixture.shape[-1]))
+        if self.sequence is not None:
+            x_bsv = self.sequence(x_bsv)[0]
+        output = self._linear(x_bsv) if self.strong_head is None else self._strong(x_bsv, self.strong_head)
+        output.layers, output.grid = features, grid
+        return output
+
+    def _norm(self, x: Tensor) -> Tensor:
+        """Normalise the features of [B, S, V] or [B, V]."""
+        if self.head_norm is None:
+            return x
+        return self.head_norm(x) if x.ndim == 2 else self.head_norm(x.transpose(1, 2)).transpose(1, 2)
+
+    def _linear(self, x_bsv: Tensor) -> SedOutput:
+        return SedOutput(self.weak_head(self._norm(x_bsv.mean(1))).float().sigmoid())
+
+    def _strong(self, x_bsv: Tensor, strong_head: nn.Linear) -> SedOutput:
+        x_bsv = self._norm(x_bsv)
+        strong_bsn = strong_head(x_bsv).float()
+        strong_bns = strong_bsn.transpose(1, 2)
+        if self.head == "two_linear":
+            return SedOutput(self.weak_head(x_bsv.mean(1)).float().sigmoid(), strong_bns)
+        weak_bsn = self.weak_head(x_bsv).float()
+        attention = weak_bsn.softmax(-1).clamp(ATTENTION_FLOOR, 1.0)
+        clip = (strong_bsn.sigmoid() * attention).sum(1) / attention.sum(1)
+        return SedOutput(clip, strong_bns, weak_bsn)
+
+
+def _to_frames(x_bwv: Tensor, frames: int | None) -> Tensor:
+    """Stretch [B, W, V] to [B, S, V]: linear interpolation upwards, adaptive averages downwards."""
+    width = x_bwv.shape[1]
+    if frames is None or frames == width:
+        return x_bwv
+    x_bvw = x_bwv.transpose(1, 2)
+    if frames > width:
+        x_bvw = F.interpolate(x_bvw, size=frames, mode="linear", align_corners=False)
+    else:
+        x_bvw = F.adaptive_avg_pool1d(x_bvw, frames)
+    return x_bvw.transpose(1, 2)
+
+
+def choose_labels(
+    probabilities_bn: Tensor, threshold: float = 0.5, at_least: int = 1, at_most: int = 3
+) -> list[list[int]]:
+    """Class indices a clip is said to hold, most probable first (spec: models, section 1).
+
+    Classes at or above the threshold; the top `at_least` when there are fewer, the top `at_most` when there are more.
+    """
+    ranked = probabilities_bn.sort(dim=1, descending=True)
+    counts = (probabilities_bn >= threshold).sum(1).clamp(at_least, at_most).tolist()
+    return [ranked.indices[row, :count].tolist() for row, count in enumerate(counts)]
+
+
+def one_hot_rows(indices: list[list[int]], slots: int, classes: int, device: torch.device) -> Tensor:
+    """Queries [B, slots, N] for chosen classes, zeros in the slots left over."""
+    rows = torch.zeros(len(indices), slots, classes, device=device)
+    for item, chosen in enumerate(indices):
+        for slot, index in enumerate(chosen[:slots]):
+            rows[item, slot, index] = 1.0
+    return rows

@@ -1,0 +1,97 @@
+"""Training a separator.
+
+Axes: B batch, K slots, M microphones, L samples, N classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sedsep.evaluation import MixtureResult, separate_sources
+from sedsep.evaluation.label_sources import LabelTable
+from sedsep.labels import LabelSet
+from sedsep.losses import negative_snr
+from sedsep.metrics import ca_sdri, score_mixture
+from sedsep.models.separator import GuidedSeparator
+from sedsep.systems.base import System
+from sedsep.systems.groups import SeparatorRates, separator_groups
+from sedsep.types import Batch
+
+
+class SeparatorSystem(System):
+    """Trains a separator on one source of each mixture at a time (spec: training, Separators).
+
+    Args:
+        network: separator and Stage 2 SED model. labels: its classes. rates: learning rates by role.
+        validation_labels: the baseline tagger's labels of the validation scenes; CA-SDRi is scored under them, so that
+            separators compare whatever their tagger.
+        score_every: epochs between two such scores.
+    """
+
+    network: GuidedSeparator
+
+    def __init__(
+        self,
+        network: GuidedSeparator,
+        labels: LabelSet,
+        rates: SeparatorRates,
+        validation_labels: LabelTable | None = None,
+        score_every: int = 1,
+        **common: Any,
+    ) -> None:
+        super().__init__(network, **common)
+        self.labels, self.rates = labels, rates
+        self.validation_labels, self.score_every = validation_labels, score_every
+        self._scores: list[list[Any]] = []
+
+    def groups(self) -> list[dict[str, Any]]:
+        return separator_groups(self.network, self.rates, self.weight_decay)
+
+    def loss(self, batch: Batch) -> Tensor:
+        if self.network.separator.outputs > 1:
+            return self._loss(batch.mixture, batch.query, batch.targets)
+        slot = torch.multinomial(batch.query.any(dim=2).float(), 1)  # uniform over the sources that sound
+        item = torch.arange(len(slot), device=slot.device)[:, None]
+        return self._loss(batch.mixture, batch.query[item, slot], batch.targets[item, slot], self._drawn_passes())
+
+    def _drawn_passes(self) -> int | None:
+        """1 to `iters`, uniform (spec: models, section 6); from a generator that every rank seeds alike."""
+        iters = self.network.separator.iters
+        if iters <= 1:
+            return None
+        generator = torch.Generator().manual_seed(self.global_step)
+        return int(torch.randint(1, iters + 1, (1,), generator=generator))
+
+    def _loss(self, mixture: Tensor, query: Tensor, target: Tensor, passes: int | None = None) -> Tensor:
+        """Negative SNR over the queries that are not silent."""
+        estimates = self.network(mixture, query, passes).estimates
+        active = query.any(dim=2)
+        return negative_snr(estimates[active], target[active])
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log_valid("loss", self._loss(batch.mixture, batch.query, batch.targets), len(batch.names))
+        if self._scores_now():
+            self._score(batch)
+
+    def _scores_now(self) -> bool:
+        return self.validation_labels is not None and (self.current_epoch + 1) % self.score_every == 0
+
+    def _score(self, batch: Batch) -> None:
+        assert self.validation_labels is not None
+        rows = [MixtureResult(n, [], {"baseline": self.validation_labels[n]}) for n in batch.names]
+        estimates = separate_sources(self.network, batch.mixture, rows, self.labels, self.device)["baseline"]
+        for mixture, targets, query, found in zip(batch.mixture, batch.targets, batch.query, estimates, strict=True):
+            references = {
+                self.labels.names[int(one_hot.argmax())]: target.cpu()
+                for one_hot, target in zip(query, targets, strict=True)
+                if one_hot.any()
+            }
+            self._scores.append(score_mixture(found, references, mixture[0].cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        if self._scores:
+            self.log_valid("ca_sdri/baseline", ca_sdri(self._scores), len(self._scores))
+            self._scores = []

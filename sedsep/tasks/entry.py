@@ -1,0 +1,69 @@
+"""From the command line to a task, and from an error to a sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import get_method
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sedsep.errors import UserError
+from sedsep.tasks import overrides, resolvers
+
+resolvers.register()
+
+
+def run(config: DictConfig) -> None:
+    """Run the task that `config.task._target_` names."""
+    overrides.check_types(config, HydraConfig.get().overrides.task)
+    OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
+    get_method(config.task._target_)(config)
+
+
+def guarded(main: Callable[[], Any]) -> None:
+    """Call the Hydra main; what the user can mend ends as one sentence and exit code 1, the rest as a traceback."""
+    os.environ["HYDRA_FULL_ERROR"] = (
+        "1"  # Hydra prints half a traceback otherwise: here errors are told, or raised whole
+    )
+    try:
+        main()
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        print(f"Error: {sentence}", file=sys.stderr)
+        sys.exit(1)
+
+
+def explain(error: BaseException) -> str | None:
+    """The sentence for an error that the user can mend; `None` for a defect of ours."""
+    chain = list(_chain(error))
+    for link in chain:
+        if isinstance(link, UserError):
+            return str(link)
+    for link in chain:
+        if isinstance(link, MisconfigurationException):
+            return str(link)
+    for link in chain:
+        if isinstance(link, HydraException | OmegaConfBaseException):
+            return overrides.explain(chain, sys.argv[1:])
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterable[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,38 @@
+"""task=evaluate: score a trained model on the test scenes under every label source."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from sedsep import checkpoints
+from sedsep.errors import UserError
+from sedsep.models.separator import GuidedSeparator
+from sedsep.tasks.results import conclude
+from sedsep.tasks.session import Session
+from sedsep.tasks.stages import Trained, ready
+
+
+def run(config: DictConfig) -> dict[str, float]:
+    """Score `config.ckpt`, a model of the kind that `config.model` names.
+
+    Raises:
+        UserError: no `ckpt`, or one that does not fit the data set.
+    """
+    if not config.ckpt:
+        raise UserError("task=evaluate needs a trained model: add ckpt=PATH (a run keeps its own under checkpoints/).")
+    session = Session.open(config)
+    node = config.model
+    loaded = checkpoints.load(config.ckpt, node.kind, session.labels)
+    trained = Trained(node.name, loaded.network, loaded.path, None, 0.0)
+    with session.tracker() as tracker:
+        tracker.tags({"sedsep.checkpoint": str(loaded.path)})
+        if not isinstance(loaded.network, GuidedSeparator):
+            source = "baseline" if node.name == config.baseline.name else "tagger"
+            return conclude(session, tracker, session.data(node.training), None, {source: trained}, [trained])
+        taggers = {
+            source: ready(session, config[source], source, tracker)
+            for source in ("baseline", "tagger")
+            if source in config.task.label_sources
+        }
+        data = session.data(node.training)
+        return conclude(session, tracker, data, loaded.network, taggers, [*taggers.values(), trained])

@@ -1,0 +1,143 @@
+"""What every task starts from: data, classes, directories, a seed."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+import sedsep
+from sedsep.data.datamodule import SceneDataModule
+from sedsep.data.layout import Layout
+from sedsep.labels import LabelSet
+from sedsep.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Session:
+    """A task's surroundings.
+
+    Attributes:
+        config: resolved. run_dir: this job's directory. cache: what jobs share.
+        layout: the data set. labels: its classes.
+    """
+
+    config: DictConfig
+    run_dir: Path
+    cache: Path
+    layout: Layout
+    labels: LabelSet
+
+    @classmethod
+    def open(cls, config: DictConfig) -> Session:
+        """Seed, make or find the data, and write the resolved config to the run directory."""
+        _quiet()
+        lightning.seed_everything(config.seed, workers=True, verbose=False)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        run_dir = Path(config.paths.run)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
+        root = instantiate(config.data.prepare) if config.data.prepare else config.data.root
+        labels = LabelSet(tuple(config.labels.names))
+        layout = Layout(Path(root), config.sample_rate, config.microphones)
+        layout.check(labels)
+        return cls(config, run_dir, Path(config.paths.cache), layout, labels)
+
+    def data(self, training: DictConfig) -> SceneDataModule:
+        """The scenes, in the batches and lengths that a model's recipe asks for."""
+        make = instantiate(self.config.data.module, sampler=instantiate(self.config.data.sampler))
+        return make(
+            layout=self.layout,
+            labels=self.labels,
+            **{key: training[key] for key in ("epoch_size", "batch_size", "eval_batch_size", "duration")},
+        )
+
+    def trainer(self, **settings: Any) -> lightning.Trainer:
+        """A Lightning trainer as configured; what the trainer group sets wins over a recipe's epochs."""
+        given = {key: value for key, value in settings.items() if key not in self.config.trainer}
+        return instantiate(self.config.trainer)(**given)
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks are evaluated."""
+        on_cpu = self.config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+        return torch.device("cpu" if on_cpu else "cuda")
+
+    def tracker(self) -> Tracker:
+        """The job's tracking run, with the resolved config as parameters."""
+        choices = HydraConfig.get().runtime.choices
+        name = "-".join(str(choices[group]) for group in ("model", "conditioning", "data"))
+        make = instantiate(self.config.logger)
+        return make(run_name=name, params=_flat(OmegaConf.to_container(self.config)), tags=self._tags())
+
+    def _tags(self) -> dict[str, str]:
+        tags = {
+            "sedsep.version": sedsep.__version__,
+            "sedsep.run_dir": str(self.run_dir),
+            "sedsep.command": " ".join(["python", *sys.argv]),
+            "sedsep.host": platform.node(),
+        }
+        if commit := git_commit():
+            tags["mlflow.source.git.commit"] = commit
+        return tags
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What a reader of the report wants to know of its making."""
+        threads = torch.get_num_threads()
+        machine = (
+            torch.cuda.get_device_name() if self.device.type == "cuda" else f"{platform.machine()}, {threads} threads"
+        )
+        return [
+            ("Command", " ".join(["python", *sys.argv])),
+            ("Data", f"{self.config.data.name}: {self.layout.root}"),
+            ("Scale", self.config.scale.name),
+            ("Seed", str(self.config.seed)),
+            ("Machine", f"{platform.node()} ({machine})"),
+            ("Software", f"sedsep {sedsep.__version__}, torch {torch.__version__}, Python {platform.python_version()}"),
+            ("Commit", git_commit() or "not in a git repository"),
+        ]
+
+
+def git_commit() -> str | None:
+    """The commit of the working directory, marked when it has uncommitted changes; `None` outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _flat(node: Any, prefix: str = "") -> Mapping[str, Any]:
+    """Nested config to `a.b.c` names."""
+    if not isinstance(node, dict):
+        return {prefix: node}
+    out: dict[str, Any] = {}
+    for key, value in node.items():
+        out.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
+    return cast(Mapping[str, Any], out)
+
+
+def _quiet() -> None:
+    """Lightning and torch advise on every run; a newcomer takes it for something that went wrong."""
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for pattern in (".*does not have many workers.*", ".*GPU available but not used.*", ".*logging interval.*",
+                    ".*LeafSpec.*", ".*number of training batches.*", ".*Checkpoint directory.*exists.*"):  # fmt: skip
+        warnings.filterwarnings("ignore", message=pattern)

@@ -1,0 +1,57 @@
+"""task=train: train the configured model, with what it leans on first, and score it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from omegaconf import DictConfig
+
+from sedsep.models.separator import GuidedSeparator
+from sedsep.tasks.results import conclude, label_tables
+from sedsep.tasks.session import Session
+from sedsep.tasks.stages import Trained, build, ready, start_stage_two, train
+from sedsep.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+
+def run(config: DictConfig) -> dict[str, float]:
+    """Train `config.model`; returns the test metrics, `<split>/<metric>/<label source>` to number."""
+    session = Session.open(config)
+    log.info("Run directory: %s", session.run_dir)
+    with session.tracker() as tracker:
+        if config.model.kind == "sed":
+            return _train_tagger(session, tracker)
+        return _train_separator(session, tracker)
+
+
+def _train_tagger(session: Session, tracker: Tracker) -> dict[str, float]:
+    node = session.config.model
+    trained = train(session, node, build(session, node), session.run_dir / "checkpoints" / node.name, tracker)
+    tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
+    source = "baseline" if node.name == session.config.baseline.name else "tagger"
+    return conclude(session, tracker, session.data(node.training), None, {source: trained}, [trained])
+
+
+def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
+    config, node = session.config, session.config.model
+    network = build(session, node)
+    assert isinstance(network, GuidedSeparator)
+    sources = config.task.label_sources
+    taggers: dict[str, Trained] = {}
+    if "baseline" in sources:
+        taggers["baseline"] = ready(session, config.baseline, "baseline", tracker)
+    if "tagger" in sources or network.sed is not None:
+        taggers["tagger"] = ready(session, config.tagger, "tagger", tracker)
+    if network.sed is not None:
+        start_stage_two(network.sed, taggers["tagger"])
+    data = session.data(node.training)
+    extra: dict[str, Any] = {"labels": session.labels}
+    if "baseline" in taggers:
+        tables = label_tables(session, data, data.valid_split, {"baseline": taggers["baseline"]})
+        extra["validation_labels"] = tables["baseline"]
+    trained = train(session, node, network, session.run_dir / "checkpoints" / node.name, tracker, **extra)
+    assert isinstance(trained.network, GuidedSeparator)
+    tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
+    return conclude(session, tracker, data, trained.network, taggers, [*taggers.values(), trained])

@@ -1,5 +1,7 @@
 """The entry of the suite: `python run.py --help`."""
 
+from pathlib import Path
+
 import hydra
 from omegaconf import DictConfig
 
@@ -13,4 +15,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    guarded(main)
+    guarded(main, Path(__file__).parent / "conf")

@@ -9,14 +9,12 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sedsep.data.layout import Layout
 from sedsep.errors import UserError
 from sedsep.labels import SILENCE
 from sedsep.types import Event, SceneDirs, SceneSpec
-
-if TYPE_CHECKING:
-    from sedsep.data.layout import Layout
 
 OFFICIAL_ROOT = "data/dev_set/"
 """How the official files name the data set's root."""
@@ -137,6 +135,7 @@ def _to_spec(content: dict[str, Any], name: str, slots: tuple[str, ...]) -> Scen
     config = content["config"] if "config" in content else content["init_args"]
     foreground, background = config["foreground_dir"], config["background_dir"]
     interference = config.get("interference_dir")
+    # Where the format allows a key to be left out, the value is the one it defines.
     before, after = config.get("spatialize_direct_path_time_ms") or (6, 50)
     return SceneSpec(
         name=name,

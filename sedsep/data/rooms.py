@@ -120,7 +120,7 @@ def open_room(path: Path, sample_rate: int, channels: int) -> Room:
 
 
 def write_sofa(
-    path: Path, responses: NDArray[np.float32], positions: NDArray[np.float64], sample_rate: int, *, title: str
+    path: Path, responses: NDArray[np.floating], positions: NDArray[np.floating], sample_rate: int, *, title: str
 ) -> None:
     """Write a room as a SOFA file of the convention SingleRoomSRIR 1.0.
 
@@ -128,7 +128,7 @@ def write_sofa(
 
     Args:
         path: the file to write; its folder is created.
-        responses: float32 [P, M, N].
+        responses: [P, M, N], stored as float32.
         positions: Cartesian source positions around the array at the origin, metres [P, 3].
         sample_rate: Hz.
         title: the room's name.
@@ -148,7 +148,7 @@ def write_sofa(
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with h5py.File(partial, "w", track_order=True) as file:
-            _fill(file, responses, positions, sample_rate, title)
+            _store(file, responses, positions, sample_rate, title)
         partial.replace(path)
         open_room.cache_clear()  # this process may hold the file it replaces
     finally:
@@ -162,8 +162,8 @@ def _fill_values(stored: h5py.Dataset) -> list[float]:
     return np.asarray(own or [NETCDF_FILL]).astype(stored.dtype).astype(np.float64).tolist()
 
 
-def _fill(
-    file: h5py.File, responses: NDArray[np.float32], positions: NDArray[np.float64], sample_rate: int, title: str
+def _store(
+    file: h5py.File, responses: NDArray[np.floating], positions: NDArray[np.floating], sample_rate: int, title: str
 ) -> None:
     p, m, n = responses.shape
     for name, value in _global_attributes(title).items():

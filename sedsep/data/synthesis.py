@@ -593,7 +593,7 @@ def _speech(rng: Generator, rate: int, n: int) -> Wave:
     voiced = _morph(aspirated * level, rate, tract_gain)
     sibilant = _spread(rng, 4000, 6500)
     fricative = _noise(rng, n, rate, [(800, -35), (sibilant / 2, -14), (sibilant, 0), (sibilant * 1.7, -6)]) * hiss
-    return voiced / voiced.std() + 0.8 * fricative
+    return voiced / voiced.std() + 1.2 * fricative
 
 
 @_sound(EVENTS, "Typing")

@@ -227,8 +227,9 @@ def _write(root: Path, recipe: Recipe) -> None:
         _write_files(folder, recipe)
         _write_scenes(folder, recipe)
         (folder / "labels.json").write_text(json.dumps(list(recipe.labels), indent=1) + "\n", encoding="utf-8")
-        files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*.*")}
-        manifest = {"parameters": recipe.parameters, "files": dict(sorted(files.items()))}
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+        manifest = {"parameters": recipe.parameters, "files": sizes}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         if root.exists():
             shutil.rmtree(root)

@@ -18,6 +18,7 @@ from sedsep.types import SedOutput
 HEADS = ("attention", "linear", "two_linear")
 SEQUENCES = {"none": None, "bigru": nn.GRU, "bilstm": nn.LSTM}
 ATTENTION_FLOOR = 1e-7
+PRIOR_LOGIT = -2.0
 
 
 class SedModel(nn.Module):
@@ -55,6 +56,9 @@ class SedModel(nn.Module):
         self.head_norm = nn.BatchNorm1d(features, affine=False) if head_norm else None
         self.strong_head = nn.Linear(features, classes) if head != "linear" else None
         self.weak_head = nn.Linear(features, classes)
+        for head_layer in (self.strong_head, self.weak_head):
+            if head_layer is not None:  # most classes are silent most of the time: start there
+                nn.init.constant_(head_layer.bias, PRIOR_LOGIT)
 
     @property
     def input_rate(self) -> int:

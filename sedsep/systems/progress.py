@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from typing import Any
 
@@ -12,10 +11,17 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 
 log = logging.getLogger(__name__)
 
+SHOWN = {
+    "train/loss_epoch": "training loss",
+    "valid/loss": "validation loss",
+    "valid/ca_sdri/baseline": "CA-SDRi (dB)",
+    "valid/label_accuracy@0.5": "label accuracy (%)",
+}
 
-def progress_callback(name: str) -> Callback:
+
+def progress_callback(name: str, terminal: bool) -> Callback:
     """The callback that suits where the output goes; `name` says what is being trained."""
-    return RichProgressBar() if sys.stdout.isatty() else EpochLog(name)
+    return RichProgressBar() if terminal else EpochLog(name)
 
 
 class EpochLog(Callback):
@@ -29,11 +35,8 @@ class EpochLog(Callback):
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        # Called before the training loss is averaged over the epoch; the last step's stands for it.
-        shown = {
-            name: f"{float(value):.3f}" for name, value in sorted(trainer.callback_metrics.items()) if "@" not in name
-        }
-        values = "  ".join(f"{name} {value}" for name, value in shown.items() if not name.endswith("_step"))
+        shown = {name: value for name, value in trainer.callback_metrics.items() if name in SHOWN}
+        values = "  ".join(f"{SHOWN[name]} {float(value):.3f}" for name, value in sorted(shown.items()))
         seconds = time.perf_counter() - self._started
         log.info(
             "%s: epoch %d/%d  %s  (%.0f s)", self.name, trainer.current_epoch + 1, trainer.max_epochs, values, seconds

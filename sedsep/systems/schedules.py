@@ -21,6 +21,6 @@ def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup_steps: int) -> 
     return LambdaLR(optimizer, factor)
 
 
-def constant(optimizer: Optimizer, total_steps: int) -> LambdaLR:
-    """The learning rate as it is."""
-    return LambdaLR(optimizer, lambda step: 1.0)
+def warmup_constant(optimizer: Optimizer, total_steps: int, warmup_steps: int) -> LambdaLR:
+    """Linear rise over `warmup_steps`, then the learning rate as it is; `total_steps` is not needed."""
+    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, warmup_steps)))

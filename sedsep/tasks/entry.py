@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from hydra.utils import get_method
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -22,13 +24,35 @@ resolvers.register()
 
 def run(config: DictConfig) -> None:
     """Run the task that `config.task._target_` names."""
-    overrides.check_types(config, HydraConfig.get().overrides.task)
-    OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
-    get_method(config.task._target_)(config)
+    job = HydraConfig.get()
+    try:
+        overrides.check_types(config, job.overrides.task)
+        OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
+        get_method(config.task._target_)(config)
+    except Exception as error:
+        # Hydra prints the overrides before an error: noise for a single run, what one wants to know of a sweep.
+        sentence = explain(error, _config_dir()) if job.mode == RunMode.RUN else None
+        if sentence is None:
+            raise
+        _tell(sentence)
 
 
-def guarded(main: Callable[[], Any]) -> None:
-    """Call the Hydra main; what the user can mend ends as one sentence and exit code 1, the rest as a traceback."""
+def _config_dir() -> Path:
+    sources = HydraConfig.get().runtime.config_sources
+    return Path(next(source.path for source in sources if source.provider == "main"))
+
+
+def _tell(sentence: str) -> NoReturn:
+    print(f"Error: {sentence}", file=sys.stderr)
+    sys.exit(1)
+
+
+def guarded(main: Callable[[], Any], config_dir: Path) -> None:
+    """Call the Hydra main; what the user can mend ends as one sentence and exit code 1, the rest as a traceback.
+
+    Args:
+        main: decorated with `hydra.main`. config_dir: the configs it composes, to name what a typo could have meant.
+    """
     os.environ["HYDRA_FULL_ERROR"] = (
         "1"  # Hydra prints half a traceback otherwise: here errors are told, or raised whole
     )
@@ -39,14 +63,13 @@ def guarded(main: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        sentence = explain(error)
+        sentence = explain(error, config_dir)
         if sentence is None:
             raise
-        print(f"Error: {sentence}", file=sys.stderr)
-        sys.exit(1)
+        _tell(sentence)
 
 
-def explain(error: BaseException) -> str | None:
+def explain(error: BaseException, config_dir: Path) -> str | None:
     """The sentence for an error that the user can mend; `None` for a defect of ours."""
     chain = list(_chain(error))
     for link in chain:
@@ -57,7 +80,7 @@ def explain(error: BaseException) -> str | None:
             return str(link)
     for link in chain:
         if isinstance(link, HydraException | OmegaConfBaseException):
-            return overrides.explain(chain, sys.argv[1:])
+            return overrides.explain(chain, sys.argv[1:], config_dir)
     return None
 
 

@@ -6,12 +6,11 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from hydra import compose
-from hydra.core.config_loader import ConfigLoader
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -41,8 +40,14 @@ def check_types(config: DictConfig, given: Sequence[str]) -> None:
             raise UserError(f"{key}={value} is not {kind}: give one (the default is {default}).")
 
 
-def explain(chain: Sequence[BaseException], arguments: Sequence[str]) -> str:
+def explain(chain: Sequence[BaseException], arguments: Sequence[str], config_dir: Path) -> str:
     """One sentence for an error in composing or reading the config, naming the valid choices."""
+    GlobalHydra.instance().clear()  # an error leaves Hydra half set up
+    with initialize_config_dir(str(config_dir.absolute()), version_base="1.3"):
+        return _explain(chain, arguments)
+
+
+def _explain(chain: Sequence[BaseException], arguments: Sequence[str]) -> str:
     messages = [str(link) for link in chain]
     for link in chain:
         if isinstance(link, MissingMandatoryValue) and link.full_key:
@@ -62,13 +67,9 @@ def _defaults() -> DictConfig:
     return compose(CONFIG)
 
 
-def _loader() -> ConfigLoader:
-    return GlobalHydra.instance().config_loader()
-
-
 def _unknown_key(arguments: Sequence[str]) -> str | None:
     """The first override whose key leads nowhere, with what it could have been."""
-    groups = _loader().list_groups("")
+    groups = GlobalHydra.instance().config_loader().list_groups("")
     for text in arguments:
         if text.startswith(("-", "+", "~", "hydra")) or "=" not in text:
             continue
@@ -122,7 +123,3 @@ def _near(name: str, valid: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, _public(valid), n=1, cutoff=0.6)
     return f" (did you mean {near[0]}?)" if near else ""
 
-
-def options(group: str) -> list[str]:
-    """The options of a config group."""
-    return _public(_loader().get_group_options(group, ObjectType.CONFIG))

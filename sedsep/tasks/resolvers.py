@@ -7,7 +7,7 @@ from collections.abc import Sized
 from pathlib import Path
 
 import platformdirs
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 from sedsep.data.layout import Layout
 
@@ -18,10 +18,15 @@ def register() -> None:
         ("len", _length, False),
         ("run_id", lambda: secrets.token_hex(2), True),  # two runs of one second get directories of their own
         ("cache_dir", lambda: platformdirs.user_cache_dir("sedsep"), False),
-        ("folder_labels", lambda root, rate, channels: list(Layout(Path(root), rate, channels).labels()), False),
+        ("folder_labels", _folder_labels, False),
     ):
         OmegaConf.register_new_resolver(name, function, use_cache=use_cache, replace=True)
 
 
 def _length(items: Sized) -> int:
     return len(items)
+
+
+def _folder_labels(root: str, sample_rate: int, microphones: int) -> ListConfig:
+    # OmegaConf resolves a ListConfig in place, a list it refuses.
+    return ListConfig(list(Layout(Path(root), sample_rate, microphones).labels()))

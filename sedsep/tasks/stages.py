@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +82,12 @@ def train(
     if tracker is not None and (logger := tracker.logger(node.name)) is not None:
         loggers.append(logger)
     callbacks += [instantiate(_plain(callback)) for callback in settings.values()]
+    terminal = sys.stdout.isatty()
     trainer = session.trainer(
         max_epochs=node.training.epochs,
         check_val_every_n_epoch=node.training.validate_every,
-        callbacks=[*callbacks, progress_callback(node.name)],
+        callbacks=[*callbacks, progress_callback(node.name, terminal)],
+        enable_progress_bar=terminal,
         logger=loggers,
         default_root_dir=str(directory),
     )

@@ -89,7 +89,7 @@ def _damage(kind: str, path: Path) -> None:
     ("kind", "says"),
     [
         ("missing", "does not exist"),
-        ("text", "no readable audio"),
+        ("text", "not a readable audio"),
         ("empty", "holds no samples"),
         ("nan", "NaN or infinite"),
         ("inf", "NaN or infinite"),

@@ -110,12 +110,12 @@ def _room_with_two_microphones(root: Path) -> None:
         (_no_rooms, r"room_ir/train holds no sofa files"),
         (_stereo_noise, r"stereo\.wav has 2 channels, not 4"),
         (_empty_noise, r"noise/train holds no wav files"),
-        (_broken_event, r"bell_0\.wav is no readable audio file"),
+        (_broken_event, r"bell_0\.wav is not a readable audio file"),
         (_room_at_another_rate, r"fast\.sofa is sampled at 48000 Hz, not at 8000 Hz"),
         (_room_with_two_microphones, r"two\.sofa holds responses of shape \[1, 2, 9\]"),
     ],
 )
-def test_a_split_that_cannot_be_used_says_why(root: Path, damage, says: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_split_that_cannot_be_used_says_why(root: Path, damage, says: str) -> None:
     damage(root)
     with pytest.raises(UserError, match=says) as error:
         Layout(root, RATE, 4).split("train")

@@ -144,7 +144,7 @@ def _change(path: Path, name: str, value: np.ndarray | None) -> None:
         ("SourcePosition", np.full((6, 3), np.nan), "expected finite numbers"),
     ],
 )
-def test_an_unfit_room_gives_one_sentence_that_names_it(path: Path, name: str, value, says: str) -> None:  # type: ignore[no-untyped-def]
+def test_an_unfit_room_gives_one_sentence_that_names_it(path: Path, name: str, value, says: str) -> None:
     _change(path, name, value)
     with pytest.raises(UserError, match=says) as error:
         Room(path, RATE, 4)

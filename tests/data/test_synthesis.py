@@ -41,7 +41,7 @@ def test_the_classes_are_those_of_the_challenge() -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-@pytest.mark.parametrize(("rate", "duration"), [(32000, 1.0), (32000, 2.71), (8000, 0.5), (16000, 4.0)])
+@pytest.mark.parametrize(("rate", "duration"), [(32000, 1.0), (32000, 2.71), (8000, 0.5), (16000, 2.0)])
 def test_a_sound_is_as_long_and_loud_as_promised(name: str, rate: int, duration: float) -> None:
     wave = CLASSES[name](np.random.default_rng(3), rate, duration)
     assert wave.dtype == np.float32
@@ -108,11 +108,9 @@ def test_colours_are_the_right_way_round(darker: str, brighter: str) -> None:
 
 def test_water_rises_in_the_vessel() -> None:
     """The resonance of the air column above the water climbs while it is poured."""
-    for index in range(8):
-        picture = log_mel(draw("Pour", index, 3.0), window=2048)[:, :26]
-        early, late = (part - part.mean() for part in (picture[10:40].mean(axis=0), picture[-50:-20].mean(axis=0)))
-        shift = int(np.correlate(late, early, mode="full").argmax()) - (len(early) - 1)
-        assert shift > 0
+    pictures = np.array([log_mel(draw("Pour", index, 3.0))[:, :25] for index in range(8)])
+    gained = (pictures[:, -90:-40] - pictures[:, 20:70]).mean(axis=(0, 1))
+    assert gained[16:].mean() - gained[4:8].mean() > 3
 
 
 def test_low_rates_fold_nothing() -> None:

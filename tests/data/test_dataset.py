@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sedsep.data.datamodule import SceneDataModule
+from sedsep.data.dataset import EpochSampler, GeneratedScenes, IndexedScenes, collate
+from sedsep.data.layout import Layout
+from sedsep.data.metadata import write_index
+from sedsep.data.rendering import Renderer
+from sedsep.data.sampling import SceneSampler
+from sedsep.errors import UserError
+from sedsep.labels import LabelSet
+from sedsep.types import Batch
+
+RATE = 8000
+Make = Callable[..., SceneDataModule]
+
+
+def summary(batches: Iterable[Batch]) -> list[tuple[str, float, float]]:
+    """Name and sums of every scene: equal only for equal scenes."""
+    return [
+        (name, float(batch.mixture[i].abs().sum()), float(batch.targets[i].abs().sum()))
+        for batch in batches
+        for i, name in enumerate(batch.names)
+    ]
+
+
+def test_items_count_on_over_the_epochs(sampler: SceneSampler, layout: Layout) -> None:
+    renderer = Renderer(layout)
+    scenes = GeneratedScenes(sampler, renderer, seed=7, epoch_size=10)
+    assert len(scenes) == 10
+    expected = renderer.render(sampler.sample(7, 2, 3))
+    assert scenes[23].name == expected.name
+    np.testing.assert_array_equal(scenes[23].mixture, expected.mixture)
+
+
+def test_silent_sources_are_drawn_anew(root: Path) -> None:
+    bell = root / "sound_event" / "train" / "Bell"
+    soundfile.write(bell / "bell_0.wav", np.zeros(RATE), RATE)
+    layout = Layout(root, RATE, 4)
+    sampler = SceneSampler(layout.split("train"), layout.labels(), 2.0, RATE)
+    scenes = GeneratedScenes(sampler, Renderer(layout), 0, 40)
+    first = [scenes[i] for i in range(40)]
+    heard = [(label, target) for scene in first for label, target in zip(scene.labels, scene.targets, strict=True)]
+    assert all(target.any() for label, target in heard if label != "silence")
+    assert "Bell" in {label for label, _ in heard}
+    for scene, again in zip(first, (scenes[i] for i in range(40)), strict=True):
+        np.testing.assert_array_equal(scene.mixture, again.mixture)
+
+
+def test_a_data_set_of_silence_ends_with_a_sentence(root: Path) -> None:
+    for path in (root / "sound_event").rglob("*.wav"):
+        soundfile.write(path, np.zeros(RATE), RATE)
+    layout = Layout(root, RATE, 4)
+    scenes = GeneratedScenes(
+        SceneSampler(layout.split("train"), layout.labels(), 2.0, RATE), Renderer(layout), 0, epoch_size=1
+    )
+    with pytest.raises(UserError, match=r"had a silent source, the last one .*\.wav in .*sound_event/train"):
+        scenes[0]
+
+
+def test_the_epoch_sampler_counts_on(layout: Layout) -> None:
+    sampler = EpochSampler(5)
+    assert (list(sampler), len(sampler)) == ([0, 1, 2, 3, 4], 5)
+    sampler.set_epoch(2)
+    assert list(sampler) == [10, 11, 12, 13, 14]
+
+
+def test_ranks_share_an_epoch() -> None:
+    ranks = [EpochSampler(7, replicas=2, rank=rank) for rank in range(2)]
+    for sampler in ranks:
+        sampler.set_epoch(1)
+    assert [list(sampler) for sampler in ranks] == [[7, 9, 11, 13], [8, 10, 12, 7]]
+    assert [len(sampler) for sampler in ranks] == [4, 4]
+
+
+def test_indexed_scenes_are_the_listed_ones(sampler: SceneSampler, layout: Layout) -> None:
+    specs = [sampler.sample(0, 0, index) for index in range(3)]
+    scenes = IndexedScenes(specs, Renderer(layout), layout.labels())
+    assert [scenes[i].name for i in range(len(scenes))] == [spec.name for spec in specs]
+    with pytest.raises(UserError, match="which is not in the label set"):
+        IndexedScenes(specs, Renderer(layout), LabelSet(("Violin",)))
+
+
+def test_a_batch_is_its_scenes_stacked(sampler: SceneSampler, layout: Layout) -> None:
+    labels = layout.labels()
+    scenes = [Renderer(layout).render(sampler.sample(0, 0, index)) for index in range(4)]
+    batch = collate(scenes, labels)
+    assert batch.mixture.shape == (4, 4, 2 * RATE)
+    assert batch.targets.shape == (4, 3, 2 * RATE)
+    assert batch.query.shape == (4, 3, 4)
+    assert batch.spans.shape == (4, 3, 2)
+    assert batch.mixture.dtype == batch.targets.dtype == batch.query.dtype == torch.float32
+    assert batch.spans.dtype == torch.int64
+    assert batch.mixture.is_contiguous()
+    for i, scene in enumerate(scenes):
+        np.testing.assert_array_equal(batch.mixture[i], scene.mixture)
+        np.testing.assert_array_equal(batch.targets[i], scene.targets)
+        for slot, label in enumerate(scene.labels):
+            row = batch.query[i, slot]
+            assert row.sum() == (label != "silence")
+            assert label == "silence" or row[labels.index(label)] == 1
+            assert tuple(batch.spans[i, slot].tolist()) == scene.spans[slot]
+    assert batch.names == [scene.name for scene in scenes]
+
+
+def test_scenes_of_different_lengths_cannot_share_a_batch(sampler: SceneSampler, layout: Layout) -> None:
+    other = SceneSampler(layout.split("train"), layout.labels(), 1.0, RATE)
+    scenes = [Renderer(layout).render(drawn.sample(0, 0, 0)) for drawn in (sampler, other)]
+    with pytest.raises(UserError, match="cannot share a batch"):
+        collate(scenes, layout.labels())
+
+
+def test_scenes_do_not_depend_on_the_workers(make_module: Make) -> None:
+    def epochs(workers: int) -> list[tuple[str, float, float]]:
+        loader = make_module(workers=workers).train_dataloader()
+        seen = []
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            seen += summary(loader)
+        return seen
+
+    alone = epochs(0)
+    assert len({mixture for _, mixture, _ in alone}) == 12
+    assert epochs(1) == alone
+    assert epochs(2) == alone
+
+
+def test_another_seed_gives_other_training_but_the_same_evaluation_scenes(make_module: Make) -> None:
+    one, two = make_module(seed=1), make_module(seed=2)
+    assert summary(one.train_dataloader()) != summary(two.train_dataloader())
+    assert summary(one.val_dataloader()) == summary(two.val_dataloader())
+
+
+def test_evaluation_scenes_come_from_the_metadata_or_are_drawn_at_full_length(
+    root: Path, make_module: Make, layout: Layout, sampler: SceneSampler
+) -> None:
+    drawn = list(make_module().val_dataloader())
+    assert [len(batch.names) for batch in drawn] == [2, 1]
+    assert drawn[0].mixture.shape[-1] == 2 * RATE
+
+    specs = [sampler.sample(9, 0, index) for index in range(4)]
+    write_index(specs, root / "metadata" / "valid.json")
+    module = make_module(layout=Layout(root, RATE, 4))
+    assert [name for batch in module.val_dataloader() for name in batch.names] == [spec.name for spec in specs]
+
+
+def test_a_missing_split_and_a_foreign_label_set_are_refused(make_module: Make) -> None:
+    with pytest.raises(UserError, match=r"has no split 'test'"):
+        make_module(test_split="test").test_dataloader()
+    with pytest.raises(UserError, match="is not among the 1 classes"):
+        make_module(labels=LabelSet(("Bell",)))
+
+
+class Recorder(lightning.LightningModule):
+    """Notes the scenes it is trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: list[tuple[str, float, float]] = []
+
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+        self.seen += summary([batch])
+        return self.weight.sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def _fit(module: SceneDataModule, epochs: int, folder: Path, resume: Path | None = None) -> list:
+    recorder = Recorder()
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+    )
+    trainer.fit(recorder, module, ckpt_path=resume, weights_only=False)
+    trainer.save_checkpoint(folder / f"{epochs}.ckpt")
+    return recorder.seen
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_epoch_has_its_own_scenes_and_resuming_goes_on_with_them(
+    make_module: Make, tmp_path: Path, workers: int
+) -> None:
+    whole = _fit(make_module(workers=workers), 3, tmp_path)
+    assert len({mixture for _, mixture, _ in whole}) == 18
+    assert _fit(make_module(workers=workers), 2, tmp_path) == whole[:12]
+    assert _fit(make_module(workers=workers), 3, tmp_path, tmp_path / "2.ckpt") == whole[12:]
+
+
+def test_real_recordings_load(shared: Path, make_module: Make) -> None:
+    layout = Layout(shared / "realmini", 32000, 4)
+    module = make_module(layout=layout, labels=layout.labels(), duration=5.0, test_split="test")
+    assert next(iter(module.train_dataloader())).mixture.shape == (2, 4, 160000)
+    assert next(iter(module.val_dataloader())).mixture.shape == (2, 4, 320000)
+    assert len(module.test_dataloader().dataset) == 24

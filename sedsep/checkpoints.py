@@ -6,11 +6,13 @@ from the file alone.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import importlib
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from torch import nn
 
@@ -21,6 +23,7 @@ from sedsep.labels import LabelSet
 ENTRY = "sedsep"
 FORMAT = 1
 NETWORK_PREFIX = "network."
+NETWORK_PACKAGES = ("sedsep.models", "sedsep.conditioning", "sedsep.modules")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def load(path: Path | str, kind: str, labels: LabelSet | None = None) -> Loaded:
             f"{path} was trained on other classes than this data set has (it lacks: {', '.join(missing)}): "
             "use the data it was trained on, or train anew."
         )
-    network = instantiate(description.network)
+    network = _build(path, description.network)
     load_state(network, network_state(content["state_dict"]), path)
     return Loaded(network, description, path)
 
@@ -123,22 +126,58 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _description(path: Path, content: dict[str, Any]) -> Description:
     entry = content.get(ENTRY)
-    if not isinstance(entry, dict):
-        raise UserError(f"{path} does not say what network it holds (no entry '{ENTRY}'): give one that we wrote.")
-    if entry.get("format") != FORMAT:
-        raise UserError(f"{path} has format {entry.get('format')}, this version reads {FORMAT}: update sedsep.")
-    _only_our_classes(path, entry["network"])
+    if not isinstance(entry, dict) or {field.name for field in fields(Description)} - set(entry):
+        raise UserError(
+            f"{path} does not say what network it holds (no whole '{ENTRY}' entry): give one that we wrote."
+        )
+    if entry["format"] != FORMAT:
+        raise UserError(f"{path} has format {entry['format']}, this version reads {FORMAT}: update sedsep.")
     return Description(**{**entry, "labels": tuple(entry["labels"])})
 
 
-def _only_our_classes(path: Path, node: Any) -> None:
-    """A config names the classes to build: nothing outside this package may be called from a file."""
+def _build(path: Path, config: Any) -> nn.Module:
+    """The network that a file's config describes, from this package's network classes alone."""
+    _check_targets(path, config)
+    try:
+        network = instantiate(config, _convert_="all")
+    except (HydraException, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} describes a network that sedsep {__version__} cannot build: use the version that wrote it."
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{path} describes no network: give a checkpoint that we wrote.")
+    return network
+
+
+def _check_targets(path: Path, node: Any) -> None:
+    """A config names the classes to build: a file may name network classes of ours, by their own names, nothing else.
+
+    Interpolations are refused too: a file has no business reading the environment.
+    """
     if isinstance(node, dict):
-        target = node.get("_target_", "sedsep.")
-        if not str(target).startswith("sedsep."):
-            raise UserError(f"{path} asks to run {target}, which is not part of sedsep: do not use this file.")
-        children: Any = node.values()
-    else:
-        children = node if isinstance(node, list) else []
-    for child in children:
-        _only_our_classes(path, child)
+        if "_target_" in node and not _is_network_class(node["_target_"]):
+            raise UserError(
+                f"{path} asks to run {node['_target_']}, which is not part of sedsep: do not use this file."
+            )
+        for child in node.values():
+            _check_targets(path, child)
+    elif isinstance(node, list | tuple):
+        for child in node:
+            _check_targets(path, child)
+    elif isinstance(node, str) and "${" in node:
+        raise UserError(f"{path} holds the reference {node}, which a checkpoint may not: do not use this file.")
+
+
+def _is_network_class(target: Any) -> bool:
+    """Whether a dotted name leads to a class that our network packages define.
+
+    The name alone says nothing: attributes of our modules lead on to any imported module.
+    """
+    if not isinstance(target, str) or not target.startswith(NETWORK_PACKAGES):
+        return False
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and found.__module__.startswith(NETWORK_PACKAGES)

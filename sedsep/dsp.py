@@ -11,6 +11,8 @@ import torch
 import torchaudio.functional as AF
 from torch import Tensor, nn
 
+from sedsep.errors import UserError
+
 
 class Stft(nn.Module):
     """Centred short-time Fourier transform with a periodic Hann window and reflect padding, and its inverse.
@@ -31,7 +33,16 @@ class Stft(nn.Module):
         self.register_buffer("window", torch.hann_window(n_fft, periodic=True), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform [..., L] to a complex spectrum [..., T, F], T = L // hop + 1, F = n_fft // 2 + 1."""
+        """Waveform [..., L] to a complex spectrum [..., T, F], T = L // hop + 1, F = n_fft // 2 + 1.
+
+        Raises:
+            UserError: fewer samples than the padding mirrors, n_fft // 2 + 1.
+        """
+        if waveform.shape[-1] <= self.n_fft // 2:
+            raise UserError(
+                f"A clip of {waveform.shape[-1]} samples is too short for a window of {self.n_fft}: "
+                f"give at least {self.n_fft // 2 + 1} samples."
+            )
         flat = waveform.reshape(-1, waveform.shape[-1]).float()
         spec = torch.stft(flat, self.n_fft, self.hop, window=self.window, center=True, return_complex=True)
         return spec.transpose(1, 2).reshape(*waveform.shape[:-1], spec.shape[2], spec.shape[1])

@@ -36,7 +36,7 @@ def oracle_labels(batches: Iterable[Batch]) -> dict[str, list[int]]:
 def tag(model: SedModel, batches: Iterable[Batch], device: torch.device) -> dict[str, list[float]]:
     """Clip probabilities [N] of every scene; the model is left in evaluation mode."""
     model = model.to(device).eval()
-    table = {}
+    table: dict[str, list[float]] = {}
     for batch in batches:
         probabilities = model(batch.mixture.to(device)).clip_probabilities
         table.update(zip(batch.names, probabilities.cpu().tolist(), strict=True))
@@ -68,7 +68,7 @@ def weights_key(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

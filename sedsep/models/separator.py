@@ -80,7 +80,8 @@ class Separator(nn.Module):
         self.injection = injection and injection(sed_layers=sed_layers, sed_width=sed_width, channels=widths[-1])
         self.dprnn = dprnn and dprnn(channels=widths[-1])
         self._start_from_mixture()
-        self.to(memory_format=torch.channels_last)  # one layout end to end: no reordering between convolutions
+        # One layout end to end: no reordering between convolutions.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _check(self, time_film: bool) -> None:
         stride = self.unet.frequency_stride
@@ -123,6 +124,9 @@ class Separator(nn.Module):
             passes: refinement passes; by default `iters`, or one. In training only the last one carries a gradient.
         """
         passes = self._checked_passes(mixture, query, sed, passes)
+        if not self.training and not query.any():
+            silence = mixture.new_zeros(*query.shape[:2], mixture.shape[-1])
+            return Separation(silence, [silence] * passes)
         waveform = resample(mixture, self.input_rate, self.sample_rate)
         spec = self.stft(waveform)
         magnitude = _magnitude(spec)
@@ -154,7 +158,9 @@ class Separator(nn.Module):
             raise UserError(f"This separator answers {self.outputs} queries at once, not {query.shape[1]}.")
         if self.needs_sed and sed is None:
             raise UserError("This separator is guided by a SED model: pass its output.")
-        passes = passes or max(1, self.iters)
+        passes = max(1, self.iters) if passes is None else passes
+        if passes < 1:
+            raise UserError(f"{passes} passes were asked of the separator: ask for at least 1.")
         if passes > 1 and not self.iters:
             raise UserError(
                 f"{passes} passes were asked of a separator without feedback (refinement.iters=0): ask for 1, or train "

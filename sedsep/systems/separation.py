@@ -28,7 +28,7 @@ class SeparatorSystem(System):
         network: separator and Stage 2 SED model. labels: its classes. rates: learning rates by role.
         validation_labels: the baseline tagger's labels of the validation scenes; CA-SDRi is scored under them, so that
             separators compare whatever their tagger.
-        score_every: epochs between two such scores.
+        score_every: epochs between two such scores. seed: of the number of passes drawn for each step.
     """
 
     network: GuidedSeparator
@@ -40,11 +40,12 @@ class SeparatorSystem(System):
         rates: SeparatorRates,
         validation_labels: LabelTable | None = None,
         score_every: int = 1,
+        seed: int = 0,
         **common: Any,
     ) -> None:
         super().__init__(network, **common)
         self.labels, self.rates = labels, rates
-        self.validation_labels, self.score_every = validation_labels, score_every
+        self.validation_labels, self.score_every, self.seed = validation_labels, score_every, seed
         self._scores: list[list[Any]] = []
 
     def groups(self) -> list[dict[str, Any]]:
@@ -53,16 +54,18 @@ class SeparatorSystem(System):
     def loss(self, batch: Batch) -> Tensor:
         if self.network.separator.outputs > 1:
             return self._loss(batch.mixture, batch.query, batch.targets)
-        slot = torch.multinomial(batch.query.any(dim=2).float(), 1)  # uniform over the sources that sound
-        item = torch.arange(len(slot), device=slot.device)[:, None]
-        return self._loss(batch.mixture, batch.query[item, slot], batch.targets[item, slot], self._drawn_passes())
+        item = batch.query.any(dim=2).any(dim=1).nonzero()  # a scene without targets has nothing to learn from
+        query, targets = batch.query[item[:, 0]], batch.targets[item[:, 0]]
+        slot = torch.multinomial(query.any(dim=2).float(), 1)  # uniform over the sources that sound
+        row = torch.arange(len(item), device=item.device)[:, None]
+        return self._loss(batch.mixture[item[:, 0]], query[row, slot], targets[row, slot], self._drawn_passes())
 
     def _drawn_passes(self) -> int | None:
-        """1 to `iters`, uniform (spec: models, section 6); from a generator that every rank seeds alike."""
+        """1 to `iters`, uniform (spec: models, section 6); a function of run seed and step, alike on every rank."""
         iters = self.network.separator.iters
         if iters <= 1:
             return None
-        generator = torch.Generator().manual_seed(self.global_step)
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.global_step)
         return int(torch.randint(1, iters + 1, (1,), generator=generator))
 
     def _loss(self, mixture: Tensor, query: Tensor, target: Tensor, passes: int | None = None) -> Tensor:

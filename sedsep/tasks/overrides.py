@@ -122,4 +122,3 @@ def _public(names: Iterable[str]) -> list[str]:
 def _near(name: str, valid: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, _public(valid), n=1, cutoff=0.6)
     return f" (did you mean {near[0]}?)" if near else ""
-

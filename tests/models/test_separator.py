@@ -1,0 +1,387 @@
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from minis import (
+    CLASSES,
+    LENGTH,
+    MICROPHONES,
+    RATE,
+    make_guided,
+    make_sed,
+    make_separator,
+    noise,
+    one_hot,
+    refused,
+    shaken,
+)
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sedsep.conditioning import Soundbeam, TimeFilm
+from sedsep.conditioning.soundbeam import standardise
+from sedsep.dsp import resample
+from sedsep.losses import negative_snr
+from sedsep.models import Separator
+from sedsep.modules.dprnn import Dprnn
+from sedsep.modules.film import BinNorm, FilmNorm, FilmTerm
+from sedsep.types import SedOutput
+
+SED_SIZES = {"sed_layers": 3, "sed_width": 16}
+PAPER = {"time_film": TimeFilm, "injection": Soundbeam}
+
+
+def sed_output(items: int = 2, seed: int = 0) -> SedOutput:
+    """What a SED model of two blocks might say: 2 x 5 patches, 20 frames."""
+    layers = [noise(items, 10, 16, seed=seed + index) for index in range(3)]
+    return SedOutput(torch.zeros(items, CLASSES), noise(items, CLASSES, 20, seed=seed) * 3, None, layers, (2, 5))
+
+
+def items_of(sed: SedOutput, index: int) -> SedOutput:
+    one = slice(index, index + 1)
+    return SedOutput(
+        sed.clip_probabilities[one], sed.strong_logits[one], None, [layer[one] for layer in sed.layers], sed.grid
+    )
+
+
+def give(network: Separator, weights: Separator) -> Separator:
+    """`network` with every weight of `weights` that it has room for, in evaluation mode."""
+    left = network.load_state_dict(weights.state_dict(), strict=False)
+    assert not left.missing_keys
+    return network.eval()
+
+
+def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+    assert expected.abs().max() > 100 * tolerance, "too quiet to tell"
+    torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)
+
+
+MIXTURE = noise(2, MICROPHONES, LENGTH, seed=7)
+QUERY = one_hot([[1, None, 4], [None, 0, None]])
+ONE_EACH = one_hot([[1], [3]])
+
+
+# What refinement and conditions amount to when they have nothing to say.
+
+
+@torch.no_grad()
+def test_one_pass_of_a_refining_network_is_the_plain_network_fed_silence() -> None:
+    refining = shaken(make_separator(iters=1))
+    refining.pre_conv.weight[:, MICROPHONES:] = 0
+    plain = make_separator()
+    state = {k: v for k, v in refining.state_dict().items() if not k.startswith("bn0_feedback")}
+    state["pre_conv.weight"] = state["pre_conv.weight"][:, :MICROPHONES]
+    plain.load_state_dict(state)
+    close(refining(MIXTURE, QUERY).estimates, plain.eval()(MIXTURE, QUERY).estimates)
+
+
+@torch.no_grad()
+def test_the_first_pass_does_not_depend_on_how_many_follow() -> None:
+    network = shaken(make_separator(iters=2))
+    three = network(MIXTURE, QUERY, passes=3)
+    torch.testing.assert_close(three.passes[0], network(MIXTURE, QUERY, passes=1).estimates, atol=1e-6, rtol=0)
+    torch.testing.assert_close(three.passes[1], network(MIXTURE, QUERY).estimates, atol=1e-6, rtol=0)
+    assert (three.passes[1] - three.passes[0]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mode", ["additive", "multiplicative"])
+def test_time_film_with_nothing_to_say_is_no_time_film(mode: str) -> None:
+    guided = shaken(make_separator(time_film=partial(TimeFilm, mode=mode, shared=False)))
+    guided.time_film.film.linear.weight.zero_()
+    guided.time_film.film.linear.bias.fill_(0.0 if mode == "additive" else 50.0)  # sigmoid(50) is 1
+    close(guided(MIXTURE, QUERY, sed_output()).estimates, give(make_separator(), guided)(MIXTURE, QUERY).estimates)
+
+
+@torch.no_grad()
+def test_shared_time_film_counts_the_bias_of_the_films_twice() -> None:
+    guided = shaken(make_separator(time_film=TimeFilm))
+    for parameter in guided.time_film.embedding[4].parameters():  # the last LayerNorm: the embedding is zero
+        parameter.zero_()
+    plain = give(make_separator(), guided)
+    plain.label_film.film.linear.bias.mul_(2)
+    close(guided(MIXTURE, QUERY, sed_output()).estimates, plain(MIXTURE, QUERY).estimates)
+
+
+@torch.no_grad()
+def test_injection_of_weight_zero_ignores_the_sed_model() -> None:
+    guided = shaken(make_separator(injection=Soundbeam, **SED_SIZES))
+    heard = [guided(MIXTURE, QUERY, sed_output(seed=seed)).estimates for seed in (0, 9)]
+    assert (heard[0] - heard[1]).abs().max() > 1e-3
+    guided.injection.weight_sed.zero_()
+    deaf = [guided(MIXTURE, QUERY, sed_output(seed=seed)).estimates for seed in (0, 9)]
+    close(deaf[0], deaf[1])
+
+
+@torch.no_grad()
+def test_injection_adds_two_standardised_maps() -> None:
+    injection = shaken(Soundbeam(3, 16, 8))
+    x = noise(2, 8, 6, 4) * 3 + 1
+    prepared = injection.prepare(sed_output(), (6, 4))
+    torch.testing.assert_close(prepared.mean((2, 3)), torch.zeros(2, 8), atol=1e-5, rtol=0)
+    torch.testing.assert_close(prepared.std((2, 3)), torch.ones(2, 8), atol=1e-4, rtol=0)
+    expected = injection.weight_x * standardise(x) + injection.weight_sed * prepared
+    close(injection(x, prepared), expected)
+
+
+@torch.no_grad()
+def test_time_film_follows_the_queried_class_and_no_other() -> None:
+    guided = shaken(make_separator(time_film=TimeFilm))
+    sed, other = sed_output(), sed_output()
+    other.strong_logits[:, [0, 2, 3, 4]] += 5
+    query = one_hot([[1], [1]])
+    close(guided(MIXTURE, query, sed).estimates, guided(MIXTURE, query, other).estimates)
+    other.strong_logits[:, 1] += 5
+    assert (guided(MIXTURE, query, sed).estimates - guided(MIXTURE, query, other).estimates).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_binarised_time_film_knows_only_on_and_off() -> None:
+    guided = shaken(make_separator(time_film=partial(TimeFilm, binarised=True)))
+    sed, louder = sed_output(), sed_output()
+    louder.strong_logits *= 10
+    close(guided(MIXTURE, QUERY, sed).estimates, guided(MIXTURE, QUERY, louder).estimates)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_norm_folded_for_evaluation_is_norm_bias_gate_and_activation(gated: bool) -> None:
+    norm = shaken(FilmNorm(6))
+    x, gate = noise(2, 6, 5, 4), noise(2, 6, 5, 1).sigmoid() if gated else None
+    film = FilmTerm(noise(2, 6, 5, 1, seed=1), gate)
+    untouched = x.clone()
+    y = norm.bn(x) + film.bias
+    close(norm(x, film), F.leaky_relu(y if gate is None else y * gate, 0.01))
+    assert torch.equal(x, untouched)
+
+
+@torch.no_grad()
+def test_bins_are_normalised_each_by_its_own_statistics() -> None:
+    norm, x = shaken(BinNorm(9)), noise(2, 4, 5, 9)
+    close(norm(x), norm.bn(x.transpose(1, 3)).transpose(1, 3))
+
+
+# Rows do not see one another.
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("iters", [0, 2])
+def test_a_silent_query_gives_exact_zeros(iters: int) -> None:
+    network = shaken(make_separator(iters=iters, **PAPER, **SED_SIZES))
+    for mode in (False, True):
+        separation = network.train(mode)(MIXTURE, QUERY, sed_output())
+        for estimate in separation.passes:
+            assert not estimate[~QUERY.any(2)].any()
+            assert estimate[QUERY.any(2)].any(dim=1).all()
+
+
+@torch.no_grad()
+def test_nothing_but_silence_gives_exact_zeros() -> None:
+    for iters in (0, 2):
+        network = shaken(make_separator(iters=iters, **PAPER, **SED_SIZES))
+        separation = network(MIXTURE, torch.zeros(2, 3, CLASSES), sed_output())
+        assert separation.estimates.shape == (2, 3, LENGTH)
+        assert not separation.estimates.any()
+
+
+@torch.no_grad()
+def test_silence_among_several_outputs_gives_exact_zeros() -> None:
+    estimates = shaken(make_separator(outputs=3))(MIXTURE, QUERY).estimates
+    assert not estimates[~QUERY.any(2)].any()
+    assert estimates[QUERY.any(2)].any(dim=1).all()
+
+
+EVERYTHING = {"iters": 2, "dprnn": partial(Dprnn, hidden=4, layers=1), **PAPER, **SED_SIZES}
+
+
+@torch.no_grad()
+def test_a_batch_gives_what_its_items_give_one_by_one() -> None:
+    network, sed = shaken(make_separator(**EVERYTHING)), sed_output()
+    alone = [network(MIXTURE[i : i + 1], QUERY[i : i + 1], items_of(sed, i)).estimates for i in range(2)]
+    close(network(MIXTURE, QUERY, sed).estimates, torch.cat(alone))
+
+
+@torch.no_grad()
+def test_several_queries_at_once_give_what_they_give_one_by_one() -> None:
+    network, sed, query = shaken(make_separator(**EVERYTHING)), sed_output(), one_hot([[0, 1, 4], [4, 2, 0]])
+    alone = [network(MIXTURE, query[:, k : k + 1], sed).estimates for k in range(3)]
+    close(network(MIXTURE, query, sed).estimates, torch.cat(alone, dim=1))
+
+
+@torch.no_grad()
+def test_guided_from_the_recording_itself_a_batch_gives_what_its_items_give() -> None:
+    network = shaken(make_guided(make_sed(), **PAPER))
+    alone = [network(MIXTURE[i : i + 1], QUERY[i : i + 1]).estimates for i in range(2)]
+    close(network(MIXTURE, QUERY).estimates, torch.cat(alone))
+
+
+# Passes, modes and gradients.
+
+
+def test_every_pass_is_handed_back_and_the_last_is_the_estimate() -> None:
+    network = make_separator(iters=2).eval()
+    for asked, given in ((None, 2), (1, 1), (5, 5)):
+        separation = network(MIXTURE, ONE_EACH, passes=asked)
+        assert len(separation.passes) == given
+        assert separation.estimates is separation.passes[-1]
+
+
+def test_in_training_only_the_last_pass_carries_a_gradient() -> None:
+    network = make_separator(iters=3).train()
+    assert [estimate.requires_grad for estimate in network(MIXTURE, ONE_EACH).passes] == [False, False, True]
+    assert make_separator().train()(MIXTURE, ONE_EACH).estimates.requires_grad
+
+
+PLAIN: set[str] = set()
+FEATURES_ONLY = {"sed.backbone.norm", "sed.strong_head", "sed.weak_head"}  # layer features come before the final norm
+FRAMES_ONLY = {"sed.weak_head"}  # strong logits do not look at the attention
+DPRNN = partial(Dprnn, layers=1, hidden=4)
+
+VARIANTS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "none": ({}, PLAIN),
+    "none, refined": ({"iters": 2}, PLAIN),
+    "three outputs": ({"outputs": 3}, PLAIN),
+    "soundbeam add": ({"injection": Soundbeam}, FEATURES_ONLY),
+    "soundbeam concat": ({"injection": partial(Soundbeam, merge="concat")}, FEATURES_ONLY),
+    "time_film additive": ({"time_film": TimeFilm}, FRAMES_ONLY),
+    "time_film multiplicative": ({"time_film": partial(TimeFilm, mode="multiplicative")}, FRAMES_ONLY),
+    "time_film of its own": ({"time_film": partial(TimeFilm, shared=False)}, FRAMES_ONLY),
+    "time_film binarised": ({"time_film": partial(TimeFilm, binarised=True)}, {"sed."}),  # a step has no slope
+    "paper, refined": ({**PAPER, "iters": 2}, FRAMES_ONLY),
+    "dprnn GRU after": ({**PAPER, "dprnn": DPRNN}, FRAMES_ONLY),
+    "dprnn LSTM before": ({**PAPER, "dprnn": partial(DPRNN, cell="LSTM", position="before")}, FRAMES_ONLY),
+    "dprnn RNN": ({"dprnn": partial(DPRNN, cell="RNN")}, PLAIN),
+    "paper, frozen": ({**PAPER, "sed_trainable": False}, {"sed."}),
+}
+# Standardising the map takes away whatever this bias adds: its gradient is there, and zero but for rounding.
+WITHOUT_EFFECT = {"separator.injection.project.bias"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradients_reach_what_learns_and_nothing_else(variant: str) -> None:
+    changes, without = VARIANTS[variant]
+    torch.manual_seed(0)
+    sed = make_sed()
+    nn.init.zeros_(sed.strong_head.bias)  # frames on either side of the threshold
+    network = make_guided(sed, **changes).train()
+    query = one_hot([[1, 0, 2], [3, 2, 1]]) if network.separator.outputs == 3 else ONE_EACH
+    target = noise(*query.shape[:2], LENGTH)
+    negative_snr(network(MIXTURE, query).estimates, target).backward()
+    reached = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    untouched = {name for name, p in network.named_parameters() if p.grad is None}
+    meant = {name for name, _ in network.named_parameters() if not name.startswith(tuple(without))}
+    assert meant - reached <= WITHOUT_EFFECT
+    assert untouched == {name for name, _ in network.named_parameters()} - meant
+
+
+def test_a_frozen_sed_model_stays_in_evaluation_and_keeps_its_statistics() -> None:
+    network = make_guided(make_sed(), sed_trainable=False, **PAPER)
+    network.train()
+    assert network.separator.training
+    assert not any(module.training for module in network.sed.modules())
+    before = {name: value.clone() for name, value in network.sed.state_dict().items()}
+    network(MIXTURE, ONE_EACH)
+    assert all(torch.equal(value, before[name]) for name, value in network.sed.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in network.sed.parameters())
+
+
+def test_a_sed_model_that_learns_follows_the_mode() -> None:
+    network = make_guided(make_sed(), **PAPER)
+    assert network.train().sed.training
+    assert not network.eval().sed.training
+
+
+def test_a_separator_without_guidance_carries_no_sed_model() -> None:
+    assert make_guided(make_sed()).sed is None
+
+
+def test_the_layer_features_are_made_only_where_they_are_injected() -> None:
+    assert make_guided(make_sed(), time_film=TimeFilm).listen(MIXTURE).layers == []
+    assert len(make_guided(make_sed(), injection=Soundbeam).listen(MIXTURE).layers) == 3
+
+
+# Rates and sizes.
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rate", [4000, 6000, 16000])
+@pytest.mark.parametrize("length", [2000, 1999])
+def test_working_at_another_rate_gives_estimates_as_long_as_the_mixture(rate: int, length: int) -> None:
+    network = shaken(make_separator(sample_rate=rate))
+    assert network(MIXTURE[..., :length], QUERY).estimates.shape == (2, 3, length)
+
+
+@torch.no_grad()
+def test_working_at_another_rate_is_resampling_on_either_side() -> None:
+    outer = shaken(make_separator(sample_rate=RATE // 2))
+    inner = give(make_separator(), outer)
+    halved = inner(resample(MIXTURE, 2, 1), QUERY).estimates
+    close(outer(MIXTURE, QUERY).estimates, resample(halved, 1, 2))
+
+
+@torch.no_grad()
+def test_a_fresh_network_answers_with_part_of_the_reference_channel() -> None:
+    torch.manual_seed(0)
+    estimates = make_separator().eval()(MIXTURE, ONE_EACH).estimates
+    cosine = torch.cosine_similarity(estimates[:, 0], MIXTURE[:, 0], dim=1)
+    assert (cosine > 0.8).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [40, 97, 2001])
+def test_clips_of_any_length_are_separated(length: int) -> None:
+    network = shaken(make_separator(**PAPER, **SED_SIZES))
+    assert network(MIXTURE[..., :1].expand(-1, -1, length), QUERY, sed_output()).estimates.shape == (2, 3, length)
+
+
+# What cannot be done is said in one sentence.
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"n_fft": 72}, "n_fft=72 gives 36 bins, which 3 stages cannot halve"),
+        ({"outputs": 3, "time_film": TimeFilm}, "outputs=3"),
+        ({"outputs": 3, "iters": 1}, "outputs=3"),
+        ({"injection": partial(Soundbeam, merge="blend")}, "injection.merge=blend is not known: choose one of add"),
+        ({"time_film": partial(TimeFilm, mode="sum")}, "time_film.mode=sum"),
+        ({"dprnn": partial(Dprnn, cell="CNN")}, "dprnn.cell=CNN"),
+        ({"dprnn": partial(Dprnn, position="beside")}, "dprnn.position=beside"),
+    ],
+)
+def test_a_separator_that_cannot_be_is_refused(changes: dict[str, Any], match: str) -> None:
+    with refused(match):
+        make_separator(**changes, **SED_SIZES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "mixture", "query", "passes", "match"),
+    [
+        ({}, MIXTURE[:, :2], ONE_EACH, None, "built for 4 microphones, the recording has 2"),
+        ({}, MIXTURE, ONE_EACH[..., :3], None, "query has 3 classes, the separator 5"),
+        ({"outputs": 3}, MIXTURE, ONE_EACH, None, "answers 3 queries at once, not 1"),
+        ({"time_film": TimeFilm}, MIXTURE, ONE_EACH, None, "guided by a SED model"),
+        ({}, MIXTURE, ONE_EACH, 2, "2 passes were asked of a separator without feedback"),
+        ({"iters": 2}, MIXTURE, ONE_EACH, 0, "passes"),
+        ({"iters": 2}, MIXTURE, ONE_EACH, -1, "passes"),
+        ({}, MIXTURE[..., :32], ONE_EACH, None, "32"),  # half a window: too short for its centred frames
+    ],
+)
+def test_what_a_separator_cannot_do_is_refused(
+    changes: dict[str, Any], mixture: Tensor, query: Tensor, passes: int | None, match: str
+) -> None:
+    with refused(match):
+        make_separator(**changes)(mixture, query, passes=passes)
+
+
+def test_guidance_without_a_sed_model_is_refused() -> None:
+    with refused(r"conditioning\.sed"):
+        make_guided(time_film=TimeFilm)
+
+
+def test_time_film_refuses_a_sed_model_that_names_no_frames() -> None:
+    with refused("Time-FiLM needs a SED model that names frames"):
+        make_guided(make_sed(head="linear"), time_film=TimeFilm)(MIXTURE, ONE_EACH)

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import copy
+import pickle
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from minis import BACKBONE, CLASSES, FRONTEND, LABELS, MICROPHONES, SEPARATOR, fit, make_batch, noise, one_hot, refused
+
+from sedsep import checkpoints
+from sedsep.checkpoints import Description, load, load_state
+from sedsep.labels import LabelSet
+from sedsep.models import GuidedSeparator
+from sedsep.systems import SedRates, SedSystem, SeparatorRates, SeparatorSystem, warmup_cosine
+
+SED_NETWORK = {
+    "_target_": "sedsep.models.SedModel",
+    "classes": CLASSES,
+    "frame_s": 0.02,
+    "backbone": {
+        "_target_": "sedsep.models.M2d",
+        "frontend": {"_target_": "sedsep.models.LogMel", **FRONTEND},
+        **BACKBONE,
+    },
+}
+SEPARATOR_NETWORK = {
+    "_target_": "sedsep.models.GuidedSeparator",
+    "sed": SED_NETWORK,
+    "separator": {
+        "_target_": "sedsep.models.Separator",
+        "_partial_": True,
+        **SEPARATOR,
+        "iters": 2,
+        "time_film": {"_target_": "sedsep.conditioning.TimeFilm", "_partial_": True},
+        "injection": {"_target_": "sedsep.conditioning.Soundbeam", "_partial_": True},
+    },
+}
+COMMON = {"optimizer": torch.optim.AdamW, "schedule": partial(warmup_cosine, warmup_steps=1)}
+NO_RATES = SedRates(heads=0.0, backbone=1e-3)
+
+
+def train_and_save(path: Path, system: Any) -> Path:
+    fit(system, [make_batch([[0, 2, None], [1, None, None]])] * 2, epochs=1).save_checkpoint(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    description = Description("sed", "mini", SED_NETWORK, LABELS.names)
+    system = SedSystem(instantiate(SED_NETWORK), SedRates(1e-2, 1e-3), description=description, **COMMON)
+    return train_and_save(tmp_path_factory.mktemp("checkpoints") / "sed.ckpt", system)
+
+
+def rewritten(sed_file: Path, path: Path, **changes: Any) -> Path:
+    """The checkpoint with entries changed; `None` takes one away."""
+    content = torch.load(sed_file, weights_only=True) | changes
+    torch.save({name: value for name, value in content.items() if value is not None}, path)
+    return path
+
+
+def with_network(sed_file: Path, path: Path, network: Any) -> Path:
+    entry = torch.load(sed_file, weights_only=True)["sedsep"]
+    return rewritten(sed_file, path, sedsep={**entry, "network": network})
+
+
+# Round trip.
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_separator_is_rebuilt_to_the_last_bit_from_its_file_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = instantiate(SEPARATOR_NETWORK)
+    description = Description("separator", "mini", SEPARATOR_NETWORK, LABELS.names)
+    rates = SeparatorRates(1e-2, 1e-2, 1e-2, NO_RATES)
+    system = SeparatorSystem(network, LABELS, rates, description=description, **COMMON)
+    loaded = load(train_and_save(tmp_path / "x.ckpt", system), "separator", LABELS)
+    assert isinstance(loaded.network, GuidedSeparator)
+    assert loaded.description == description
+    mixture, query = noise(2, MICROPHONES, 2000), one_hot([[1, 4], [0, None]])
+    with torch.no_grad():
+        expected, actual = (model.eval()(mixture, query).estimates for model in (network, loaded.network))
+    assert torch.equal(actual, expected)
+    fresh = instantiate(SEPARATOR_NETWORK).state_dict()
+    assert not all(torch.equal(value, fresh[name]) for name, value in loaded.network.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_sed_model_is_rebuilt_to_the_last_bit(sed_file: Path) -> None:
+    one, other = load(sed_file, "sed").network.eval(), load(str(sed_file), "sed", LABELS).network.eval()
+    weights = torch.load(sed_file, weights_only=True)["state_dict"]
+    assert all(torch.equal(value, weights[f"network.{name}"]) for name, value in one.state_dict().items())
+    with torch.no_grad():
+        assert torch.equal(*(model(noise(1, MICROPHONES, 2000)).clip_probabilities for model in (one, other)))
+
+
+# Files that are not what they should be.
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with refused(r"no checkpoint at .*absent\.ckpt"):
+        load(tmp_path / "absent.ckpt", "sed")
+    with refused("no checkpoint at"):
+        load(tmp_path, "sed")
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.95])
+def test_a_file_cut_off_is_refused(sed_file: Path, tmp_path: Path, kept: float) -> None:
+    path, content = tmp_path / "cut.ckpt", sed_file.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with refused(r"cut\.ckpt cannot be read as a checkpoint"):
+        load(path, "sed")
+
+
+def test_a_text_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "page.ckpt"
+    path.write_text("<html>Not found</html>\n")
+    with refused("cannot be read as a checkpoint"):
+        load(path, "sed")
+
+
+class Trap:
+    def __init__(self, sprung: Path) -> None:
+        self.sprung = sprung
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.sprung,)
+
+
+@pytest.mark.parametrize("save", ["torch", "pickle"])
+def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path, save: str) -> None:
+    sprung, path = tmp_path / "sprung", tmp_path / "trap.ckpt"
+    content = {"state_dict": {}, "sedsep": Trap(sprung)}
+    if save == "torch":
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    with refused("cannot be read as a checkpoint"):
+        load(path, "sed")
+    assert not sprung.exists()
+    torch.load(path, weights_only=False) if save == "torch" else pickle.loads(path.read_bytes())
+    assert sprung.exists(), "the trap would not have sprung"
+
+
+def test_weights_of_another_make_are_refused(sed_file: Path, tmp_path: Path) -> None:
+    with refused("no entry 'sedsep'"):
+        load(rewritten(sed_file, tmp_path / "a.ckpt", sedsep=None), "sed")
+    with refused("no state_dict"):
+        load(rewritten(sed_file, tmp_path / "b.ckpt", state_dict=None), "sed")
+    torch.save(torch.zeros(3), tmp_path / "c.ckpt")
+    with refused("no state_dict"):
+        load(tmp_path / "c.ckpt", "sed")
+
+
+def test_a_later_format_is_refused(sed_file: Path, tmp_path: Path) -> None:
+    entry = torch.load(sed_file, weights_only=True)["sedsep"]
+    with refused("format 2, this version reads 1"):
+        load(rewritten(sed_file, tmp_path / "x.ckpt", sedsep={**entry, "format": 2}), "sed")
+
+
+@pytest.mark.parametrize("change", [{"network": None}, {"labels": None}])
+def test_a_damaged_description_is_refused(sed_file: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    entry = torch.load(sed_file, weights_only=True)["sedsep"] | change
+    entry = {name: value for name, value in entry.items() if value is not None}
+    with refused(r"x\.ckpt"):
+        load(rewritten(sed_file, tmp_path / "x.ckpt", sedsep=entry), "sed")
+
+
+@pytest.mark.parametrize("change", [{"_target_": "sedsep.models.Gone"}, {"colour": "blue"}])
+def test_a_network_that_this_version_cannot_build_is_refused(
+    sed_file: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    with refused(r"x\.ckpt"):
+        load(with_network(sed_file, tmp_path / "x.ckpt", {**SED_NETWORK, **change}), "sed")
+
+
+def test_another_kind_or_other_classes_are_refused(sed_file: Path) -> None:
+    with refused("holds a sed model where a separator model is needed"):
+        load(sed_file, "separator")
+    with refused("trained on other classes .*lacks: Whale"):
+        load(sed_file, "sed", LabelSet((*LABELS.names[:4], "Whale")))
+    with refused("another order"):
+        load(sed_file, "sed", LabelSet(LABELS.names[::-1]))
+
+
+def test_weights_of_another_scale_or_variant_are_refused(sed_file: Path) -> None:
+    state = checkpoints.network_state(torch.load(sed_file, weights_only=True)["state_dict"])
+    wider, deeper = copy.deepcopy(SED_NETWORK), copy.deepcopy(SED_NETWORK)
+    wider["backbone"]["width"], deeper["backbone"]["depth"] = 32, 3
+    with refused(r"sed\.ckpt is of another scale: backbone\.cls_token has shape \[1, 1, 16\] where .* \[1, 1, 32\]"):
+        load_state(instantiate(wider), state, sed_file)
+    with refused(r"does not fit this model \(missing: backbone\.blocks\.2"):
+        load_state(instantiate(deeper), state, sed_file)
+
+
+def test_weights_refused_leave_the_network_as_it_was(sed_file: Path) -> None:
+    state = checkpoints.network_state(torch.load(sed_file, weights_only=True)["state_dict"])
+    del state["weak_head.bias"]
+    network = instantiate(SED_NETWORK)
+    before = copy.deepcopy(network.state_dict())
+    with refused(r"missing: weak_head\.bias"):
+        load_state(network, state, sed_file)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+# A config names what to call: a file must not call anything but this package.
+
+
+def refuses_to_call(target: str, sed_file: Path, tmp_path: Path, wrap: Any = lambda call: call) -> None:
+    made = tmp_path / "made"
+    call = {"_target_": target, "_args_": [str(made)]}
+    try:
+        with refused("not part of sedsep"):
+            load(with_network(sed_file, tmp_path / "x.ckpt", wrap(call)), "sed")
+    finally:
+        assert not made.exists(), "the file's call was run"
+
+
+@pytest.mark.parametrize(
+    "target", ["os.mkdir", "sedsep.evaluation.label_sources.os.mkdir", "sedsep.models.sed.torch.os.mkdir"]
+)
+def test_a_config_that_calls_anything_else_is_refused_and_not_run(sed_file: Path, tmp_path: Path, target: str) -> None:
+    refuses_to_call(target, sed_file, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda call: {**SED_NETWORK, "backbone": call},
+        lambda call: {**SED_NETWORK, "head": [call]},
+        lambda call: {**SED_NETWORK, "head": (call,)},
+        lambda call: {**SED_NETWORK, "head": "${hidden}", "hidden": call},
+    ],
+    ids=["nested", "in a list", "in a tuple", "interpolated"],
+)
+def test_a_foreign_call_is_found_wherever_it_hides(sed_file: Path, tmp_path: Path, wrap: Any) -> None:
+    refuses_to_call("os.mkdir", sed_file, tmp_path, wrap)

@@ -128,7 +128,7 @@ def _description(path: Path, content: dict[str, Any]) -> Description:
     entry = content.get(ENTRY)
     if not isinstance(entry, dict) or {field.name for field in fields(Description)} - set(entry):
         raise UserError(
-            f"{path} does not say what network it holds (no whole '{ENTRY}' entry): give one that we wrote."
+            f"{path} does not say what network it holds (no entry '{ENTRY}', or half of one): give one we wrote."
         )
     if entry["format"] != FORMAT:
         raise UserError(f"{path} has format {entry['format']}, this version reads {FORMAT}: update sedsep.")
@@ -165,7 +165,7 @@ def _check_targets(path: Path, node: Any) -> None:
         for child in node:
             _check_targets(path, child)
     elif isinstance(node, str) and "${" in node:
-        raise UserError(f"{path} holds the reference {node}, which a checkpoint may not: do not use this file.")
+        raise UserError(f"{path} asks for {node}, which is not part of sedsep: do not use this file.")
 
 
 def _is_network_class(target: Any) -> bool:

@@ -100,16 +100,22 @@ def evaluate(
 def _score(
     rows: list[MixtureResult], batch: Batch, labels: LabelSet, separator: GuidedSeparator, device: torch.device
 ) -> None:
+    references = true_sources(batch, labels)
     for source, estimates in separate_sources(separator, batch.mixture, rows, labels, device).items():
-        for row, mixture, targets, query, waveforms in zip(
-            rows, batch.mixture, batch.targets, batch.query, estimates, strict=True
-        ):
-            references = {
-                labels.names[int(one_hot.argmax())]: target
-                for one_hot, target in zip(query, targets, strict=True)
-                if one_hot.any()
-            }
-            row.scores[source] = score_mixture(waveforms, references, mixture[0])
+        for row, mixture, truth, waveforms in zip(rows, batch.mixture, references, estimates, strict=True):
+            row.scores[source] = score_mixture(waveforms, truth, mixture[0])
+
+
+def true_sources(batch: Batch, labels: LabelSet) -> list[dict[str, Tensor]]:
+    """The dry sources [L] of every mixture by label, on the CPU."""
+    return [
+        {
+            labels.names[int(one_hot.argmax())]: target
+            for one_hot, target in zip(query, targets, strict=True)
+            if one_hot.any()
+        }
+        for query, targets in zip(batch.query, batch.targets.cpu(), strict=True)
+    ]
 
 
 @torch.inference_mode()

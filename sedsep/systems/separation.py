@@ -5,12 +5,13 @@ Axes: B batch, K slots, M microphones, L samples, N classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sedsep.evaluation import MixtureResult, separate_sources
+from sedsep.evaluation import MixtureResult, separate_sources, true_sources
 from sedsep.evaluation.label_sources import LabelTable
 from sedsep.labels import LabelSet
 from sedsep.losses import negative_snr
@@ -75,26 +76,26 @@ class SeparatorSystem(System):
         return negative_snr(estimates[active], target[active])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.log_valid("loss", self._loss(batch.mixture, batch.query, batch.targets), len(batch.names))
-        if self._scores_now():
-            self._score(batch)
-
-    def _scores_now(self) -> bool:
-        return self.validation_labels is not None and (self.current_epoch + 1) % self.score_every == 0
-
-    def _score(self, batch: Batch) -> None:
-        assert self.validation_labels is not None
-        rows = [MixtureResult(n, [], {"baseline": self.validation_labels[n]}) for n in batch.names]
-        estimates = separate_sources(self.network, batch.mixture, rows, self.labels, self.device)["baseline"]
-        for mixture, targets, query, found in zip(batch.mixture, batch.targets, batch.query, estimates, strict=True):
-            references = {
-                self.labels.names[int(one_hot.argmax())]: target.cpu()
-                for one_hot, target in zip(query, targets, strict=True)
-                if one_hot.any()
-            }
-            self._scores.append(score_mixture(found, references, mixture[0].cpu()))
+        """Loss over all true sources and, every few epochs, scores under the baseline's labels: one separation."""
+        rows = [MixtureResult(n, [int(q.argmax()) for q in query if q.any()]) for n, query in _named_queries(batch)]
+        for row in rows:
+            row.predicted["oracle"] = row.true
+            if self.validation_labels is not None and (self.current_epoch + 1) % self.score_every == 0:
+                row.predicted["baseline"] = self.validation_labels[row.name]
+        found = separate_sources(self.network, batch.mixture, rows, self.labels, self.device)
+        truth = true_sources(batch, self.labels)
+        pairs = [(f[label], t) for f, item in zip(found["oracle"], truth, strict=True) for label, t in item.items()]
+        if pairs:
+            estimates, targets = (torch.stack(side) for side in zip(*pairs, strict=True))
+            self.log_valid("loss", negative_snr(estimates, targets), len(pairs))
+        for f, item, mixture in zip(found.get("baseline", []), truth, batch.mixture.cpu(), strict=False):
+            self._scores.append(score_mixture(f, item, mixture[0]))
 
     def on_validation_epoch_end(self) -> None:
         if self._scores:
             self.log_valid("ca_sdri/baseline", ca_sdri(self._scores), len(self._scores))
             self._scores = []
+
+
+def _named_queries(batch: Batch) -> Iterable[tuple[str, Tensor]]:
+    return zip(batch.names, batch.query, strict=True)

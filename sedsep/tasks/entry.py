@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from hydra.utils import get_method
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -74,14 +73,19 @@ def explain(error: BaseException, config_dir: Path) -> str | None:
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, UserError):
+            return _original(str(link))
+        if type(link).__name__ == "MisconfigurationException":  # Lightning's own, by name: its import takes seconds
             return str(link)
-    for link in chain:
-        if isinstance(link, MisconfigurationException):
-            return str(link)
-    for link in chain:
-        if isinstance(link, HydraException | OmegaConfBaseException):
-            return overrides.explain(chain, sys.argv[1:], config_dir)
+    if any(isinstance(link, InstantiationException) for link in chain):
+        return None
+    if any(isinstance(link, HydraException | OmegaConfBaseException) for link in chain):
+        return overrides.explain(chain, sys.argv[1:], config_dir)
     return None
+
+
+def _original(message: str) -> str:
+    """The sentence of an error that crossed from a loader's worker, which torch sends as a whole traceback."""
+    return message.rsplit("sedsep.errors.UserError: ", 1)[-1].strip()
 
 
 def _chain(error: BaseException | None) -> Iterable[BaseException]:

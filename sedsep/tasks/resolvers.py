@@ -9,8 +9,6 @@ from pathlib import Path
 import platformdirs
 from omegaconf import ListConfig, OmegaConf
 
-from sedsep.data.layout import Layout
-
 
 def register() -> None:
     """Make the resolvers known to OmegaConf; harmless when repeated."""
@@ -28,5 +26,7 @@ def _length(items: Sized) -> int:
 
 
 def _folder_labels(root: str, sample_rate: int, microphones: int) -> ListConfig:
+    from sedsep.data.layout import Layout  # brings torch along: a second that `--help` need not take
+
     # OmegaConf resolves a ListConfig in place, a list it refuses.
     return ListConfig(list(Layout(Path(root), sample_rate, microphones).labels()))

@@ -25,6 +25,7 @@ from sedsep.evaluation import (
     labels_of,
     oracle_labels,
     separate_sources,
+    true_sources,
 )
 from sedsep.evaluation.label_sources import LabelTable
 from sedsep.labels import LabelSet
@@ -197,14 +198,17 @@ def _example(
 ) -> Example:
     rate, names = session.config.sample_rate, session.labels.names
     name, mixture = batch.names[0], batch.mixture[0, 0]
-    true = [(names[int(row.argmax())], slot) for slot, row in enumerate(batch.query[0]) if row.any()]
-    targets = {label: batch.targets[0, slot] for label, slot in true}
+    (targets,) = true_sources(batch, session.labels)
     stems = [Stem(label, "target", "dry source", target.numpy()) for label, target in targets.items()]
     if separator is not None:
         # The reader listens to what a user gets (the tagger's labels) beside what could be had (the true ones).
         shown = {s: tables[s] for s in ("oracle", "tagger") if s in tables}
         stems += _estimates(session, batch, separator, name, shown, targets)
-    spans = [(label, int(batch.spans[0, slot, 0]) / rate, int(batch.spans[0, slot, 1]) / rate) for label, slot in true]
+    spans = [
+        (names[int(row.argmax())], int(on) / rate, int(off) / rate)
+        for row, (on, off) in zip(batch.query[0], batch.spans[0], strict=True)
+        if row.any()
+    ]
     tagger = taggers.get("tagger")
     activity = None if tagger is None else _activity(tagger.network, batch, session.device)
     return Example(

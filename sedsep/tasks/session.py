@@ -26,6 +26,15 @@ from sedsep.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
+ADVICE = (
+    ".*does not have many workers.*",
+    ".*GPU available but not used.*",
+    ".*logging interval.*",
+    ".*LeafSpec.*",
+    ".*Checkpoint directory.*exists.*",
+    ".*overridden `transfer_batch_to_device`.*",
+)
+
 
 @dataclass
 class Session:
@@ -138,6 +147,5 @@ def _quiet() -> None:
     """Lightning and torch advise on every run; a newcomer takes it for something that went wrong."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for pattern in (".*does not have many workers.*", ".*GPU available but not used.*", ".*logging interval.*",
-                    ".*LeafSpec.*", ".*number of training batches.*", ".*Checkpoint directory.*exists.*"):  # fmt: skip
+    for pattern in ADVICE:
         warnings.filterwarnings("ignore", message=pattern)

@@ -1,0 +1,41 @@
+"""Composing configs as `run.py` does, and running `run.py` itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+import sedsep.tasks  # noqa: F401 - registers the resolvers
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def composed(tmp_path: Path) -> Iterator[Callable[..., DictConfig]]:
+    """`compose` with directories that exist outside a Hydra job."""
+
+    def make(*overrides: str) -> DictConfig:
+        paths = [f"paths.work={tmp_path}", f"paths.run={tmp_path}", f"paths.cache={tmp_path}"]
+        return compose("config", overrides=[*paths, *overrides])
+
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        yield make
+
+
+@pytest.fixture
+def run_py(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python run.py` with arguments in a directory of its own."""
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "SEDSEP_CACHE": str(tmp_path / "cache")}
+        command = [sys.executable, str(ROOT / "run.py"), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    return call

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -238,12 +239,24 @@ def _class_table(rows: Sequence[ClassRow]) -> dict | None:
     if not rows:
         return None
     columns = _ordered({source for row in rows for source in row.ca_sdri})
+    chart = _class_chart(rows)
+    return {"rows": rows, "columns": columns, "chart": chart and _svg_uri(chart)}
+
+
+def _class_chart(rows: Sequence[ClassRow]) -> bytes | None:
+    """Improvement by class and label source as SVG; `None` where there is none to show."""
+    columns = _ordered({source for row in rows for source in row.ca_sdri})
     values = {column: [row.ca_sdri.get(column) for row in rows] for column in columns}
-    labels = [row.label for row in rows]
-    chart = None
-    if any(_finite(value) for column in values.values() for value in column):
-        chart = _svg_uri(figures.bar_figure(labels, values, "CA-SDRi (dB)"))
-    return {"rows": rows, "columns": columns, "chart": chart}
+    if not any(_finite(value) for column in values.values() for value in column):
+        return None
+    return figures.bar_figure([row.label for row in rows], values, "CA-SDRi (dB)")
+
+
+def charts(report: Report) -> dict[str, bytes]:
+    """The curves and the class chart as SVG files by name, for those who keep pictures apart from the page."""
+    drawn = {re.sub(r"[^\w]+", "_", curve.title): figures.curve_figure(curve) for curve in report.curves}
+    by_class = _class_chart(report.per_class)
+    return {**drawn, **({} if by_class is None else {"ca_sdri_by_class": by_class})}
 
 
 def _finite(value: float | None) -> bool:

@@ -32,7 +32,7 @@ from sedsep.labels import LabelSet
 from sedsep.metrics import score_mixture
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
-from sedsep.report import ClassRow, Curve, Example, Report, Stem, write_report
+from sedsep.report import ClassRow, Curve, Example, Report, Stem, charts, write_report
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import Trained
 from sedsep.tracking import Tracker
@@ -87,6 +87,11 @@ def conclude(
     )
     page = session.run_dir / "report.html"
     write_report(page, report)
+    pictures = session.run_dir / "figures"
+    pictures.mkdir(exist_ok=True)
+    for name, svg in charts(report).items():
+        (pictures / f"{name}.svg").write_bytes(svg)
+        tracker.artifact(pictures / f"{name}.svg", "figures")
     tracker.metrics(metrics)
     for name in ("metrics.json", "config.yaml", "report.html"):
         tracker.artifact(session.run_dir / name)
@@ -155,13 +160,11 @@ def _curves(trained: Trained) -> list[Curve]:
         curves.append(
             Curve.from_rows(f"{trained.name}: validation CA-SDRi", rows, "step", score, xlabel="step", ylabel="dB")
         )
-    accuracy = {f"threshold {c.rsplit('@', 1)[1]}": c for c in sorted(columns) if c.startswith("valid/label_accuracy@")}
+    prefix = "valid/label_accuracy@"
+    accuracy = {f"≥ {column.removeprefix(prefix)}": column for column in sorted(columns) if column.startswith(prefix)}
     if accuracy:
-        curves.append(
-            Curve.from_rows(
-                f"{trained.name}: validation label accuracy", rows, "step", accuracy, xlabel="step", ylabel="%"
-            )
-        )
+        title = f"{trained.name}: validation label accuracy by threshold"
+        curves.append(Curve.from_rows(title, rows, "step", accuracy, xlabel="step", ylabel="%"))
     return [curve for curve in curves if curve.series]
 
 

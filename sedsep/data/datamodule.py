@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
 from collections.abc import Callable
 from functools import partial
 
@@ -16,9 +18,6 @@ from sedsep.data.rendering import Renderer
 from sedsep.data.sampling import SceneSampler
 from sedsep.labels import LabelSet
 from sedsep.types import Batch, Scene
-
-EVAL_SEED = 0
-"""Draws the evaluation scenes of data sets that fix none: the same ones in every run, whatever its seed."""
 
 
 class SceneDataModule(LightningDataModule):
@@ -104,7 +103,19 @@ class SceneDataModule(LightningDataModule):
         index = self.layout.root / "metadata" / f"{split}.json"
         if index.is_file():
             return IndexedScenes(load_index(index, self.layout), self.renderer, self.labels)
-        return GeneratedScenes(self._sampler(split, self.eval_duration), self.renderer, EVAL_SEED, self.eval_scenes)
+        # The same scenes in every run, whatever its seed; each split's from a stream of its own.
+        seed = zlib.crc32(f"evaluation/{split}".encode())
+        return GeneratedScenes(self._sampler(split, self.eval_duration), self.renderer, seed, self.eval_scenes)
+
+    def fingerprint(self, split: str) -> str:
+        """Changes with the fixed scenes of a split or the content of its files."""
+        scenes = self.eval_dataset(split)
+        if isinstance(scenes, IndexedScenes):
+            specs = scenes.specs
+        else:
+            specs = [scenes.sampler.sample(scenes.seed, 0, index) for index in range(len(scenes))]
+        digest = hashlib.sha256(repr(specs).encode()).hexdigest()[:16]
+        return f"{self.layout.fingerprint(split)}-{digest}"
 
     def _sampler(self, split: str, duration: float) -> SceneSampler:
         return self._make_sampler(

@@ -35,7 +35,12 @@ class EpochLog(Callback):
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        shown = {name: value for name, value in trainer.callback_metrics.items() if name in SHOWN}
+        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        shown = {
+            name: value
+            for name, value in trainer.callback_metrics.items()
+            if name in SHOWN and (validated or not name.startswith("valid/"))  # older ones are kept there
+        }
         values = "  ".join(f"{SHOWN[name]} {float(value):.3f}" for name, value in sorted(shown.items()))
         seconds = time.perf_counter() - self._started
         log.info(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from sedsep import checkpoints
 from sedsep.errors import UserError
 from sedsep.models.separator import GuidedSeparator
 from sedsep.tasks.results import conclude
 from sedsep.tasks.session import Session
-from sedsep.tasks.stages import Trained, ready
+from sedsep.tasks.stages import load, ready
 
 
 def run(config: DictConfig) -> dict[str, float]:
@@ -22,17 +21,17 @@ def run(config: DictConfig) -> dict[str, float]:
         raise UserError("task=evaluate needs a trained model: add ckpt=PATH (a run keeps its own under checkpoints/).")
     session = Session.open(config)
     node = config.model
-    loaded = checkpoints.load(config.ckpt, node.kind, session.labels)
-    trained = Trained(node.name, loaded.network, loaded.path, None, 0.0)
+    data = session.data(node.training)
+    session.check_scenes(data)
+    trained = load(session, node, config.ckpt)
     with session.tracker() as tracker:
-        tracker.tags({"sedsep.checkpoint": str(loaded.path)})
-        if not isinstance(loaded.network, GuidedSeparator):
+        tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
+        if not isinstance(trained.network, GuidedSeparator):
             source = "baseline" if node.name == config.baseline.name else "tagger"
-            return conclude(session, tracker, session.data(node.training), None, {source: trained}, [trained])
+            return conclude(session, tracker, data, None, {source: trained}, [trained])
         taggers = {
             source: ready(session, config[source], source, tracker)
             for source in ("baseline", "tagger")
             if source in config.task.label_sources
         }
-        data = session.data(node.training)
-        return conclude(session, tracker, data, loaded.network, taggers, [*taggers.values(), trained])
+        return conclude(session, tracker, data, trained.network, taggers, [*taggers.values(), trained])

@@ -49,7 +49,7 @@ def label_tables(
     tables: dict[str, LabelTable] = {"oracle": oracle_labels(loader)}
     for source, tagger in taggers.items():
         assert isinstance(tagger.network, SedModel)
-        key = f"{split}-{session.layout.fingerprint(split)}"
+        key = f"{split}-{data.fingerprint(split)}"
         probabilities = cached_probabilities(
             tagger.network, loader, session.device, session.cache / "labels" / source, key
         )

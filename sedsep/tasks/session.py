@@ -16,11 +16,13 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 import sedsep
 from sedsep.data.datamodule import SceneDataModule
 from sedsep.data.layout import Layout
+from sedsep.errors import UserError
 from sedsep.labels import LabelSet
 from sedsep.tracking import Tracker
 
@@ -59,12 +61,29 @@ class Session:
         torch.use_deterministic_algorithms(True, warn_only=True)
         run_dir = Path(config.paths.run)
         run_dir.mkdir(parents=True, exist_ok=True)
+        for stale in ("metrics.json", "report.html"):  # of an earlier job in this directory
+            (run_dir / stale).unlink(missing_ok=True)
         (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
         root = instantiate(config.data.prepare) if config.data.prepare else config.data.root
         labels = LabelSet(tuple(config.labels.names))
         layout = Layout(Path(root), config.sample_rate, config.microphones)
         layout.check(labels)
         return cls(config, run_dir, Path(config.paths.cache), layout, labels)
+
+    def check_scenes(self, data: SceneDataModule) -> None:
+        """Read every header and scene description that the job will need, before it spends minutes on training.
+
+        Raises:
+            UserError: a split, a label's sounds or a file that a scene names is missing.
+        """
+        sounds = self.layout.split(data.train_split).events
+        if missing := [label for label in self.labels if label not in sounds]:
+            raise UserError(
+                f"{self.layout.root / 'sound_event' / data.train_split} has no sounds of {', '.join(missing)}: add a "
+                "folder for each or take the names out of labels.json."
+            )
+        for split in (data.valid_split, data.test_split):
+            data.eval_dataset(split)
 
     def data(self, training: DictConfig) -> SceneDataModule:
         """The scenes, in the batches and lengths that a model's recipe asks for."""
@@ -78,7 +97,10 @@ class Session:
     def trainer(self, **settings: Any) -> lightning.Trainer:
         """A Lightning trainer as configured; what the trainer group sets wins over a recipe's epochs."""
         given = {key: value for key, value in settings.items() if key not in self.config.trainer}
-        return instantiate(self.config.trainer)(**given)
+        try:
+            return instantiate(self.config.trainer)(**given)
+        except (TypeError, ValueError, MisconfigurationException) as error:
+            raise UserError(f"The trainer cannot be set up: {' '.join(str(error).split())}") from error
 
     @property
     def device(self) -> torch.device:
@@ -89,7 +111,8 @@ class Session:
     def tracker(self) -> Tracker:
         """The job's tracking run, with the resolved config as parameters."""
         choices = HydraConfig.get().runtime.choices
-        name = "-".join(str(choices[group]) for group in ("model", "conditioning", "data"))
+        guided = self.config.model.kind == "separator" and self.config.model.network.sed is not None
+        name = "-".join(str(choices[group]) for group in ("model", *(["conditioning"] if guided else []), "data"))
         make = instantiate(self.config.logger)
         return make(run_name=name, params=_flat(OmegaConf.to_container(self.config)), tags=self._tags())
 
@@ -122,11 +145,11 @@ class Session:
 
 
 def git_commit() -> str | None:
-    """The commit of the working directory, marked when it has uncommitted changes; `None` outside a repository."""
+    """The commit of this code, marked when it has uncommitted changes; `None` outside a repository."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True, text=True, timeout=10, check=True,
+            cwd=Path(sedsep.__file__).parent, capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None

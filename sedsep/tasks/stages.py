@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
 from filelock import FileLock
 from hydra.utils import instantiate
@@ -23,6 +24,7 @@ from torch import nn
 from sedsep import __version__, checkpoints
 from sedsep.errors import UserError
 from sedsep.models.sed import SedModel
+from sedsep.models.separator import GuidedSeparator
 from sedsep.systems.progress import progress_callback
 from sedsep.tasks.session import Session
 from sedsep.tracking import Tracker
@@ -37,27 +39,32 @@ class Trained:
     """A trained network and where it came from.
 
     Attributes:
-        name: of the model. network: with its best weights. checkpoint: their file.
+        name: of the model. network: with the weights that are kept. checkpoint: their file.
+        description: what the file says of the network.
         history: the training's CSV, where there was one. seconds: of training; 0 when it was not trained now.
     """
 
     name: str
     network: nn.Module
     checkpoint: Path
+    description: checkpoints.Description
     history: Path | None
     seconds: float
 
 
 def build(session: Session, node: DictConfig) -> nn.Module:
-    """The network of a model node, with fresh weights from the run's seed."""
+    """The network of a model node: with the weights at its `ckpt`, or fresh ones from the run's seed."""
     torch.manual_seed(session.config.seed)
-    return instantiate(_plain(node.network), _convert_="all")
+    network = instantiate(_plain(node.network), _convert_="all")
+    if node.ckpt:
+        checkpoints.load_state(network, load(session, node, node.ckpt).network.state_dict(), node.ckpt)
+    return network
 
 
 def train(
     session: Session, node: DictConfig, network: nn.Module, directory: Path, tracker: Tracker | None, **system: Any
 ) -> Trained:
-    """Train a network by its recipe and load its best weights.
+    """Train a network by its recipe and load the weights that the recipe keeps, `best` or `last`.
 
     Args:
         node: the model node. directory: for checkpoints and history. tracker: told of losses; `None` for nobody.
@@ -76,12 +83,13 @@ def train(
         weight_decay=optim.weight_decay,
         **system,
     )
-    settings = dict(session.config.callbacks)
-    callbacks = [instantiate(_plain(settings.pop("checkpoint")), dirpath=str(directory))]
+    callbacks = [instantiate(_plain(callback)) for callback in session.config.callbacks.values()]
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint):
+            callback.dirpath = str(directory)
     loggers: list[Any] = [CSVLogger(directory, name="", version="")]
     if tracker is not None and (logger := tracker.logger(node.name)) is not None:
         loggers.append(logger)
-    callbacks += [instantiate(_plain(callback)) for callback in settings.values()]
     terminal = sys.stdout.isatty()
     trainer = session.trainer(
         max_epochs=node.training.epochs,
@@ -92,16 +100,35 @@ def train(
         default_root_dir=str(directory),
     )
     started = time.perf_counter()
+    # Whatever was trained, or found in a cache, before: the same draws from here on.
+    lightning.seed_everything(session.config.seed, workers=True, verbose=False)
     trainer.fit(module, session.data(node.training))
-    seconds = time.perf_counter() - started
-    checkpoint = _best(callbacks[0], directory)
-    loaded = checkpoints.load(checkpoint, node.kind, session.labels)
-    return Trained(node.name, loaded.network, checkpoint, directory / HISTORY, seconds)
+    return _kept(session, node, directory, time.perf_counter() - started)
 
 
-def _best(callback: ModelCheckpoint, directory: Path) -> Path:
-    path = Path(callback.best_model_path or callback.last_model_path)
-    return path if path.is_file() else directory / "last.ckpt"
+def _kept(session: Session, node: DictConfig, directory: Path, seconds: float = 0.0) -> Trained:
+    """The weights in `directory` that the recipe keeps; the last ones where there was no validation to judge by."""
+    path = directory / f"{node.training.keep}.ckpt"
+    return load(session, node, path if path.is_file() else directory / "last.ckpt", directory / HISTORY, seconds)
+
+
+def load(
+    session: Session, node: DictConfig, path: Path | str, history: Path | None = None, seconds: float = 0.0
+) -> Trained:
+    """A checkpoint that fits the data set.
+
+    Raises:
+        UserError: it cannot be loaded, or hears at another rate than the data set has.
+    """
+    loaded = checkpoints.load(path, node.kind, session.labels)
+    network = loaded.network
+    rate = network.separator.input_rate if isinstance(network, GuidedSeparator) else network.input_rate
+    if rate != session.config.sample_rate:
+        raise UserError(
+            f"{path} was made for {rate} Hz, this data set is used at {session.config.sample_rate} Hz: set "
+            f"sample_rate={rate} or give another checkpoint."
+        )
+    return Trained(node.name, network, loaded.path, loaded.description, history, seconds)
 
 
 def ready(session: Session, node: DictConfig, option: str, tracker: Tracker) -> Trained:
@@ -114,20 +141,18 @@ def ready(session: Session, node: DictConfig, option: str, tracker: Tracker) -> 
         UserError: no checkpoint is given at a scale that does not train one on the spot.
     """
     if node.ckpt:
-        loaded = checkpoints.load(node.ckpt, node.kind, session.labels)
-        return Trained(node.name, loaded.network, loaded.path, None, 0.0)
+        return load(session, node, node.ckpt)
     if not session.config.scale.trains_prerequisites:
         raise UserError(
-            f"The {node.name} has no weights: train it first (python run.py model={node.name} "
-            f"scale={session.config.scale.name}) and give {option}.ckpt=PATH."
+            f"The {node.name} has no weights: download {node.published}, or train it (python run.py "
+            f"model={node.name} scale={session.config.scale.name}), and give {option}.ckpt=PATH."
         )
     home = session.cache / "models" / f"{node.name}-{_recipe_key(session, node)}"
     home.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{home}.lock"):
         if home.is_dir():
             log.info("Using the %s trained earlier: %s", node.name, home)
-            loaded = checkpoints.load(home / "best.ckpt", node.kind, session.labels)
-            return Trained(node.name, loaded.network, loaded.path, home / HISTORY, 0.0)
+            return _kept(session, node, home)
         log.info("No %s is given (%s.ckpt): training one, kept for later runs", node.name, option)
         return _train_into(session, node, home, tracker)
 
@@ -136,11 +161,9 @@ def _train_into(session: Session, node: DictConfig, home: Path, tracker: Tracker
     """Train in a directory beside `home` and move it there when it is whole."""
     partial = home.with_name(f"{home.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    trained = train(session, node, build(session, node), partial, tracker)
-    if trained.checkpoint.name != "best.ckpt":
-        shutil.copyfile(trained.checkpoint, partial / "best.ckpt")
+    seconds = train(session, node, build(session, node), partial, tracker).seconds
     partial.rename(home)
-    return Trained(trained.name, trained.network, home / "best.ckpt", home / HISTORY, trained.seconds)
+    return _kept(session, node, home, seconds)
 
 
 def _recipe_key(session: Session, node: DictConfig) -> str:
@@ -148,23 +171,41 @@ def _recipe_key(session: Session, node: DictConfig) -> str:
     config = session.config
     splits = (config.data.module.train_split, config.data.module.valid_split)
     recipe = [
-        __version__,
+        _code_key(),
         config.seed,
-        _plain(node),
-        _plain(config.trainer),
-        _plain(config.data.sampler),
+        *(_plain(part) for part in (node, config.trainer, config.callbacks, config.data.sampler, config.data.module)),
         session.labels.names,
         *(session.layout.fingerprint(split) for split in splits),
     ]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def start_stage_two(sed: SedModel, tagger: Trained) -> None:
+def _code_key() -> str:
+    """Changes with the code that networks, losses and scenes are made by."""
+    package = Path(checkpoints.__file__).parent
+    digest = hashlib.sha256(__version__.encode())
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] not in ("tasks", "report", "evaluation", "metrics", "tracking.py"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def start_stage_two(sed: SedModel, config: DictConfig, tagger: Trained) -> None:
     """Start the Stage 2 SED model from the tagger's weights; one without head norm leaves its statistics out.
 
+    Args:
+        sed: the model. config: what it was built from.
+
     Raises:
-        UserError: the tagger is of other sizes.
+        UserError: the tagger is of other sizes, or hears through another front end.
     """
+    own, theirs = _plain(config.backbone)["frontend"], tagger.description.network["backbone"]["frontend"]
+    if different := [name for name in own if own[name] != theirs.get(name)]:
+        name = different[0]
+        raise UserError(
+            f"{tagger.checkpoint} hears with {name}={theirs.get(name)}, the Stage 2 SED model with {own[name]}: choose "
+            "the scale it was trained with."
+        )
     state = {k: v for k, v in tagger.network.state_dict().items() if sed.head_norm or not k.startswith("head_norm.")}
     checkpoints.load_state(sed, state, tagger.checkpoint)
 

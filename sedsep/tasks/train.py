@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from sedsep.errors import UserError, choice
+from sedsep.evaluation import SOURCES
 from sedsep.models.separator import GuidedSeparator
 from sedsep.tasks.results import conclude, label_tables
 from sedsep.tasks.session import Session
@@ -18,7 +20,10 @@ log = logging.getLogger(__name__)
 
 def run(config: DictConfig) -> dict[str, float]:
     """Train `config.model`; returns the test metrics, `<split>/<metric>/<label source>` to number."""
+    if config.ckpt:
+        raise UserError("ckpt is for task=evaluate: to start training from weights give model.ckpt=PATH.")
     session = Session.open(config)
+    session.check_scenes(session.data(config.model.training))
     log.info("Run directory: %s", session.run_dir)
     with session.tracker() as tracker:
         if config.model.kind == "sed":
@@ -38,14 +43,14 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
     config, node = session.config, session.config.model
     network = build(session, node)
     assert isinstance(network, GuidedSeparator)
-    sources = config.task.label_sources
+    sources = [choice(source, SOURCES, "task.label_sources") for source in config.task.label_sources]
     taggers: dict[str, Trained] = {}
     if "baseline" in sources:
         taggers["baseline"] = ready(session, config.baseline, "baseline", tracker)
     if "tagger" in sources or network.sed is not None:
         taggers["tagger"] = ready(session, config.tagger, "tagger", tracker)
     if network.sed is not None:
-        start_stage_two(network.sed, taggers["tagger"])
+        start_stage_two(network.sed, config.conditioning.sed, taggers["tagger"])
     data = session.data(node.training)
     extra: dict[str, Any] = {"labels": session.labels}
     if "baseline" in taggers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import platform
 import subprocess
@@ -122,6 +123,9 @@ class Session:
             "sedsep.run_dir": str(self.run_dir),
             "sedsep.command": " ".join(["python", *sys.argv]),
             "sedsep.host": platform.node(),
+            "mlflow.user": getpass.getuser(),
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.name": sys.argv[0],
         }
         if commit := git_commit():
             tags["mlflow.source.git.commit"] = commit

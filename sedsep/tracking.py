@@ -23,7 +23,6 @@ from mlflow.utils.time import get_current_time_millis
 PARAMS_A_CALL = 100  # MLflow's limit
 PARAM_LENGTH = 6000
 SQLITE = "sqlite:///"
-TRAINING_PAGE = {"mlflow.experimentKind": "custom_model_development"}  # else the page opens on language-model tools
 
 
 class Tracker(Protocol):
@@ -79,7 +78,7 @@ class Tracking:
             return found.experiment_id
         location = artifacts.absolute().as_uri() if artifacts else None
         try:
-            return self.client.create_experiment(self.experiment, location, TRAINING_PAGE)
+            return self.client.create_experiment(self.experiment, artifact_location=location)
         except MlflowException:  # another job was first
             again = self.client.get_experiment_by_name(self.experiment)
             if again is None:

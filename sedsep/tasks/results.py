@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,8 +36,6 @@ from sedsep.tasks.session import Session
 from sedsep.tasks.stages import Trained
 from sedsep.tracking import Tracker
 from sedsep.types import Batch
-
-log = logging.getLogger(__name__)
 
 
 def label_tables(

@@ -23,11 +23,10 @@ from omegaconf import DictConfig, OmegaConf
 import sedsep
 from sedsep.data.datamodule import SceneDataModule
 from sedsep.data.layout import Layout
-from sedsep.errors import UserError
+from sedsep.errors import UserError, choice
+from sedsep.evaluation import SOURCES
 from sedsep.labels import LabelSet
 from sedsep.tracking import Tracker
-
-log = logging.getLogger(__name__)
 
 ADVICE = (
     ".*does not have many workers.*",
@@ -72,11 +71,13 @@ class Session:
         return cls(config, run_dir, Path(config.paths.cache), layout, labels)
 
     def check_scenes(self, data: SceneDataModule) -> None:
-        """Read every header and scene description that the job will need, before it spends minutes on training.
+        """Check the label sources, every header and scene description that the job needs, before minutes of training.
 
         Raises:
-            UserError: a split, a label's sounds or a file that a scene names is missing.
+            UserError: an unknown label source, or a split, a label's sounds or a file that a scene names is missing.
         """
+        for source in self.config.task.label_sources:
+            choice(source, SOURCES, "task.label_sources")
         sounds = self.layout.split(data.train_split).events
         if missing := [label for label in self.labels if label not in sounds]:
             raise UserError(

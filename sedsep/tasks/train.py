@@ -7,8 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from sedsep.errors import UserError, choice
-from sedsep.evaluation import SOURCES
+from sedsep.errors import UserError
 from sedsep.models.separator import GuidedSeparator
 from sedsep.tasks.results import conclude, label_tables
 from sedsep.tasks.session import Session
@@ -43,7 +42,7 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
     config, node = session.config, session.config.model
     network = build(session, node)
     assert isinstance(network, GuidedSeparator)
-    sources = [choice(source, SOURCES, "task.label_sources") for source in config.task.label_sources]
+    sources = config.task.label_sources
     taggers: dict[str, Trained] = {}
     if "baseline" in sources:
         taggers["baseline"] = ready(session, config.baseline, "baseline", tracker)

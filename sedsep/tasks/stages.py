@@ -21,7 +21,8 @@ from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from sedsep import __version__, checkpoints
+import sedsep
+from sedsep import checkpoints
 from sedsep.errors import UserError
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
@@ -182,8 +183,8 @@ def _recipe_key(session: Session, node: DictConfig) -> str:
 
 def _code_key() -> str:
     """Changes with the code that networks, losses and scenes are made by."""
-    package = Path(checkpoints.__file__).parent
-    digest = hashlib.sha256(__version__.encode())
+    package = Path(sedsep.__file__).parent
+    digest = hashlib.sha256(sedsep.__version__.encode())
     for path in sorted(package.rglob("*.py")):
         if path.relative_to(package).parts[0] not in ("tasks", "report", "evaluation", "metrics", "tracking.py"):
             digest.update(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Reading and describing weight files.
+"""Our own checkpoints.
 
 A checkpoint of ours is a Lightning file with an entry `sedsep` that says how to rebuild the network: a model is loaded
 from the file alone.

@@ -1,0 +1,13 @@
+"""Weight files: ours, other people's, and where to get them. Nothing else downloads weights or renames their keys."""
+
+from sedsep.checkpoints.own import (
+    ENTRY,
+    NETWORK_PREFIX,
+    Description,
+    Loaded,
+    load,
+    load_state,
+    network_state,
+)
+
+__all__ = ["ENTRY", "NETWORK_PREFIX", "Description", "Loaded", "load", "load_state", "network_state"]

@@ -55,10 +55,12 @@ class Stft(nn.Module):
 
 
 def resample(waveform: Tensor, rate: int, new_rate: int, method: str = "sinc_interp_hann") -> Tensor:
-    """Windowed-sinc resampling of [..., L] to [..., ceil(L * new_rate / rate)]; the same tensor when rates agree."""
+    """Windowed-sinc resampling of [..., L] to [..., ceil(L * new_rate / rate)], in float32 under autocast too; the same
+    tensor when rates agree."""
     if rate == new_rate:
         return waveform
-    return AF.resample(waveform, rate, new_rate, resampling_method=method)
+    with torch.autocast(waveform.device.type, enabled=False):  # it is a convolution, and waveforms need their bits
+        return AF.resample(waveform.float(), rate, new_rate, resampling_method=method)
 
 
 def fit_length(waveform: Tensor, length: int) -> Tensor:

@@ -52,12 +52,12 @@ def make_separator(**changes: Any) -> Separator:
     return Separator(**(SEPARATOR | changes))
 
 
-def make_backbone(**changes: Any) -> M2d:
-    return M2d(LogMel(**FRONTEND), **(BACKBONE | changes))
+def make_backbone(input_rate: int = RATE, **changes: Any) -> M2d:
+    return M2d(LogMel(**(FRONTEND | {"input_rate": input_rate})), **(BACKBONE | changes))
 
 
-def make_sed(**changes: Any) -> SedModel:
-    return SedModel(make_backbone(), **({"classes": CLASSES, "frame_s": 0.02} | changes))
+def make_sed(input_rate: int = RATE, **changes: Any) -> SedModel:
+    return SedModel(make_backbone(input_rate), **({"classes": CLASSES, "frame_s": 0.02} | changes))
 
 
 def make_guided(sed: SedModel | None = None, sed_trainable: bool = True, **changes: Any) -> GuidedSeparator:

@@ -30,13 +30,14 @@ MAY_IMPORT = {
     "conditioning": PARTS,
     "models": PARTS | {"conditioning"},
     "checkpoints": NETWORKS,
+    "benchmark": NETWORKS,
     "evaluation": NETWORKS | {"checkpoints"},
     "inference": NETWORKS | {"checkpoints"},
     "report": {"errors"},
     "systems": NETWORKS | {"checkpoints", "evaluation"},
     "data": BASE,
     "tracking": {"errors"},
-    "tasks": SYSTEMS | {"inference", "report", "data", "tracking"},
+    "tasks": SYSTEMS | {"benchmark", "inference", "report", "data", "tracking"},
 }
 
 MAY_USE = {

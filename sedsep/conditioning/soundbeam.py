@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sedsep.errors import choice
+from sedsep.errors import UserError, choice
 from sedsep.modules.film import BATCH_NORM_MOMENTUM, LEAKY_SLOPE
 from sedsep.types import SedOutput
 
@@ -39,7 +39,16 @@ class Soundbeam(nn.Module):
             self.concat_project = nn.Conv2d(2 * channels, channels, 1)
 
     def prepare(self, sed: SedOutput, size: tuple[int, int]) -> Tensor:
-        """The map to inject, [B, C, T, F] with (T, F) = `size`: depends on the mixture alone, so made once."""
+        """The map to inject, [B, C, T, F] with (T, F) = `size`: depends on the mixture alone, so made once.
+
+        Raises:
+            UserError: another number of layer features than it was made for.
+        """
+        if len(sed.layers) != len(self.layer_weights):
+            raise UserError(
+                f"Soundbeam mixes {len(self.layer_weights)} layer features, the SED model gave {len(sed.layers)}: ask "
+                "the SED model that it was made for, with layers=True."
+            )
         weights = torch.softmax(self.layer_weights, dim=0)
         mixed_bpd = sum(weight * layer for weight, layer in zip(weights, sed.layers, strict=True))
         assert isinstance(mixed_bpd, Tensor)
@@ -58,6 +67,7 @@ class Soundbeam(nn.Module):
 
 
 def standardise(x: Tensor) -> Tensor:
-    """Zero mean and unit deviation of each sample and channel over (T, F)."""
-    std, mean = torch.std_mean(x.float(), dim=(2, 3), keepdim=True)
+    """Zero mean and unit deviation of each sample and channel over (T, F); zeros where a map is a single point."""
+    points = x.shape[2] * x.shape[3]
+    std, mean = torch.std_mean(x.float(), dim=(2, 3), keepdim=True, correction=int(points > 1))
     return ((x - mean) / (std + 1e-6)).to(x.dtype)

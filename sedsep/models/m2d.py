@@ -23,6 +23,9 @@ class LogMel(nn.Module):
     Args:
         input_rate: Hz of the waveform. sample_rate: Hz that it is resampled to (Kaiser-windowed sinc).
         n_fft, hop: samples. n_mels: bands from f_min to f_max, Hz. mean, std: of the log-mel values.
+
+    Raises:
+        UserError: a band holds no bin of the spectrum.
     """
 
     mel_basis: Tensor
@@ -42,7 +45,13 @@ class LogMel(nn.Module):
         super().__init__()
         self.input_rate, self.sample_rate, self.mean, self.std = input_rate, sample_rate, mean, std
         self.stft = Stft(n_fft, hop)
-        basis = AF.melscale_fbanks(self.stft.bins, f_min, f_max, n_mels, sample_rate, norm="slaney", mel_scale="slaney")
+        with torch.device("cpu"):  # its values are looked at, so never merely declared
+            basis = AF.melscale_fbanks(self.stft.bins, f_min, f_max, n_mels, sample_rate, "slaney", "slaney")
+        if not basis.any(dim=0).all():
+            raise UserError(
+                f"Some of the {n_mels} mel bands from {f_min} to {f_max} Hz hold no bin of n_fft={n_fft} at "
+                f"{sample_rate} Hz: keep f_max within half that rate, lower n_mels or raise n_fft."
+            )
         self.register_buffer("mel_basis", basis, persistent=False)
 
     def forward(self, waveform_bl: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The U-Net of AudioSep's ResUNet (Kong et al. 2023; Liu et al. 2023), conditioned at every BatchNorm.
 
-Axes: R rows (queries), C channels, T frames, F bins.
+Axes: R rows (queries), C channels, T frames, F bins (and `F` for torch's functions, as everywhere).
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from sedsep.modules.film import FilmNorm, FilmTerm, Site
+from sedsep.modules.film import FilmNorm, FilmTerm, Scratch, Site
 
 Terms = Iterator[FilmTerm]
 
@@ -26,10 +27,38 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor, terms: Terms) -> Tensor:
+    def forward(self, parts: Sequence[Tensor], terms: Terms, scratch: Scratch | None) -> Tensor:
+        """Maps the concatenation of `parts` along channels.
+
+        Args:
+            scratch: memory to work in, for evaluation without autograd; `None` records the steps for a gradient.
+        """
+        if scratch is not None:
+            return self._write(parts, terms, scratch)
+        x = torch.cat(list(parts), dim=1) if len(parts) > 1 else parts[0]
         y = self.conv1(self.norm1(x, next(terms)))
         y = self.conv2(self.norm2(y, next(terms)))
         return y + self.shortcut(x)
+
+    def _write(self, parts: Sequence[Tensor], terms: Terms, scratch: Scratch) -> Tensor:
+        """The same without autograd: nothing is concatenated, and only the convolutions' outputs are new memory."""
+        first = parts[0]
+        width = sum(part.shape[1] for part in parts)
+        y = scratch.lend((len(first), width, *first.shape[2:]), first.dtype)
+        y = self.conv1(self.norm1.write(parts, next(terms), y))
+        y = self.norm2.write([y], next(terms), y)
+        if isinstance(self.shortcut, nn.Identity):
+            return self.conv2(y).add_(parts[0])
+        y = F.conv2d(y, self.conv2.weight, self.shortcut.bias, padding=1)
+        weight = self.shortcut.weight[:, :, 0, 0].T.to(y.dtype)
+        for part, rows in zip(parts, weight.split([part.shape[1] for part in parts]), strict=True):
+            _flat(y).addmm_(_flat(part), rows)
+        return y
+
+
+def _flat(x: Tensor) -> Tensor:
+    """A channels-last map [R, C, T, F] as its [R * T * F, C], without a copy."""
+    return x.permute(0, 2, 3, 1).view(-1, x.shape[1])
 
 
 class DecoderBlock(nn.Module):
@@ -41,9 +70,11 @@ class DecoderBlock(nn.Module):
         self.up = nn.ConvTranspose2d(inputs, outputs, stride, stride=stride, bias=False)
         self.block = ResidualBlock(2 * outputs, outputs)
 
-    def forward(self, x: Tensor, skip: Tensor, terms: Terms) -> Tensor:
-        up = self.up(self.norm(x, next(terms)))
-        return self.block(torch.cat([up, skip], dim=1), terms)
+    def forward(self, x: Tensor, skip: Tensor, terms: Terms, scratch: Scratch | None) -> Tensor:
+        term = next(terms)
+        # x is read nowhere else: it can be overwritten.
+        y = self.norm(x, term) if scratch is None else self.norm.write([x], term, x)
+        return self.block([self.up(y), skip], terms, scratch)
 
 
 class UNet(nn.Module):
@@ -97,11 +128,15 @@ class UNet(nn.Module):
             at_bottleneck: applied to the innermost map, which the decoder then starts from.
         """
         remaining = iter(terms)
+        scratch = None
+        if not self.training and not torch.is_grad_enabled():
+            # The last decoder block normalises the widest map: as large as x, with the skip beside it.
+            scratch = Scratch(2 * x.numel(), x.dtype, x.device)
         skips = []
         for block, pool in zip(self.encoder, self.pools, strict=True):
-            skips.append(block(x, remaining))
+            skips.append(block([x], remaining, scratch))
             x = pool(skips[-1])
-        x = at_bottleneck(self.bottleneck(x, remaining))
+        x = at_bottleneck(self.bottleneck([x], remaining, scratch))
         for block in self.decoder:
-            x = block(x, skips.pop(), remaining)
+            x = block(x, skips.pop(), remaining, scratch)
         return x

@@ -84,6 +84,12 @@ class Separator(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _check(self, time_film: bool) -> None:
+        if self.iters < 0:
+            raise UserError(f"refinement.iters={self.iters} is no number of passes: give 0 for none, or more.")
+        if self.stft.hop >= self.stft.n_fft:
+            raise UserError(
+                f"hop={self.stft.hop} leaves gaps between windows of n_fft={self.stft.n_fft}: choose a smaller hop."
+            )
         stride = self.unet.frequency_stride
         if (self.stft.bins - 1) % stride:
             raise UserError(
@@ -150,6 +156,8 @@ class Separator(nn.Module):
                 f"The separator was built for {self.microphones} microphones, the recording has {mixture.shape[1]}: "
                 "give a recording with that many channels."
             )
+        if len(query) != len(mixture):
+            raise UserError(f"{len(mixture)} mixtures came with queries for {len(query)}: give each its own.")
         if query.shape[2] != self.classes:
             raise UserError(
                 f"The query has {query.shape[2]} classes, the separator {self.classes}: use its own label set."
@@ -281,7 +289,7 @@ class GuidedSeparator(nn.Module):
         sed_trainable: whether it learns with the separator; frozen, it stays in evaluation mode without gradient.
 
     Raises:
-        UserError: guidance without a SED model.
+        UserError: guidance without a SED model, or from one that does not fit.
     """
 
     def __init__(self, separator: Callable[..., Separator], sed: SedModel | None = None, sed_trainable: bool = True):
@@ -292,9 +300,38 @@ class GuidedSeparator(nn.Module):
         if self.separator.needs_sed and sed is None:
             raise UserError("The conditioning asks for a SED model and none is configured: set conditioning.sed.")
         self.sed = sed if self.separator.needs_sed else None
-        if self.sed is not None and not sed_trainable:
-            self.sed.requires_grad_(False)
-            self.sed.eval()
+        if self.sed is not None:
+            self._check(self.sed)
+            self._freeze(self.sed)
+
+    def _check(self, sed: SedModel) -> None:
+        separator = self.separator
+        if (sed.input_rate, sed.classes) != (separator.input_rate, separator.classes):
+            raise UserError(
+                f"The SED model names {sed.classes} classes at {sed.input_rate} Hz, the separator {separator.classes} "
+                f"at {separator.input_rate} Hz: give both the same."
+            )
+        if sed.reference_channel >= separator.microphones:
+            raise UserError(
+                f"sed.reference_channel={sed.reference_channel} is not among the {separator.microphones} microphones: "
+                "choose a lower one."
+            )
+        if separator.time_film is not None and sed.strong_head is None:
+            raise UserError("Time-FiLM needs a SED model that names frames: use head attention or two_linear.")
+
+    def _freeze(self, sed: SedModel) -> None:
+        """Ask for no gradient where none can come: distributed training waits for every one that is asked for."""
+        curves = self.separator.time_film is not None and not self.separator.time_film.binarised
+        unheard: list[nn.Module | None] = [sed.weak_head]  # the separator reads frames and layer features
+        if not curves:  # a step has no slope, and layer features come before the last norm
+            unheard += [sed.backbone.norm, sed.sequence, sed.strong_head]
+        if not self.sed_trainable or not (curves or self.separator.injection is not None):
+            unheard = [sed]
+        for part in unheard:
+            if part is not None:
+                part.requires_grad_(False)
+        if not self.sed_trainable:
+            sed.eval()
 
     def train(self, mode: bool = True) -> GuidedSeparator:
         super().train(mode)

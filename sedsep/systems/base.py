@@ -57,6 +57,13 @@ class System(lightning.LightningModule):
         """Log a validation value, averaged over mixtures and ranks."""
         self.log(f"valid/{name}", value, on_epoch=True, prog_bar=True, batch_size=count, sync_dist=True)
 
+    def setup(self, stage: str) -> None:
+        """Ask for no gradient where no optimiser group uses it: it costs a backward pass, and distributed training
+        waits for it."""
+        learning = {id(p) for group in self.groups() for p in group["params"]}
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(id(parameter) in learning)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self._optimizer(self.groups())
         schedule = self._schedule(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from copy import deepcopy
+from itertools import product
 from typing import Any
 
 import pytest
@@ -19,10 +21,19 @@ from minis import (
 )
 from torch import Tensor, nn
 
-from sedsep.models import LogMel, M2d
-from sedsep.models.sed import choose_labels, one_hot_rows
+from sedsep.dsp import snr_db
+from sedsep.losses import sed_loss
+from sedsep.models import LogMel, M2d, SedModel
+from sedsep.models.sed import HEADS, SEQUENCES, choose_labels, one_hot_rows
+from sedsep.systems import SedRates
+from sedsep.systems.groups import sed_groups
+from sedsep.types import SedOutput
 
 UNIT = BACKBONE["unit_frames"]  # 33 mel frames; a clip of LENGTH has 32
+
+over_variants = pytest.mark.parametrize(
+    ("head", "head_norm", "sequence"), list(product(HEADS, (True, False), SEQUENCES))
+)
 
 
 class Given(nn.Module):
@@ -60,39 +71,108 @@ def test_layer_features_lie_on_the_grid_whatever_the_length(length: int, columns
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(
-    ("head", "frames", "attention"), [("attention", True, True), ("two_linear", True, False), ("linear", False, False)]
-)
-def test_each_head_names_what_it_can(head: str, frames: bool, attention: bool) -> None:
-    for length, count in ((960, 6), (LENGTH, 12), (3 * LENGTH, 38)):  # 20 ms a frame: 6, 12.5 and 37.5, rounded
-        output = shaken(make_sed(head=head))(noise(2, MICROPHONES, length))
-        assert output.clip_probabilities.shape == (2, CLASSES)
-        assert ((output.clip_probabilities >= 0) & (output.clip_probabilities <= 1)).all()
-        assert (output.strong_logits is not None) == frames
-        assert (output.weak_logits is not None) == attention
-        if frames:
-            assert output.strong_logits.shape == output.strong_probabilities.shape == (2, CLASSES, count)
-        if attention:
-            assert output.weak_logits.shape == (2, count, CLASSES)
-        assert output.layers == []
-
-
-@torch.no_grad()
 def test_frames_are_the_backbones_own_where_none_are_asked_for() -> None:
     output = make_sed(frame_s=None).eval()(noise(1, MICROPHONES, LENGTH))
     assert output.strong_logits.shape[2] == 8
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("sequence", ["bigru", "bilstm"])
-def test_a_recurrence_keeps_the_shapes(sequence: str) -> None:
-    assert make_sed(sequence=sequence).eval()(noise(1, MICROPHONES, LENGTH)).strong_logits.shape == (1, CLASSES, 12)
 
 
 def test_frames_count_by_duration_and_never_vanish() -> None:
     sed = make_sed(frame_s=0.04)
     assert sed.frames(10 * RATE) == 250
     assert sed.frames(1) == 1
+
+
+# Every head, with and without norm, on every recurrence.
+
+
+def said(output: SedOutput) -> dict[str, Tensor]:
+    """What an output names, by name."""
+    named = {name: getattr(output, name) for name in ("clip_probabilities", "strong_logits", "weak_logits")}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+@over_variants
+@torch.no_grad()
+def test_each_head_names_what_it_can(head: str, head_norm: bool, sequence: str) -> None:
+    named = {"attention": 3, "two_linear": 2, "linear": 1}[head]
+    sed = shaken(make_sed(head=head, head_norm=head_norm, sequence=sequence, reference_channel=1))
+    for microphones, length, frames in ((2, 200, 1), (3, 960, 6), (4, LENGTH, 12), (7, 3 * LENGTH, 38)):  # 20 ms each
+        output = sed(noise(2, microphones, length))
+        shapes = {name: tuple(value.shape) for name, value in said(output).items()}
+        expected = {
+            "clip_probabilities": (2, CLASSES),
+            "strong_logits": (2, CLASSES, frames),
+            "weak_logits": (2, frames, CLASSES),
+        }
+        assert shapes == dict(list(expected.items())[:named])
+        assert ((output.clip_probabilities >= 0) & (output.clip_probabilities <= 1)).all()
+        assert (output.strong_probabilities is None) == (head == "linear")
+        assert output.layers == []
+
+
+@over_variants
+@torch.no_grad()
+def test_batches_modes_and_precisions_agree(head: str, head_norm: bool, sequence: str) -> None:
+    sed, mixture = shaken(make_sed(head=head, head_norm=head_norm, sequence=sequence)), noise(2, 1, 3 * LENGTH)
+    expected = sed(mixture)
+    alone = [said(sed(mixture[i : i + 1])) for i in range(2)]
+    training = deepcopy(sed).train()
+    if training.head_norm is not None:
+        training.head_norm.eval()  # the statistics as they stand
+    trained = said(training(mixture))
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = said(sed(mixture))
+    for name, value in said(expected).items():
+        torch.testing.assert_close(torch.cat([one[name] for one in alone]), value, atol=1e-5, rtol=0)
+        torch.testing.assert_close(trained[name], value, atol=1e-5, rtol=0)
+        assert coarse[name].dtype == torch.float32
+        assert snr_db(value.flatten(), coarse[name].flatten()) > 25
+
+
+@over_variants
+def test_gradients_reach_every_parameter(head: str, head_norm: bool, sequence: str) -> None:
+    sed = make_sed(head=head, head_norm=head_norm, sequence=sequence).train()
+    output = sed(noise(2, MICROPHONES, LENGTH))
+    frames = 12 if head != "linear" else 1
+    targets = (noise(2, CLASSES) > 0).float(), (noise(2, CLASSES, frames) > 0).float()
+    sed_loss(output, *targets, clip_weight=0.5, frame_weight=0.5).backward()
+    assert {name for name, p in sed.named_parameters() if p.grad is None or not p.grad.any()} == set()
+
+
+@over_variants
+def test_silence_is_heard_and_learned_from_without_nan(head: str, head_norm: bool, sequence: str) -> None:
+    sed, silence = make_sed(head=head, head_norm=head_norm, sequence=sequence), torch.zeros(2, 1, LENGTH)
+    output = sed.train()(silence)
+    frames = 12 if head != "linear" else 1
+    sed_loss(output, torch.zeros(2, CLASSES), torch.zeros(2, CLASSES, frames), 0.5, 0.5).backward()
+    assert all(p.grad.isfinite().all() for p in sed.parameters())
+    assert all(value.isfinite().all() for value in said(sed.eval()(silence)).values())
+
+
+# Fine-tuning.
+
+
+@pytest.mark.parametrize(
+    ("rates", "learning"),
+    [
+        (SedRates(heads=0.01, backbone=0.0, trained_blocks=0), ["weak_head"]),
+        (
+            SedRates(heads=0.01, backbone=0.01, trained_blocks=2),
+            ["weak_head", "backbone.norm", "backbone.blocks.2", "backbone.blocks.3"],
+        ),
+        (SedRates(heads=0.0, backbone=0.01, decay=0.5), ["backbone"]),
+        (SedRates(heads=0.01, backbone=0.01), ["weak_head", "backbone"]),
+    ],
+    ids=["head only", "last two blocks and head", "backbone only", "everything"],
+)
+def test_fine_tuning_moves_what_its_rates_name_and_nothing_else(rates: SedRates, learning: list[str]) -> None:
+    sed = SedModel(make_backbone(depth=4), CLASSES, head="linear", frame_s=None).train()
+    before = deepcopy(dict(sed.named_parameters()))
+    optimizer = torch.optim.AdamW(sed_groups(sed, rates, weight_decay=0.0))
+    sed_loss(sed(noise(2, MICROPHONES, LENGTH)), torch.eye(2, CLASSES), torch.empty(0), 1.0, 0.0).backward()
+    optimizer.step()
+    moved = {name for name, p in sed.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name in before if name.startswith(tuple(learning))}
 
 
 # Units.
@@ -141,13 +221,11 @@ def test_tokens_count_time_fastest_and_frames_join_their_frequencies() -> None:
 
 
 @torch.no_grad()
-def test_a_batch_gives_what_its_items_give_one_by_one() -> None:
+def test_layer_features_of_a_batch_are_those_of_its_items() -> None:
     sed, mixture = shaken(make_sed()), noise(3, MICROPHONES, 3 * LENGTH)
-    together, alone = sed(mixture, layers=True), [sed(mixture[i : i + 1], layers=True) for i in range(3)]
-    for name in ("clip_probabilities", "strong_logits", "weak_logits"):
-        expected = torch.cat([getattr(one, name) for one in alone])
-        torch.testing.assert_close(getattr(together, name), expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(together.layers[2], torch.cat([one.layers[2] for one in alone]), atol=1e-5, rtol=0)
+    alone = [sed(mixture[i : i + 1], layers=True).layers for i in range(3)]
+    for together, items in zip(sed(mixture, layers=True).layers, zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(together, torch.cat(items), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
@@ -171,6 +249,12 @@ def test_log_mels_are_standardised_and_finite_for_silence() -> None:
     frontend = LogMel(**FRONTEND)
     floor = (torch.tensor(torch.finfo(torch.float32).eps).log() + 7.0) / 4.0
     torch.testing.assert_close(frontend(torch.zeros(1, 640)), floor.expand(1, 8, 11))
+
+
+@pytest.mark.parametrize("input_rate", [4000, 8000, 11025, 44100])
+def test_a_clip_has_the_mels_of_its_duration_at_any_rate(input_rate: int) -> None:
+    frontend = LogMel(**(FRONTEND | {"input_rate": input_rate}))
+    assert frontend(noise(2, input_rate)).shape == (2, 8, FRONTEND["sample_rate"] // FRONTEND["hop"] + 1)
 
 
 # Choosing labels.
@@ -203,13 +287,48 @@ def test_sizes_that_do_not_fit_are_refused(changes: dict[str, Any]) -> None:
         make_backbone(**changes)
 
 
-def test_an_unknown_head_or_sequence_is_refused() -> None:
-    with refused(r"sed\.head=gap is not known: choose one of attention"):
-        make_sed(head="gap")
-    with refused(r"sed\.sequence=lstm"):
-        make_sed(sequence="lstm")
+@pytest.mark.parametrize("changes", [{"f_max": 4000}, {"n_mels": 200}, {"f_min": 3000}])
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank")
+def test_mel_bands_without_a_bin_are_refused(changes: dict[str, Any]) -> None:
+    with refused("mel bands from .* Hz hold no bin of n_fft=128 at 4000 Hz"):
+        LogMel(**(FRONTEND | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"head": "gap"}, r"sed\.head=gap is not known: choose one of attention"),
+        ({"sequence": "lstm"}, r"sed\.sequence=lstm is not known: choose one of none"),
+        ({"frame_s": 0}, r"sed\.frame_s=0 is no duration"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused(changes: dict[str, Any], match: str) -> None:
+    with refused(match):
+        make_sed(**changes)
+
+
+def test_a_recurrence_over_an_odd_width_is_refused() -> None:
+    backbone = M2d(LogMel(**FRONTEND), **(BACKBONE | {"patch": [8, 4], "width": 15, "heads": 3}))
+    assert SedModel(backbone, CLASSES)(noise(2, 1, LENGTH)).clip_probabilities.shape == (2, CLASSES)
+    with refused(r"sed\.sequence=bigru halves 15 features"):
+        SedModel(backbone, CLASSES, sequence="bigru")
 
 
 def test_a_recording_without_the_reference_channel_is_refused() -> None:
     with refused("channel 2, but the recording has 1"):
         make_sed(reference_channel=2)(noise(1, 1, LENGTH))
+
+
+def test_a_clip_shorter_than_half_a_window_is_refused() -> None:
+    with refused("too short for a window of 128"):
+        make_sed()(noise(1, 1, 128))
+
+
+def test_normalising_a_single_clip_in_training_is_refused() -> None:
+    clip = noise(1, 1, LENGTH)
+    sed = make_sed(head="linear")
+    with refused("batch of a single clip"):
+        sed.train()(clip)
+    assert sed.eval()(clip).clip_probabilities.isfinite().all()
+    assert make_sed(head="linear", head_norm=False).train()(clip).clip_probabilities.isfinite().all()
+    assert make_sed().train()(clip).clip_probabilities.isfinite().all()  # its frames have a spread

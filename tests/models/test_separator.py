@@ -1,3 +1,5 @@
+"""What the separator adds to its parts: guidance, refinement, rates, refusals (test_variants.py: the whole grid)."""
+
 from __future__ import annotations
 
 from functools import partial
@@ -18,16 +20,12 @@ from minis import (
     refused,
     shaken,
 )
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from sedsep.conditioning import Soundbeam, TimeFilm
-from sedsep.conditioning.soundbeam import standardise
 from sedsep.dsp import resample
-from sedsep.losses import negative_snr
 from sedsep.models import Separator
 from sedsep.modules.dprnn import Dprnn
-from sedsep.modules.film import BinNorm, FilmNorm, FilmTerm
 from sedsep.types import SedOutput
 
 SED_SIZES = {"sed_layers": 3, "sed_width": 16}
@@ -38,13 +36,6 @@ def sed_output(items: int = 2, seed: int = 0) -> SedOutput:
     """What a SED model of two blocks might say: 2 x 5 patches, 20 frames."""
     layers = [noise(items, 10, 16, seed=seed + index) for index in range(3)]
     return SedOutput(torch.zeros(items, CLASSES), noise(items, CLASSES, 20, seed=seed) * 3, None, layers, (2, 5))
-
-
-def items_of(sed: SedOutput, index: int) -> SedOutput:
-    one = slice(index, index + 1)
-    return SedOutput(
-        sed.clip_probabilities[one], sed.strong_logits[one], None, [layer[one] for layer in sed.layers], sed.grid
-    )
 
 
 def give(network: Separator, weights: Separator) -> Separator:
@@ -64,36 +55,7 @@ QUERY = one_hot([[1, None, 4], [None, 0, None]])
 ONE_EACH = one_hot([[1], [3]])
 
 
-# What refinement and conditions amount to when they have nothing to say.
-
-
-@torch.no_grad()
-def test_one_pass_of_a_refining_network_is_the_plain_network_fed_silence() -> None:
-    refining = shaken(make_separator(iters=1))
-    refining.pre_conv.weight[:, MICROPHONES:] = 0
-    plain = make_separator()
-    state = {k: v for k, v in refining.state_dict().items() if not k.startswith("bn0_feedback")}
-    state["pre_conv.weight"] = state["pre_conv.weight"][:, :MICROPHONES]
-    plain.load_state_dict(state)
-    close(refining(MIXTURE, QUERY).estimates, plain.eval()(MIXTURE, QUERY).estimates)
-
-
-@torch.no_grad()
-def test_the_first_pass_does_not_depend_on_how_many_follow() -> None:
-    network = shaken(make_separator(iters=2))
-    three = network(MIXTURE, QUERY, passes=3)
-    torch.testing.assert_close(three.passes[0], network(MIXTURE, QUERY, passes=1).estimates, atol=1e-6, rtol=0)
-    torch.testing.assert_close(three.passes[1], network(MIXTURE, QUERY).estimates, atol=1e-6, rtol=0)
-    assert (three.passes[1] - three.passes[0]).abs().max() > 1e-3
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("mode", ["additive", "multiplicative"])
-def test_time_film_with_nothing_to_say_is_no_time_film(mode: str) -> None:
-    guided = shaken(make_separator(time_film=partial(TimeFilm, mode=mode, shared=False)))
-    guided.time_film.film.linear.weight.zero_()
-    guided.time_film.film.linear.bias.fill_(0.0 if mode == "additive" else 50.0)  # sigmoid(50) is 1
-    close(guided(MIXTURE, QUERY, sed_output()).estimates, give(make_separator(), guided)(MIXTURE, QUERY).estimates)
+# What conditions say.
 
 
 @torch.no_grad()
@@ -117,17 +79,6 @@ def test_injection_of_weight_zero_ignores_the_sed_model() -> None:
 
 
 @torch.no_grad()
-def test_injection_adds_two_standardised_maps() -> None:
-    injection = shaken(Soundbeam(3, 16, 8))
-    x = noise(2, 8, 6, 4) * 3 + 1
-    prepared = injection.prepare(sed_output(), (6, 4))
-    torch.testing.assert_close(prepared.mean((2, 3)), torch.zeros(2, 8), atol=1e-5, rtol=0)
-    torch.testing.assert_close(prepared.std((2, 3)), torch.ones(2, 8), atol=1e-4, rtol=0)
-    expected = injection.weight_x * standardise(x) + injection.weight_sed * prepared
-    close(injection(x, prepared), expected)
-
-
-@torch.no_grad()
 def test_time_film_follows_the_queried_class_and_no_other() -> None:
     guided = shaken(make_separator(time_film=TimeFilm))
     sed, other = sed_output(), sed_output()
@@ -146,79 +97,7 @@ def test_binarised_time_film_knows_only_on_and_off() -> None:
     close(guided(MIXTURE, QUERY, sed).estimates, guided(MIXTURE, QUERY, louder).estimates)
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("gated", [False, True])
-def test_a_norm_folded_for_evaluation_is_norm_bias_gate_and_activation(gated: bool) -> None:
-    norm = shaken(FilmNorm(6))
-    x, gate = noise(2, 6, 5, 4), noise(2, 6, 5, 1).sigmoid() if gated else None
-    film = FilmTerm(noise(2, 6, 5, 1, seed=1), gate)
-    untouched = x.clone()
-    y = norm.bn(x) + film.bias
-    close(norm(x, film), F.leaky_relu(y if gate is None else y * gate, 0.01))
-    assert torch.equal(x, untouched)
-
-
-@torch.no_grad()
-def test_bins_are_normalised_each_by_its_own_statistics() -> None:
-    norm, x = shaken(BinNorm(9)), noise(2, 4, 5, 9)
-    close(norm(x), norm.bn(x.transpose(1, 3)).transpose(1, 3))
-
-
-# Rows do not see one another.
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("iters", [0, 2])
-def test_a_silent_query_gives_exact_zeros(iters: int) -> None:
-    network = shaken(make_separator(iters=iters, **PAPER, **SED_SIZES))
-    for mode in (False, True):
-        separation = network.train(mode)(MIXTURE, QUERY, sed_output())
-        for estimate in separation.passes:
-            assert not estimate[~QUERY.any(2)].any()
-            assert estimate[QUERY.any(2)].any(dim=1).all()
-
-
-@torch.no_grad()
-def test_nothing_but_silence_gives_exact_zeros() -> None:
-    for iters in (0, 2):
-        network = shaken(make_separator(iters=iters, **PAPER, **SED_SIZES))
-        separation = network(MIXTURE, torch.zeros(2, 3, CLASSES), sed_output())
-        assert separation.estimates.shape == (2, 3, LENGTH)
-        assert not separation.estimates.any()
-
-
-@torch.no_grad()
-def test_silence_among_several_outputs_gives_exact_zeros() -> None:
-    estimates = shaken(make_separator(outputs=3))(MIXTURE, QUERY).estimates
-    assert not estimates[~QUERY.any(2)].any()
-    assert estimates[QUERY.any(2)].any(dim=1).all()
-
-
-EVERYTHING = {"iters": 2, "dprnn": partial(Dprnn, hidden=4, layers=1), **PAPER, **SED_SIZES}
-
-
-@torch.no_grad()
-def test_a_batch_gives_what_its_items_give_one_by_one() -> None:
-    network, sed = shaken(make_separator(**EVERYTHING)), sed_output()
-    alone = [network(MIXTURE[i : i + 1], QUERY[i : i + 1], items_of(sed, i)).estimates for i in range(2)]
-    close(network(MIXTURE, QUERY, sed).estimates, torch.cat(alone))
-
-
-@torch.no_grad()
-def test_several_queries_at_once_give_what_they_give_one_by_one() -> None:
-    network, sed, query = shaken(make_separator(**EVERYTHING)), sed_output(), one_hot([[0, 1, 4], [4, 2, 0]])
-    alone = [network(MIXTURE, query[:, k : k + 1], sed).estimates for k in range(3)]
-    close(network(MIXTURE, query, sed).estimates, torch.cat(alone, dim=1))
-
-
-@torch.no_grad()
-def test_guided_from_the_recording_itself_a_batch_gives_what_its_items_give() -> None:
-    network = shaken(make_guided(make_sed(), **PAPER))
-    alone = [network(MIXTURE[i : i + 1], QUERY[i : i + 1]).estimates for i in range(2)]
-    close(network(MIXTURE, QUERY).estimates, torch.cat(alone))
-
-
-# Passes, modes and gradients.
+# Passes and modes.
 
 
 def test_every_pass_is_handed_back_and_the_last_is_the_estimate() -> None:
@@ -233,48 +112,6 @@ def test_in_training_only_the_last_pass_carries_a_gradient() -> None:
     network = make_separator(iters=3).train()
     assert [estimate.requires_grad for estimate in network(MIXTURE, ONE_EACH).passes] == [False, False, True]
     assert make_separator().train()(MIXTURE, ONE_EACH).estimates.requires_grad
-
-
-PLAIN: set[str] = set()
-FEATURES_ONLY = {"sed.backbone.norm", "sed.strong_head", "sed.weak_head"}  # layer features come before the final norm
-FRAMES_ONLY = {"sed.weak_head"}  # strong logits do not look at the attention
-DPRNN = partial(Dprnn, layers=1, hidden=4)
-
-VARIANTS: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "none": ({}, PLAIN),
-    "none, refined": ({"iters": 2}, PLAIN),
-    "three outputs": ({"outputs": 3}, PLAIN),
-    "soundbeam add": ({"injection": Soundbeam}, FEATURES_ONLY),
-    "soundbeam concat": ({"injection": partial(Soundbeam, merge="concat")}, FEATURES_ONLY),
-    "time_film additive": ({"time_film": TimeFilm}, FRAMES_ONLY),
-    "time_film multiplicative": ({"time_film": partial(TimeFilm, mode="multiplicative")}, FRAMES_ONLY),
-    "time_film of its own": ({"time_film": partial(TimeFilm, shared=False)}, FRAMES_ONLY),
-    "time_film binarised": ({"time_film": partial(TimeFilm, binarised=True)}, {"sed."}),  # a step has no slope
-    "paper, refined": ({**PAPER, "iters": 2}, FRAMES_ONLY),
-    "dprnn GRU after": ({**PAPER, "dprnn": DPRNN}, FRAMES_ONLY),
-    "dprnn LSTM before": ({**PAPER, "dprnn": partial(DPRNN, cell="LSTM", position="before")}, FRAMES_ONLY),
-    "dprnn RNN": ({"dprnn": partial(DPRNN, cell="RNN")}, PLAIN),
-    "paper, frozen": ({**PAPER, "sed_trainable": False}, {"sed."}),
-}
-# Standardising the map takes away whatever this bias adds: its gradient is there, and zero but for rounding.
-WITHOUT_EFFECT = {"separator.injection.project.bias"}
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_gradients_reach_what_learns_and_nothing_else(variant: str) -> None:
-    changes, without = VARIANTS[variant]
-    torch.manual_seed(0)
-    sed = make_sed()
-    nn.init.zeros_(sed.strong_head.bias)  # frames on either side of the threshold
-    network = make_guided(sed, **changes).train()
-    query = one_hot([[1, 0, 2], [3, 2, 1]]) if network.separator.outputs == 3 else ONE_EACH
-    target = noise(*query.shape[:2], LENGTH)
-    negative_snr(network(MIXTURE, query).estimates, target).backward()
-    reached = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
-    untouched = {name for name, p in network.named_parameters() if p.grad is None}
-    meant = {name for name, _ in network.named_parameters() if not name.startswith(tuple(without))}
-    assert meant - reached <= WITHOUT_EFFECT
-    assert untouched == {name for name, _ in network.named_parameters()} - meant
 
 
 def test_a_frozen_sed_model_stays_in_evaluation_and_keeps_its_statistics() -> None:
@@ -331,8 +168,8 @@ def test_a_fresh_network_answers_with_part_of_the_reference_channel() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("length", [40, 97, 2001])
-def test_clips_of_any_length_are_separated(length: int) -> None:
+@pytest.mark.parametrize("length", [33, 97])  # half a window and one sample; four frames
+def test_clips_of_a_few_frames_are_separated(length: int) -> None:
     network = shaken(make_separator(**PAPER, **SED_SIZES))
     assert network(MIXTURE[..., :1].expand(-1, -1, length), QUERY, sed_output()).estimates.shape == (2, 3, length)
 
@@ -382,6 +219,6 @@ def test_guidance_without_a_sed_model_is_refused() -> None:
         make_guided(time_film=TimeFilm)
 
 
-def test_time_film_refuses_a_sed_model_that_names_no_frames() -> None:
+def test_time_film_refuses_an_output_that_names_no_frames() -> None:
     with refused("Time-FiLM needs a SED model that names frames"):
-        make_guided(make_sed(head="linear"), time_film=TimeFilm)(MIXTURE, ONE_EACH)
+        make_separator(time_film=TimeFilm)(MIXTURE, ONE_EACH, SedOutput(torch.zeros(2, CLASSES)))

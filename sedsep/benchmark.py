@@ -6,6 +6,7 @@ Axes: K queries, M microphones, L samples, T frames, F bins.
 from __future__ import annotations
 
 import copy
+import ctypes
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -199,6 +200,8 @@ def _peak_gb(run: Callable[[], Tensor], device: torch.device) -> float | None:
         run()
         return torch.cuda.max_memory_allocated(device) / 1e9
     try:
+        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)  # what earlier cases left behind
         Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far: proc(5)
         run()
         status = Path("/proc/self/status").read_text()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from servers import Server, serving
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +29,15 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared material is not beside the checkout")
     return folder
+
+
+@pytest.fixture(params=[True, False], ids=["ranges", "no ranges"])
+def any_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """File servers that can, and cannot, send the rest of a file."""
+    yield from serving(Server(request.param), monkeypatch)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A file server on this machine."""
+    yield from serving(Server(), monkeypatch)

@@ -15,7 +15,7 @@ PACKAGE = PROJECT / "sedsep"
 BASE = {"errors", "labels", "types", "dsp"}
 PARTS = BASE | {"losses", "metrics", "modules"}
 NETWORKS = PARTS | {"conditioning", "models"}
-SYSTEMS = NETWORKS | {"checkpoints", "evaluation", "systems"}
+SYSTEMS = NETWORKS | {"downloads", "checkpoints", "evaluation", "systems"}
 ROOT = ""  # sedsep/__init__.py: the version
 
 MAY_IMPORT = {
@@ -29,13 +29,14 @@ MAY_IMPORT = {
     "modules": BASE,
     "conditioning": PARTS,
     "models": PARTS | {"conditioning"},
-    "checkpoints": NETWORKS,
+    "downloads": {"errors"},
+    "checkpoints": NETWORKS | {"downloads"},
     "benchmark": NETWORKS,
     "evaluation": NETWORKS | {"checkpoints"},
     "inference": NETWORKS | {"checkpoints"},
     "report": {"errors"},
     "systems": NETWORKS | {"checkpoints", "evaluation"},
-    "data": BASE,
+    "data": BASE | {"downloads"},
     "tracking": {"errors"},
     "tasks": SYSTEMS | {"benchmark", "inference", "report", "data", "tracking"},
 }

@@ -8,6 +8,8 @@ from sedsep.checkpoints.own import (
     load,
     load_state,
     network_state,
+    rebuild,
+    save,
 )
 
-__all__ = ["ENTRY", "NETWORK_PREFIX", "Description", "Loaded", "load", "load_state", "network_state"]
+__all__ = ["ENTRY", "NETWORK_PREFIX", "Description", "Loaded", "load", "load_state", "network_state", "rebuild", "save"]

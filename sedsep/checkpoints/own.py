@@ -1,7 +1,7 @@
 """Our own checkpoints.
 
-A checkpoint of ours is a Lightning file with an entry `sedsep` that says how to rebuild the network: a model is loaded
-from the file alone.
+A checkpoint of ours is a Lightning file, or a safetensors file, with an entry `sedsep` that says how to rebuild the
+network: a model is loaded from the file alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from hydra.utils import instantiate
 from torch import nn
 
 from sedsep import __version__
+from sedsep.checkpoints.files import named_tensors, read_weights, write_weights
+from sedsep.checkpoints.names import listed
+from sedsep.checkpoints.reference import family
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
 
@@ -65,8 +68,7 @@ def load(path: Path | str, kind: str, labels: LabelSet | None = None) -> Loaded:
     Raises:
         UserError: no such file, not one of ours, damaged, of another kind or of other classes.
     """
-    path = Path(path)
-    content = _read(path)
+    content = read_weights(path)
     description = _description(path, content)
     if description.kind != kind:
         raise UserError(f"{path} holds a {description.kind} model where a {kind} model is needed: give another file.")
@@ -76,9 +78,32 @@ def load(path: Path | str, kind: str, labels: LabelSet | None = None) -> Loaded:
             f"{path} was trained on other classes than this data set has (it lacks: {', '.join(missing)}): "
             "use the data it was trained on, or train anew."
         )
+    return rebuild(content, path)
+
+
+def rebuild(content: dict[str, Any], path: Path | str) -> Loaded:
+    """The network in the content of one of our checkpoints, whatever its kind.
+
+    Args:
+        content: as `read_weights` gives it. path: where it was read.
+
+    Raises:
+        UserError: not one of ours, or one that this version cannot build.
+    """
+    description = _description(path, content)
     network = _build(path, description.network)
-    load_state(network, network_state(content["state_dict"]), path)
-    return Loaded(network, description, path)
+    load_state(network, network_state(named_tensors(content, path)), path)
+    return Loaded(network, description, Path(path))
+
+
+def save(path: Path | str, network: nn.Module, description: Description) -> None:
+    """Write a network so that `load` finds it: as safetensors where the name ends so, as a torch file otherwise.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    state = {f"{NETWORK_PREFIX}{name}": value for name, value in network.state_dict().items()}
+    write_weights(path, state, **{ENTRY: description.entry()})
 
 
 def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: Path | str) -> None:
@@ -99,8 +124,8 @@ def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: Path | 
         )
     if absent or foreign:
         raise UserError(
-            f"{path} does not fit this model (missing: {', '.join(absent[:3]) or 'none'}; "
-            f"left over: {', '.join(foreign[:3]) or 'none'}): choose the model and conditioning it was trained with."
+            f"{path} does not fit this model (missing: {listed(absent)}; left over: {listed(foreign)}): choose the "
+            "model and conditioning it was trained with."
         )
     network.load_state_dict(state)
 
@@ -110,22 +135,13 @@ def network_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name[len(NETWORK_PREFIX) :]: value for name, value in state.items() if name.startswith(NETWORK_PREFIX)}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"There is no checkpoint at {path}: check the path.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for damaged, foreign and code-carrying files
-        raise UserError(
-            f"{path} cannot be read as a checkpoint (damaged, cut off, or not plain weights): fetch or train it again."
-        ) from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise UserError(f"{path} is no checkpoint of this suite (it has no state_dict): give one that it wrote.")
-    return content
-
-
-def _description(path: Path, content: dict[str, Any]) -> Description:
+def _description(path: Path | str, content: dict[str, Any]) -> Description:
     entry = content.get(ENTRY)
+    if entry is None and family(named_tensors(content, path)):
+        raise UserError(
+            f"{path} is a checkpoint of the reference: convert it first with `python run.py task=convert "
+            f"task.source={path}`."
+        )
     if not isinstance(entry, dict) or {field.name for field in fields(Description)} - set(entry):
         raise UserError(
             f"{path} does not say what network it holds (no entry '{ENTRY}', or half of one): give one we wrote."
@@ -135,7 +151,7 @@ def _description(path: Path, content: dict[str, Any]) -> Description:
     return Description(**{**entry, "labels": tuple(entry["labels"])})
 
 
-def _build(path: Path, config: Any) -> nn.Module:
+def _build(path: Path | str, config: Any) -> nn.Module:
     """The network that a file's config describes, from this package's network classes alone."""
     _check_targets(path, config)
     try:
@@ -149,7 +165,7 @@ def _build(path: Path, config: Any) -> nn.Module:
     return network
 
 
-def _check_targets(path: Path, node: Any) -> None:
+def _check_targets(path: Path | str, node: Any) -> None:
     """A config names the classes to build: a file may name network classes of ours, by their own names, nothing else.
 
     Interpolations are refused too: a file has no business reading the environment.

@@ -129,7 +129,7 @@ class UNet(nn.Module):
         """
         remaining = iter(terms)
         scratch = None
-        if not self.training and not torch.is_grad_enabled():
+        if not self.training and not torch.is_grad_enabled() and not torch.compiler.is_compiling():  # it plans itself
             # The last decoder block normalises the widest map: as large as x, with the skip beside it.
             scratch = Scratch(2 * x.numel(), x.dtype, x.device)
         skips = []

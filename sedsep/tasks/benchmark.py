@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +21,8 @@ from sedsep.models.separator import GuidedSeparator
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("iters", "passes", "queries", "precision", "s/clip", "convs s", "ratio", "GFLOP/s", "GB", "dB")
+COLUMNS = ("iters", "passes", "queries", "precision", "s", "convs", "ratio", "GFLOP/s", "GB", "dB")
+"""Seconds of a clip and of the convolutions alone; the highest memory; the agreement with fp32."""
 
 
 def run(config: DictConfig) -> dict[str, float]:
@@ -57,9 +59,9 @@ def run(config: DictConfig) -> dict[str, float]:
 
 
 def _cases(task: DictConfig, iters: int) -> list[Case]:
-    """Float32 first: it is what the others are compared with."""
-    passes = sorted({1, max(1, iters)})
-    return [Case(*case) for case in itertools.product(task.queries, passes, task.precisions, task.compile)]
+    """Several queries without refinement, several passes with one query; float32 first, the others' reference."""
+    sizes = [(queries, 1) for queries in task.queries] if iters == 0 else [(1, 1), (1, iters)]
+    return [Case(*size, *way) for size, *way in itertools.product(sizes, task.precisions, task.compile)]
 
 
 def _machine(device: torch.device) -> str:
@@ -120,7 +122,7 @@ def _cells(iters: int, cost: Cost) -> list[str]:
 
 
 def _print(title: str, rows: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "precision" else "right")
     for row in rows:

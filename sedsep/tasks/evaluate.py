@@ -8,19 +8,21 @@ from sedsep.errors import UserError
 from sedsep.models.separator import GuidedSeparator
 from sedsep.tasks.results import conclude
 from sedsep.tasks.session import Session
-from sedsep.tasks.stages import load, ready
+from sedsep.tasks.stages import check_taggers, label_givers, load, ready
 
 
 def run(config: DictConfig) -> dict[str, float]:
     """Score `config.ckpt`, a model of the kind that `config.model` names.
 
     Raises:
-        UserError: no `ckpt`, or one that does not fit the data set.
+        UserError: no `ckpt`, one that does not fit the data set, or no SED model for a label source.
     """
     if not config.ckpt:
         raise UserError("task=evaluate needs a trained model: add ckpt=PATH (a run keeps its own under checkpoints/).")
-    session = Session.open(config)
     node = config.model
+    if node.kind == "separator":
+        check_taggers(config, label_givers(config))
+    session = Session.open(config)
     data = session.data(node.training)
     session.check_scenes(data)
     trained = load(session, node, config.ckpt)
@@ -29,9 +31,5 @@ def run(config: DictConfig) -> dict[str, float]:
         if not isinstance(trained.network, GuidedSeparator):
             source = "baseline" if node.name == config.baseline.name else "tagger"
             return conclude(session, tracker, data, None, {source: trained}, [trained])
-        taggers = {
-            source: ready(session, config[source], source, tracker)
-            for source in ("baseline", "tagger")
-            if source in config.task.label_sources
-        }
+        taggers = {source: ready(session, config[source], source, tracker) for source in label_givers(config)}
         return conclude(session, tracker, data, trained.network, taggers, [*taggers.values(), trained])

@@ -8,6 +8,7 @@ import logging
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from torch import nn
 
 import sedsep
 from sedsep import checkpoints
+from sedsep.checkpoints.published import locate
+from sedsep.checkpoints.starting import start_backbone, start_separator
 from sedsep.errors import UserError
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
@@ -53,12 +56,66 @@ class Trained:
     seconds: float
 
 
+def label_givers(config: DictConfig) -> list[str]:
+    """The options whose SED models name the events when separations are scored."""
+    return [option for option in ("baseline", "tagger") if option in config.task.label_sources]
+
+
+def prerequisites(config: DictConfig) -> list[str]:
+    """The options whose SED models the configured model leans on: for validation, for test labels, for Stage 2."""
+    if config.model.kind == "sed":
+        return []
+    guided = any(config.model.network.separator[part] is not None for part in ("time_film", "injection"))
+    options = label_givers(config)
+    return [*options, "tagger"] if guided and "tagger" not in options else options
+
+
+def check_taggers(config: DictConfig, options: Sequence[str]) -> None:
+    """Make sure of SED models that are needed, before a data set is made.
+
+    Raises:
+        UserError: one has no checkpoint and cannot be trained on the spot, or its checkpoint is not there.
+    """
+    for option in options:
+        _check_given(config, config[option], option)
+    for option in options:
+        _check_file(config[option].ckpt)
+
+
+def check_weights(config: DictConfig) -> None:
+    """Make sure of the weights that training starts from and leans on, before a data set is made.
+
+    Raises:
+        UserError: as `check_taggers`, or starting weights cannot be had.
+    """
+    check_taggers(config, prerequisites(config))
+    _check_file(config.model.ckpt)
+    for option in ("model", *prerequisites(config)):  # last: it may download
+        starting_file(config[option], Path(config.paths.cache))
+
+
+def _check_file(checkpoint: str | None) -> None:
+    if checkpoint and not Path(checkpoint).is_file():
+        raise UserError(f"There is no checkpoint at {checkpoint}: check the path.")
+
+
+def starting_file(node: DictConfig, cache: Path) -> Path | None:
+    """The weights that a model node starts from, fetched now where they are not there; `None` for fresh ones."""
+    return locate(node.start, cache) if node.start and not node.ckpt else None
+
+
 def build(session: Session, node: DictConfig) -> nn.Module:
-    """The network of a model node: with the weights at its `ckpt`, or fresh ones from the run's seed."""
+    """The network of a model node: with the weights at its `ckpt`, or fresh ones from the run's seed with whatever
+    the file at its `start` has."""
     torch.manual_seed(session.config.seed)
     network = instantiate(_plain(node.network), _convert_="all")
     if node.ckpt:
         checkpoints.load_state(network, load(session, node, node.ckpt).network.state_dict(), node.ckpt)
+    elif start := starting_file(node, session.cache):
+        if isinstance(network, GuidedSeparator):
+            start_separator(network.separator, start)
+        else:
+            start_backbone(network, start)
     return network
 
 
@@ -143,11 +200,7 @@ def ready(session: Session, node: DictConfig, option: str, tracker: Tracker) -> 
     """
     if node.ckpt:
         return load(session, node, node.ckpt)
-    if not session.config.scale.trains_prerequisites:
-        raise UserError(
-            f"The {node.name} has no weights: download {node.published}, or train it (python run.py "
-            f"model={node.name} scale={session.config.scale.name}), and give {option}.ckpt=PATH."
-        )
+    _check_given(session.config, node, option)
     home = session.cache / "models" / f"{node.name}-{_recipe_key(session, node)}"
     home.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{home}.lock"):
@@ -156,6 +209,15 @@ def ready(session: Session, node: DictConfig, option: str, tracker: Tracker) -> 
             return _kept(session, node, home)
         log.info("No %s is given (%s.ckpt): training one, kept for later runs", node.name, option)
         return _train_into(session, node, home, tracker)
+
+
+def _check_given(config: DictConfig, node: DictConfig, option: str) -> None:
+    if not node.ckpt and not config.scale.trains_prerequisites:
+        raise UserError(
+            f"The {node.name} has no weights: convert the published ones (python run.py task=convert "
+            f"task.source={node.published}) or train some (python run.py model={node.name} "
+            f"scale={config.scale.name}), and give {option}.ckpt=PATH."
+        )
 
 
 def _train_into(session: Session, node: DictConfig, home: Path, tracker: Tracker) -> Trained:
@@ -170,6 +232,7 @@ def _train_into(session: Session, node: DictConfig, home: Path, tracker: Tracker
 def _recipe_key(session: Session, node: DictConfig) -> str:
     """Changes with anything that the trained weights depend on."""
     config = session.config
+    start = starting_file(node, session.cache)
     splits = (config.data.module.train_split, config.data.module.valid_split)
     recipe = [
         _code_key(),
@@ -177,8 +240,14 @@ def _recipe_key(session: Session, node: DictConfig) -> str:
         *(_plain(part) for part in (node, config.trainer, config.callbacks, config.data.sampler, config.data.module)),
         session.labels.names,
         *(session.layout.fingerprint(split) for split in splits),
+        start and _digest(start),
     ]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _code_key() -> str:

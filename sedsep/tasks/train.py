@@ -11,7 +11,7 @@ from sedsep.errors import UserError
 from sedsep.models.separator import GuidedSeparator
 from sedsep.tasks.results import conclude, label_tables
 from sedsep.tasks.session import Session
-from sedsep.tasks.stages import Trained, build, ready, start_stage_two, train
+from sedsep.tasks.stages import build, check_weights, prerequisites, ready, start_stage_two, train
 from sedsep.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ def run(config: DictConfig) -> dict[str, float]:
     """Train `config.model`; returns the test metrics, `<split>/<metric>/<label source>` to number."""
     if config.ckpt:
         raise UserError("ckpt is for task=evaluate: to start training from weights give model.ckpt=PATH.")
+    check_weights(config)
     session = Session.open(config)
     session.check_scenes(session.data(config.model.training))
     log.info("Run directory: %s", session.run_dir)
@@ -42,12 +43,7 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
     config, node = session.config, session.config.model
     network = build(session, node)
     assert isinstance(network, GuidedSeparator)
-    sources = config.task.label_sources
-    taggers: dict[str, Trained] = {}
-    if "baseline" in sources:
-        taggers["baseline"] = ready(session, config.baseline, "baseline", tracker)
-    if "tagger" in sources or network.sed is not None:
-        taggers["tagger"] = ready(session, config.tagger, "tagger", tracker)
+    taggers = {option: ready(session, config[option], option, tracker) for option in prerequisites(config)}
     if network.sed is not None:
         start_stage_two(network.sed, config.conditioning.sed, taggers["tagger"])
     data = session.data(node.training)

@@ -1,0 +1,132 @@
+"""Reading and writing weight files, whoever made them: torch's own format and safetensors.
+
+Nothing in a file is run: torch files are opened with `weights_only=True`, safetensors cannot hold code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sedsep.errors import UserError
+
+SAFETENSORS = ".safetensors"
+STATE = "state_dict"
+
+
+def read_weights(path: Path | str) -> dict[str, Any]:
+    """What a weight file holds, on the CPU.
+
+    Args:
+        path: a `.safetensors` file, or anything that `torch.save` wrote (.ckpt, .pt, .pth).
+
+    Returns:
+        A torch file's dict as it is. Of a safetensors file, its tensors under `state_dict` and its metadata beside
+        them, decoded where they are JSON: what `write_weights` was given.
+
+    Raises:
+        UserError: no such file, damaged or cut off, holding code, or no weights by name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint at {path}: check the path.")
+    content = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__} where weights by name are needed: give a checkpoint.")
+    return content
+
+
+def named_tensors(content: Mapping[str, Any], path: Path | str) -> dict[str, Tensor]:
+    """The state dict in a file's content: its `state_dict`, or the content itself where it has none.
+
+    Raises:
+        UserError: some of it is not a tensor with a name.
+    """
+    state = content.get(STATE, content)
+    named = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
+    if not named or not state:
+        raise UserError(f"{path} holds other things than weights by name: give a checkpoint of a network.")
+    return state
+
+
+def write_weights(path: Path | str, state: Mapping[str, Tensor], **entries: Any) -> None:
+    """Write weights, whole or not at all: as safetensors where the name ends so, as a torch file otherwise.
+
+    Args:
+        path: its folder is made where it is missing. state: tensors by name.
+        entries: plain data to keep beside them; in a safetensors file as JSON.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(partial, path.suffix, state, entries)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be written ({_one_line(error)}): give another target.") from error
+
+
+def _write(path: Path, suffix: str, state: Mapping[str, Tensor], entries: Mapping[str, Any]) -> None:
+    if suffix == SAFETENSORS:
+        # The format knows no strides: networks in channels_last are laid out anew.
+        plain = {name: value.contiguous() for name, value in state.items()}
+        save_file(plain, path, {name: json.dumps(entry) for name, entry in entries.items()})
+    else:
+        with path.open("wb") as file:
+            torch.save({STATE: dict(state), **entries}, file)
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():  # torch's advice on odd files: the error below says what to do
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for damaged, foreign and code-carrying files
+        if found := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
+            raise UserError(
+                f"{path} wants to run code ({found[1]}) and was not opened: ask its maker for the weights alone, a "
+                "state_dict of plain tensors."
+            ) from error
+        raise _unreadable(path) from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = {name: _decoded(text) for name, text in (file.metadata() or {}).items()}
+            return {**metadata, STATE: {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118 - no dict
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path) from error
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _unreadable(path: Path) -> UserError:
+    return UserError(
+        f"{path} cannot be read as a checkpoint (damaged, cut off, or not plain weights): fetch or train it again."
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split())

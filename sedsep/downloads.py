@@ -1,0 +1,342 @@
+"""Downloads that can be interrupted, shared and trusted.
+
+Whatever is downloaded keeps its checksum: a published one where there is one, else the one that the file had when it
+was first used, which lies beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pooch
+import requests
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from sedsep.errors import UserError
+
+log = logging.getLogger(__name__)
+pooch.get_logger().setLevel(logging.WARNING)  # it announces every file a second time
+
+CHUNK = 1 << 16
+"""Bytes written at once; what a broken connection loses at most."""
+TIMEOUT = (10, 60)
+"""Seconds to connect, and to wait for more."""
+LOG_EVERY = 60
+"""Seconds between two lines of progress where there is no terminal."""
+BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+"""What a connection that fails or breaks off ends in."""
+
+
+class Damaged(UserError):
+    """A file is not the one expected."""
+
+
+def download(
+    url: str, path: Path, checksum: str | None = None, gigabytes: float | None = None, mend: bool = False
+) -> Path:
+    """Make sure that `path` holds what `url` gives.
+
+    A file that is there is not downloaded again, only checked. An interrupted download goes on where it stopped.
+    Processes that want the same file wait for the first. With SEDSEP_OFFLINE=1 nothing is downloaded.
+
+    Args:
+        checksum: published for the file: SHA-256 in hexadecimal, or `md5:` and an MD5. Where there is none, the first
+            use writes down the file's SHA-256 (`<name>.sha256.json`) and later ones must find it again.
+        gigabytes: about the size, for people.
+        mend: fetch a file anew, once, that is not the one expected, whether it lay there or came so.
+
+    Returns:
+        `path`.
+
+    Raises:
+        UserError: the file cannot be had, is not the one expected (`Damaged`), has no room on the disk, or cannot be
+            written.
+    """
+    try:
+        return _obtain(url, path, checksum, gigabytes)
+    except Damaged:
+        if not mend:
+            raise
+    log.warning("%s is damaged: it is fetched again.", path)
+    path.unlink(missing_ok=True)
+    return _obtain(url, path, checksum, gigabytes)
+
+
+def _obtain(url: str, path: Path, checksum: str | None, gigabytes: float | None) -> Path:
+    if not path.is_file():
+        with _sole_writer(path):
+            if not path.is_file():
+                _retrieve(url, path, checksum or _recorded(path), f" (about {gigabytes:g} GB)" if gigabytes else "")
+    return checked(path, checksum)
+
+
+def _retrieve(url: str, path: Path, checksum: str | None, about: str) -> None:
+    if os.environ.get("SEDSEP_OFFLINE", "0") not in ("", "0"):
+        raise _unreachable("SEDSEP_OFFLINE is set", url, about, path)
+    log.info("Downloading %s%s", url, about)
+    try:
+        pooch.retrieve(url, checksum, path.name, path.parent, downloader=_Resumed(path))
+    except BROKEN as error:
+        why = f"{type(error).__name__}, no lasting connection to {urlsplit(url).netloc}"
+        raise _unreachable(why, url, about, path) from error
+    except requests.RequestException as error:
+        raise UserError(
+            f"{url} cannot be downloaded ({error}): try again later, or find where it has moved and put it at {path}."
+        ) from error
+    except ValueError as error:  # pooch found another checksum and threw the file away
+        raise Damaged(
+            f"{url} gives another file than it should (its checksum is not {checksum}): try again, or check why it "
+            f"changed and remove {_record_of(path)} if there is one."
+        ) from error
+
+
+def _unreachable(why: str, url: str, about: str, path: Path) -> UserError:
+    return UserError(
+        f"{path.name} is needed and cannot be downloaded now ({why}): get {url}{about} elsewhere and put it at {path}, "
+        "or run this again online."
+    )
+
+
+def checked(path: Path, checksum: str | None) -> Path:
+    """`path`, if it has the published checksum, or else the one of its first use; this may be the first use.
+
+    Raises:
+        Damaged: it has another one.
+    """
+    expected = checksum or _recorded(path)
+    if expected is None:
+        _record(path)
+    elif not pooch.hashes.hash_matches(path, expected):
+        if checksum:
+            raise Damaged(f"{path} is not the published file ({checksum}): remove it to download it again.")
+        raise Damaged(
+            f"{path} has changed since its first use: remove it to fetch it again, or remove {_record_of(path)} to "
+            "trust it as it is."
+        )
+    return path
+
+
+def _record_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256.json")
+
+
+def _recorded(path: Path) -> str | None:
+    record = _record_of(path)
+    try:
+        return str(json.loads(record.read_text())["sha256"]) if record.is_file() else None
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{record} is damaged: remove it to trust {path.name} as it is.") from error
+
+
+def _record(path: Path) -> None:
+    with _writing(path):
+        new = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+        new.write_text(json.dumps({"sha256": pooch.file_hash(path)}))
+        new.replace(_record_of(path))
+
+
+def extract(archive: Path, member: str, path: Path) -> None:
+    """Write one file of a zip archive to `path`, which appears when it is whole.
+
+    Args:
+        member: its path in the archive, or the end of it.
+
+    Raises:
+        UserError: the archive is damaged, has no such file or several, or one that would land outside.
+    """
+    with _sole_writer(path):
+        if path.is_file():
+            return
+        part = path.with_name(f"{path.name}.part")
+        try:
+            with zipfile.ZipFile(archive) as zipped:
+                info = _find(zipped, archive, member)
+                with zipped.open(info) as source, part.open("wb") as target:
+                    shutil.copyfileobj(source, target, CHUNK)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise UserError(f"{archive} cannot be unpacked ({error}): remove it to download it again.") from error
+        part.replace(path)
+
+
+def _find(zipped: zipfile.ZipFile, archive: Path, member: str) -> zipfile.ZipInfo:
+    """The one entry at the path `member`, below any folder."""
+    infos = zipped.infolist()
+    if outside := [info.filename for info in infos if leads_outside(info.filename)]:
+        raise UserError(f"{archive} would write outside its folder ({outside[0]}): do not use this file.")
+    found = [info for info in infos if f"/{info.filename}".endswith(f"/{member}")]
+    if len(found) != 1:
+        raise UserError(f"{archive} holds {len(found)} files named {member} instead of one: check where it is from.")
+    return found[0]
+
+
+def leads_outside(name: str) -> bool:
+    """Whether the path `name` of an archive leads out of the folder it is unpacked to, on any system."""
+    return any(path.anchor or ".." in path.parts for path in (PurePosixPath(name), PureWindowsPath(name)))
+
+
+@contextmanager
+def _sole_writer(path: Path) -> Iterator[None]:
+    """Keep other processes from writing `path`, whose folder is made."""
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{path}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("Waiting for another process that fetches %s", path)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): free some space or choose another cache directory "
+            "(SEDSEP_CACHE)."
+        ) from error
+
+
+class _Resumed:
+    """A downloader for pooch that keeps what came in `<name>.part` and asks only for the rest.
+
+    `<name>.part.json` says which version of the file the part is of, lest two be mixed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.part = path.with_name(f"{path.name}.part")
+        self.note = path.with_name(f"{path.name}.part.json")
+
+    def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
+        while True:
+            held = self._held()
+            try:
+                self._transfer(url, held)
+                break
+            except BROKEN:
+                if self._held() <= held:  # a long download may break off often: go on for as long as something comes
+                    raise
+        self.part.replace(output_file)
+        self.note.unlink()
+
+    def _held(self) -> int:
+        return self.part.stat().st_size if self.part.is_file() and self._noted().get("tag") else 0
+
+    def _noted(self) -> dict[str, Any]:
+        try:
+            return json.loads(self.note.read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def _transfer(self, url: str, held: int) -> None:
+        if held and held == self._noted()["bytes"]:
+            return
+        response = _ask(url, held)
+        if held and not self._continues(response, held):
+            response.close()
+            held = 0
+            response = _ask(url, held)
+        with response:
+            _check_answer(response)
+            if not held:
+                self.part.unlink(missing_ok=True)
+                self.note.write_text(json.dumps(_version(response)))
+            total = _total(response)
+            check_space(self.part.parent, (total or 0) - held, self.part.stem)
+            with self.part.open("ab") as file, progress(self.part.stem, total, held) as advance:
+                for chunk in response.iter_content(CHUNK):
+                    file.write(chunk)
+                    advance(len(chunk))
+        if total is not None and self.part.stat().st_size != total:
+            raise requests.ConnectionError(f"{url} broke off")
+
+    def _continues(self, response: requests.Response, held: int) -> bool:
+        """Whether the server sends the rest of the very file that the part is of."""
+        begins = response.headers.get("Content-Range", "").startswith(f"bytes {held}-")
+        return response.status_code == requests.codes.partial and begins and _version(response) == self._noted()
+
+
+def _ask(url: str, start: int) -> requests.Response:
+    headers = {"Accept-Encoding": "identity"}  # bytes as they are stored: ranges count those
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    return requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+
+
+def _check_answer(response: requests.Response) -> None:
+    if not response.ok:
+        raise requests.HTTPError(f"{response.status_code} {response.reason}")
+    if response.headers.get("Content-Type", "").startswith("text/html"):  # a log-in page, a proxy's notice
+        raise requests.HTTPError("there is a web page instead")
+
+
+def _version(response: requests.Response) -> dict[str, Any]:
+    """What tells one version of a file on a server from another."""
+    headers = response.headers
+    return {"tag": headers.get("ETag") or headers.get("Last-Modified"), "bytes": _total(response)}
+
+
+def _total(response: requests.Response) -> int | None:
+    """Bytes of the whole file, of which a range may be a part."""
+    ranged = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))
+    length = ranged[1] if ranged else response.headers.get("Content-Length")
+    return int(length) if length else None
+
+
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """Raise a `UserError` unless the disk that `folder` lies on has room for `needed` bytes; `what` needs them."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{what} needs about {needed / 1e9:.2f} GB, and {folder} has {free / 1e9:.2f} GB free: make room or choose "
+            "another place."
+        )
+
+
+@contextmanager
+def progress(name: str, total: int | None, held: int = 0) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, a line in the log now and then elsewhere.
+
+    Args:
+        name: what goes on. total: bytes of it, where known. held: those done already.
+
+    Yields:
+        What is to be told of each number of bytes done.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True
+    ) as bar:
+        task = bar.add_task(name, total=total, completed=held)
+        told = time.monotonic()
+
+        def advance(count: int) -> None:
+            nonlocal told
+            bar.advance(task, count)
+            if not console.is_terminal and time.monotonic() - told > LOG_EVERY:
+                told = time.monotonic()
+                of = f" of {total / 1e9:.2f}" if total else ""
+                log.info("%s: %.2f%s GB", name, bar.tasks[0].completed / 1e9, of)
+
+        yield advance

@@ -1,0 +1,31 @@
+"""Checkpoints with the names and shapes of the published ones, and made-up numbers in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from golden.models import recipe
+from torch import Tensor
+
+HERE = Path(__file__).parent
+NAMES = sorted(path.stem for path in HERE.glob("*.json") if not path.stem.endswith(".keys"))
+
+
+def facts(name: str) -> dict[str, Any]:
+    """What is known of a published checkpoint: `config`, `query_classes`, `state_dict` rows."""
+    return json.loads((HERE / f"{name}.json").read_text())
+
+
+def weights(name: str) -> dict[str, Tensor]:
+    """Its tensors, each the recipe's value for its name; fixed buffers are left out."""
+    rows = facts(name)["state_dict"]
+    return {key: torch.tensor(recipe.weight(key, shape)) for key, shape, _, how in rows if how == "recipe"}
+
+
+def outline(name: str) -> dict[str, Tensor]:
+    """Its tensors, fixed buffers too, with shapes and no values."""
+    rows = facts(name)["state_dict"]
+    return {key: torch.empty(shape, dtype=getattr(torch, dtype), device="meta") for key, shape, dtype, _ in rows}

@@ -1,0 +1,146 @@
+"""Which weights a training starts from, and that it says so before anything long begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from minis import refused
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from sedsep import checkpoints
+from sedsep.checkpoints.published import PUBLISHED
+from sedsep.labels import LabelSet
+from sedsep.models import GuidedSeparator
+from sedsep.tasks import stages, train
+from sedsep.tasks.session import Session
+
+Compose = Callable[..., DictConfig]
+
+SMALL = ("model=tagger", "scale.sed.depth=1", "scale.sed.width=16")
+
+
+BASELINE, TAGGER = f"baseline.ckpt={__file__}", f"tagger.ckpt={__file__}"  # there, but not read
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEDSEP_OFFLINE", "1")
+
+
+def session(config: DictConfig) -> Session:
+    """A session without a data set: building a network needs none."""
+    cache, layout = Path(config.paths.cache), SimpleNamespace(fingerprint=lambda split: split)
+    return Session(config, cache, cache, layout, LabelSet(tuple(config.labels.names)))  # type: ignore[arg-type]
+
+
+def weights(config: DictConfig) -> dict[str, Tensor]:
+    return stages.build(session(config), config.model).state_dict()
+
+
+def network(config: DictConfig) -> Any:
+    return instantiate(OmegaConf.to_container(config.model.network, resolve=True), _convert_="all")
+
+
+@pytest.fixture
+def m2d_file(composed: Compose, tmp_path: Path) -> Path:
+    """Somebody's transformer of the small tagger's sizes: every weight is 0.5."""
+    own = network(composed(*SMALL)).backbone.state_dict()
+    state = {name.replace("patch_embed", "patch_embed.proj"): torch.full_like(own[name], 0.5) for name in own}
+    torch.save(state, tmp_path / "m2d.pt")
+    return tmp_path / "m2d.pt"
+
+
+def test_a_model_starts_from_a_file(composed: Compose, m2d_file: Path) -> None:
+    state = weights(composed(*SMALL, f"model.start={m2d_file}"))
+    assert all((value == 0.5).all() for name, value in state.items() if name.startswith("backbone."))
+    assert not (state["weak_head.weight"] == 0.5).any()
+
+
+def test_without_a_start_the_seed_alone_decides(composed: Compose) -> None:
+    one, other = weights(composed(*SMALL)), weights(composed(*SMALL))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert not torch.equal(one["backbone.pos_embed"], weights(composed(*SMALL, "seed=1"))["backbone.pos_embed"])
+
+
+def test_a_checkpoint_wins_over_a_start(composed: Compose, tmp_path: Path) -> None:
+    config = composed(*SMALL)
+    own, path = network(config), tmp_path / "own.ckpt"
+    plain = OmegaConf.to_container(config.model.network, resolve=True)
+    checkpoints.save(path, own, checkpoints.Description("sed", "mini", plain, tuple(config.labels.names)))
+    state = weights(composed(*SMALL, f"model.ckpt={path}", "model.start=not_even_looked_at"))
+    assert all(torch.equal(value, state[name]) for name, value in own.state_dict().items())
+
+
+def test_what_is_trained_on_the_spot_is_kept_apart_by_what_it_started_from(composed: Compose, m2d_file: Path) -> None:
+    config = composed(*SMALL, f"model.start={m2d_file}")
+    key = stages._recipe_key(session(config), config.model)
+    assert stages._recipe_key(session(config), config.model) == key
+    torch.save({"another": torch.zeros(1)}, m2d_file)
+    assert stages._recipe_key(session(config), config.model) != key
+
+
+@pytest.mark.parametrize(
+    ("experiment", "start"),
+    [
+        ("m2d_tagging", "m2d_strong_1"),
+        ("separator_baseline", "audiosep_base"),
+        ("separator_iter_3", "audiosep_base"),
+        ("baseline_tagger", "m2d_as_32k"),
+        ("baseline_resunet", None),
+        ("baseline_resunetk", None),
+    ],
+)
+def test_the_published_recipes_start_where_they_did_and_small_ones_from_scratch(
+    composed: Compose, experiment: str, start: str | None
+) -> None:
+    config = composed(f"experiment={experiment}", "scale=paper")
+    assert config.model.start == start
+    assert {config.tagger.published, config.baseline.published} <= set(PUBLISHED)
+    small = composed(f"experiment={experiment}")
+    assert {small.model.start, small.tagger.start, small.baseline.start} == {None}
+
+
+@pytest.mark.parametrize("conditioning", ["none", "soundbeam", "soundbeam_only", "soundbeam_frozen", "time_film"])
+def test_a_tagger_is_needed_for_labels_and_by_guided_separators(composed: Compose, conditioning: str) -> None:
+    config = composed(f"conditioning={conditioning}", "task.label_sources=[oracle]")
+    separator = network(config)
+    assert isinstance(separator, GuidedSeparator)
+    assert stages.prerequisites(config) == ([] if separator.sed is None else ["tagger"])
+    assert stages.prerequisites(composed(f"conditioning={conditioning}")) == ["baseline", "tagger"]
+    assert stages.prerequisites(composed("model=tagger")) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (
+            ("experiment=separator_baseline",),
+            r"The baseline_tagger has .* task.source=baseline_tagger\) .* baseline\.ckpt=PATH\.",
+        ),
+        (
+            ("experiment=separator_baseline", BASELINE),
+            r"task.source=m2d_tagging\) .* tagger\.ckpt=PATH\.",
+        ),
+        (
+            ("experiment=separator_dprnn", BASELINE, TAGGER),
+            r"get https://hugg\S+ckpt \(about 1\.26 GB\) elsewhere and put it at \S+/weights/audiosep_base\.ckpt",
+        ),
+        (("experiment=separator_dprnn", BASELINE, "tagger.ckpt=x.ckpt"), r"There is no checkpoint at x\.ckpt"),
+        (("experiment=m2d_tagging",), r"M2D_strong_1\.pt elsewhere and put it at \S+/weights/m2d_strong_1\.pt"),
+        (("experiment=baseline_tagger",), r"32k\S+\.zip elsewhere and put it at \S+/weights/m2d_as\S+\.zip"),
+        (("experiment=m2d_tagging", "model.start=m2d_strong"), r"did you mean m2d_strong_1\?"),
+    ],
+)
+def test_missing_weights_are_named_before_anything_is_made(
+    composed: Compose, tmp_path: Path, overrides: tuple[str, ...], says: str
+) -> None:
+    with refused(says):
+        train.run(composed("scale=paper", *overrides))
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".lock"}

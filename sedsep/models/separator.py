@@ -6,7 +6,9 @@ of a row, T frames, F bins, C channels, N classes, S SED frames.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,8 @@ from sedsep.types import SedOutput, Separation
 
 POWER_FLOOR = 1e-10
 ROTATION_FLOOR = 1e-10
+WIDEST_ON_CPU = 1 << 26
+"""Elements of the widest map that several rows may share on a CPU: 256 MiB in float32."""
 MASK_PARTS = 3  # magnitude, and the two coordinates of the phase rotation
 
 
@@ -134,21 +138,50 @@ class Separator(nn.Module):
             silence = mixture.new_zeros(*query.shape[:2], mixture.shape[-1])
             return Separation(silence, [silence] * passes)
         waveform = resample(mixture, self.input_rate, self.sample_rate)
+        heard = self._hear(waveform, sed)
+        every = self._rows(query)
+        parts = [self._refine(heard, rows, sed, passes) for rows in every.split(self._rows_at_once(heard))]
+        estimates = [
+            self._assemble(torch.cat(list(rows_rol)), every, query, mixture.shape[-1])
+            for rows_rol in zip(*parts, strict=True)
+        ]
+        return Separation(estimates[-1], estimates)
+
+    def _hear(self, waveform: Tensor, sed: SedOutput | None) -> _Heard:
+        """What depends on the mixture alone, computed once for all queries and passes."""
         spec = self.stft(waveform)
         magnitude = _magnitude(spec)
-        rows = self._rows(query)
-        condition = self._conditions(query, sed, rows, spec.shape[2])
-        normal = self.bn0(magnitude)[rows.item]
-        rotated = _Phasors(spec[rows.item], magnitude[rows.item])
-        feedback = torch.zeros(len(rows.item), waveform.shape[-1], device=waveform.device)
+        injected = None
+        if self.injection is not None and sed is not None:
+            frames, bins = self._padded(spec.shape[2]), self.stft.bins - 1
+            size = (frames // self.unet.time_stride, bins // self.unet.frequency_stride)
+            injected = self.injection.prepare(sed, size)
+        return _Heard(waveform.shape[-1], spec / magnitude, magnitude, self.bn0(magnitude), injected)
+
+    def _padded(self, frames: int) -> int:
+        return frames + -frames % self.unet.time_stride
+
+    def _rows_at_once(self, heard: _Heard) -> int:
+        """All of them, but on a CPU in evaluation as many as keep the widest map small: more would only take memory."""
+        if self.training or torch.is_grad_enabled() or heard.magnitude.device.type != "cpu":
+            return sys.maxsize
+        widest = 2 * self.pre_conv.out_channels * self._padded(heard.magnitude.shape[2]) * self.stft.bins
+        return max(1, WIDEST_ON_CPU // widest)
+
+    def _refine(self, heard: _Heard, rows: _Rows, sed: SedOutput | None, passes: int) -> list[Tensor]:
+        """Estimates of some rows after each pass, [R, O, l] at the working rate."""
+        terms = self._terms(rows, sed, self._padded(heard.magnitude.shape[2]))
+        normal = heard.normal[rows.item]
+        phasors = _Phasors(heard.unit[rows.item], heard.magnitude[rows.item])
+        condition = _Condition(terms, None if heard.injected is None else heard.injected[rows.item])
+        feedback = torch.zeros(len(rows.item), heard.length, device=normal.device)
         estimates = []
         for index in range(passes):
             last = index == passes - 1
             with torch.set_grad_enabled(torch.is_grad_enabled() and (last or not self.training)):
-                rows_rol = self._one_pass(normal, rotated, condition, feedback, waveform.shape[-1])
-            feedback = rows_rol[:, 0].detach() if self.training else rows_rol[:, 0]
-            estimates.append(self._assemble(rows_rol, rows, query, mixture.shape[-1]))
-        return Separation(estimates[-1], estimates)
+                estimates.append(self._one_pass(normal, phasors, condition, feedback, heard.length))
+            feedback = estimates[-1][:, 0].detach() if self.training else estimates[-1][:, 0]
+        return estimates
 
     def _checked_passes(self, mixture: Tensor, query: Tensor, sed: SedOutput | None, passes: int | None) -> int:
         if mixture.shape[1] != self.microphones:
@@ -185,20 +218,15 @@ class Separator(nn.Module):
         item, slot = active.nonzero(as_tuple=True)
         return _Rows(item, slot, query[item, slot])
 
-    def _conditions(self, query: Tensor, sed: SedOutput | None, rows: _Rows, frames: int) -> _Condition:
-        padded = frames + -frames % self.unet.time_stride
+    def _terms(self, rows: _Rows, sed: SedOutput | None, frames: int) -> list[FilmTerm]:
+        """The condition of each BatchNorm, for rows and a padded number of frames."""
         bias = self.label_film(rows.query)
-        terms = [FilmTerm(b) for b in bias]
-        if self.time_film is not None:
-            if sed is None or sed.strong_logits is None:
-                raise UserError("Time-FiLM needs a SED model that names frames: use head attention or two_linear.")
-            logits_rs = torch.einsum("rn,rns->rs", rows.query, sed.strong_logits[rows.item])
-            terms = self.time_film(logits_rs, bias, self.label_film.film, padded)
-        injected = None
-        if self.injection is not None and sed is not None:
-            size = (padded // self.unet.time_stride, (self.stft.bins - 1) // self.unet.frequency_stride)
-            injected = self.injection.prepare(sed, size)[rows.item]
-        return _Condition(terms, injected)
+        if self.time_film is None:
+            return [FilmTerm(b) for b in bias]
+        if sed is None or sed.strong_logits is None:
+            raise UserError("Time-FiLM needs a SED model that names frames: use head attention or two_linear.")
+        logits_rs = torch.einsum("rn,rns->rs", rows.query, sed.strong_logits[rows.item])
+        return self.time_film(logits_rs, bias, self.label_film.film, frames)
 
     def _one_pass(
         self, normal: Tensor, phasors: _Phasors, condition: _Condition, feedback: Tensor, length: int
@@ -213,7 +241,7 @@ class Separator(nn.Module):
     def _mask_logits(self, x: Tensor, condition: _Condition) -> Tensor:
         """Normalised magnitudes [R, M (+1), T, F] to mask logits [R, O, M, 3, T, F - 1]."""
         frames = x.shape[2]
-        x = nn.functional.pad(x[..., :-1], (0, 0, 0, -frames % self.unet.time_stride))
+        x = nn.functional.pad(x[..., :-1], (0, 0, 0, self._padded(frames) - frames))
         x = self.pre_conv(x.contiguous(memory_format=torch.channels_last))
 
         def at_bottleneck(y: Tensor) -> Tensor:
@@ -254,26 +282,53 @@ class Separator(nn.Module):
         return estimates * query.any(dim=2, keepdim=True)
 
 
+@dataclass(frozen=True)
 class _Rows:
     """Which mixture and slot each row belongs to (`slot` is `None` where a row answers all slots), and its query."""
 
-    def __init__(self, item: Tensor, slot: Tensor | None, query: Tensor) -> None:
-        self.item, self.slot, self.query = item, slot, query
+    item: Tensor
+    slot: Tensor | None
+    query: Tensor
+
+    def split(self, count: int) -> list[_Rows]:
+        """Parts of `count` rows."""
+        starts = range(0, len(self.item), count)
+        return [
+            _Rows(
+                self.item[start : start + count],
+                None if self.slot is None else self.slot[start : start + count],
+                self.query[start : start + count],
+            )
+            for start in starts
+        ]
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """A mixture at the working rate: its length, the directions, floored magnitudes and normalised magnitudes of its
+    spectrum [B, M, T, F], and the map to inject [B, C, t, f]."""
+
+    length: int
+    unit: Tensor
+    magnitude: Tensor
+    normal: Tensor
+    injected: Tensor | None
+
+
+@dataclass(frozen=True)
 class _Condition:
     """What a pass is conditioned on: the terms of each site, and the map to inject [R, C, T, F]."""
 
-    def __init__(self, terms: list[FilmTerm], injected: Tensor | None) -> None:
-        self.terms, self.injected = terms, injected
+    terms: list[FilmTerm]
+    injected: Tensor | None
 
 
+@dataclass(frozen=True)
 class _Phasors:
-    """A spectrum [R, M, T, F] as magnitude (floored) and direction."""
+    """A spectrum [R, M, T, F] as direction and floored magnitude."""
 
-    def __init__(self, spec: Tensor, magnitude: Tensor) -> None:
-        self.magnitude = magnitude
-        self.unit = spec / magnitude
+    unit: Tensor
+    magnitude: Tensor
 
 
 def _magnitude(spec: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ Axes: K queries, M microphones, L samples, T frames, F bins.
 from __future__ import annotations
 
 import copy
-import ctypes
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from sedsep.dsp import snr_db
 from sedsep.errors import choice
+from sedsep.memory import return_freed_memory
 from sedsep.models.separator import GuidedSeparator
 from sedsep.modules.film import FilmTerm
 
@@ -199,8 +199,7 @@ def _peak_gb(run: Callable[[], Tensor], device: torch.device) -> float | None:
         run()
         return torch.cuda.max_memory_allocated(device) / 1e9
     try:
-        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-            libc.malloc_trim(0)  # what earlier cases left behind
+        return_freed_memory()  # of earlier cases
         Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far: proc(5)
         run()
         status = Path("/proc/self/status").read_text()

@@ -12,7 +12,7 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "sedsep"
 
-BASE = {"errors", "labels", "types", "dsp"}
+BASE = {"errors", "labels", "types", "dsp", "memory"}
 PARTS = BASE | {"losses", "metrics", "modules"}
 NETWORKS = PARTS | {"conditioning", "models"}
 SYSTEMS = NETWORKS | {"downloads", "checkpoints", "evaluation", "systems"}
@@ -21,6 +21,7 @@ ROOT = ""  # sedsep/__init__.py: the version
 MAY_IMPORT = {
     ROOT: set(),
     "errors": set(),
+    "memory": set(),
     "labels": {"errors"},
     "types": {"errors"},
     "dsp": {"errors"},

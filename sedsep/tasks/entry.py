@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -17,29 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sedsep.errors import UserError
+from sedsep.memory import keep_freed_memory
 from sedsep.tasks import overrides, resolvers
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 # Torch's threads would spin while they wait and take the cores from the processes that render scenes: with both on two
 # cores a training step took 1.5 times as long. Must be set before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-
-def _keep_freed_memory() -> None:
-    """Have glibc reuse the memory of large tensors instead of handing it back to the system after each of them.
-
-    Torch asks for it anew for every result on a CPU, and the system's zeroed pages cost more than most arithmetic on
-    them: without this, separating a 10 s clip at the paper scale took 1.3 times as long. Memory stays at its peak.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-if sys.platform == "linux":
-    _keep_freed_memory()
+keep_freed_memory()
 resolvers.register()
 
 

@@ -67,11 +67,11 @@ def heard(network: nn.Module) -> dict[str, Tensor | None]:
 
 def separated(network: GuidedSeparator, classes: list[int]) -> dict[str, Tensor]:
     separator = network.separator
-    inputs: dict[str, Tensor] = {}
+    inputs: dict[str, list[Tensor]] = {}
 
     def keep_input(name: str, module: nn.Module | None) -> None:
         def keep(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            inputs[name] = arguments[0][:, ::8].clone()
+            inputs.setdefault(name, []).append(arguments[0][:, ::8].clone())
 
         if module is not None:
             module.register_forward_pre_hook(keep)
@@ -82,7 +82,8 @@ def separated(network: GuidedSeparator, classes: list[int]) -> dict[str, Tensor]
     query = torch.from_numpy(recipe.label_vector(classes)).unflatten(0, (items, separator.outputs))
     output = network(torch.from_numpy(recipe.mixture(items)), query)
     waveform = output.estimates
-    return inputs | {
+    passes = len(output.passes)  # rows may come one by one, each with all its passes: the last ones count
+    return {name: torch.cat(seen[passes - 1 :: passes]) for name, seen in inputs.items()} | {
         "waveform_every16": waveform[..., ::16],
         "waveform_head": waveform[..., :2000],
         "waveform_mid": waveform[..., 150_000:152_000],

@@ -6,14 +6,16 @@ import hashlib
 import json
 import multiprocessing
 import re
+import shutil
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from minis import refused
 from servers import CONTENT, SHA256, Server, names
 
-from sedsep.downloads import CHUNK, download
+from sedsep.downloads import CHUNK, download, progress
 
 
 def test_a_file_comes_whole_and_only_once(any_server: Server, tmp_path: Path) -> None:
@@ -67,6 +69,51 @@ def test_a_damaged_record_is_named(server: Server, tmp_path: Path) -> None:
     (tmp_path / "weights.pt.sha256.json").write_text("[")
     with refused(r"weights\.pt\.sha256\.json is damaged"):
         download(server.url(), path)
+
+
+@pytest.mark.parametrize("damaged", ["on the disk", "on its way"])
+def test_a_damaged_file_is_fetched_anew_where_that_is_wanted(server: Server, tmp_path: Path, damaged: str) -> None:
+    path = tmp_path / "weights.pt"
+    if damaged == "on the disk":
+        path.write_bytes(b"something else")
+    else:
+        server.files = Fickle(server.files)
+    assert download(server.url(), path, SHA256, mend=True).read_bytes() == CONTENT
+    path.unlink()
+    server.files = {"/weights.pt": b"something else"}
+    server.asked.clear()
+    with refused("gives another file than it should"):
+        download(server.url(), path, SHA256, mend=True)
+    assert server.asked == [None, None]  # once more, not for ever
+
+
+class Fickle(dict[str, bytes]):
+    """Files that are damaged the first time they are asked for."""
+
+    def get(self, path: str, default: bytes | None = None) -> bytes | None:  # type: ignore[override]
+        content = super().get(path, default)
+        self.get = super().get  # type: ignore[method-assign]
+        return content and content[:-1] + b"?"
+
+
+def test_a_full_disk_is_noticed_before_the_first_byte(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(CONTENT) - 1))
+    with refused(r"weights\.pt needs about 0\.00 GB, and .* has 0\.00 GB free: make room"):
+        download(server.url(), tmp_path / "weights.pt")
+    assert not (tmp_path / "weights.pt.part").exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(CONTENT)))
+    assert download(server.url(), tmp_path / "weights.pt").read_bytes() == CONTENT
+
+
+def test_progress_goes_to_the_log_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sedsep.downloads.LOG_EVERY", -1)
+    with caplog.at_level("INFO"), progress("a large file", 4 * 10**9, held=10**9) as advance:
+        advance(10**9)
+    assert "a large file: 2.00 of 4.00 GB" in caplog.text
 
 
 # Interruptions.

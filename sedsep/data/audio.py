@@ -17,6 +17,18 @@ from sedsep.errors import UserError
 from sedsep.types import FloatArray
 
 
+class FileError(UserError):
+    """A file of a data set that cannot be used: missing, damaged or unfit.
+
+    Attributes:
+        path: the file; `None` in what torch makes of an error that comes from a worker.
+    """
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 @dataclass(frozen=True)
 class AudioInfo:
     """What a file's header says: frames, channels and rate in Hz."""
@@ -35,7 +47,7 @@ def info(path: Path) -> AudioInfo:
     """Read a file's header.
 
     Raises:
-        UserError: the file is missing, is not audio, is cut off or holds no frames.
+        FileError: the file is missing, is not audio, is cut off or holds no frames.
     """
     with _open(Path(path)) as file:
         return AudioInfo(file.frames, file.channels, file.samplerate)
@@ -53,7 +65,7 @@ def read(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> t
         Samples, float32 [F, C], and the file's rate in Hz.
 
     Raises:
-        UserError: the file is missing, is not audio, is cut off, is shorter than asked for, or holds NaN or Inf.
+        FileError: the file is missing, is not audio, is cut off, is shorter than asked for, or holds NaN or Inf.
     """
     path = Path(path)
     with _open(path) as file:
@@ -61,22 +73,27 @@ def read(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> t
         start = int(start_s * rate)
         count = file.frames - start if duration_s is None else int(duration_s * rate)
         if start < 0 or count < 1 or start + count > file.frames:
-            raise UserError(
+            raise FileError(
                 f"{path} holds {file.frames} frames, but {count} are asked for from frame {start}: "
-                "correct the scene or replace the file."
+                "correct the scene or replace the file.",
+                path,
             )
+        # Whole numbers are read as such and scaled here: exactly what libsndfile does, in a fifth of the time.
+        whole = file.subtype == "PCM_16"
         try:
             file.seek(start)
-            samples = file.read(count, dtype="float32", always_2d=True)
+            samples = file.read(count, dtype="int16" if whole else "float32", always_2d=True)
         except soundfile.SoundFileError as error:
-            raise UserError(f"{path} cannot be decoded ({_reason(error)}): fetch or convert it again.") from error
+            raise FileError(f"{path} cannot be decoded ({_reason(error)}): fetch or convert it again.", path) from error
     if len(samples) < count:
-        raise UserError(
-            f"{path} ends after {start + len(samples)} of {start + count} frames: fetch or convert it again."
+        raise FileError(
+            f"{path} ends after {start + len(samples)} of {start + count} frames: fetch or convert it again.", path
         )
+    if whole:
+        return samples * np.float32(2**-15), rate
     # A sum is NaN or infinite exactly when a sample is: float32 audio cannot overflow float64.
     if not math.isfinite(float(samples.sum(dtype=np.float64))):
-        raise UserError(f"{path} holds NaN or infinite samples: convert it again.")
+        raise FileError(f"{path} holds NaN or infinite samples: convert it again.", path)
     return samples, rate
 
 
@@ -98,21 +115,23 @@ def fit(samples: FloatArray, length: int) -> FloatArray:
 
 def _open(path: Path) -> soundfile.SoundFile:
     if not path.is_file():
-        raise UserError(f"The audio file {path} does not exist: check the data set's root.")
+        what = "is a folder, not an audio file" if path.is_dir() else "does not exist"
+        raise FileError(f"The audio file {path} {what}: check the data set's root.", path)
     try:
         file = soundfile.SoundFile(path)
-    except soundfile.SoundFileError as error:
-        raise UserError(
-            f"{path} is not a readable audio file ({_reason(error)}): fetch or convert it again."
+        cut_off = _cut_off(path)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise FileError(
+            f"{path} is not a readable audio file ({_reason(error)}): fetch or convert it again.", path
         ) from error
-    if _cut_off(path):
+    if cut_off:
         problem = "is shorter than its header says"
     elif file.frames == 0:
         problem = "holds no samples"
     else:
         return file
     file.close()
-    raise UserError(f"{path} {problem}: fetch or convert it again.")
+    raise FileError(f"{path} {problem}: fetch or convert it again.", path)
 
 
 def _cut_off(path: Path) -> bool:
@@ -125,4 +144,5 @@ def _cut_off(path: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "error_string", str(error)).strip().rstrip(".")
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return text.strip().rstrip(".")

@@ -6,19 +6,39 @@ Axes: B batch, K slots, M microphones, L samples, N classes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
-from sedsep.data.rendering import Renderer, silent_labels
+from sedsep.data.audio import FileError
+from sedsep.data.rendering import Renderer, SceneParts
 from sedsep.data.sampling import SceneSampler
-from sedsep.errors import UserError
+from sedsep.errors import UserError, choice
 from sedsep.labels import SILENCE, LabelSet
 from sedsep.types import Batch, Scene, SceneSpec
 
 REDRAWS = 20
-"""Scenes drawn for one place before giving up on finding sources that are not silent."""
+"""Scenes drawn for one place before giving up on finding one that can be used."""
+
+ON_ERROR = ("raise", "skip")
+
+Skip = tuple[str, str]
+"""A file that cannot be used, and the sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A scene that was drawn and read, and what stood in the way.
+
+    Attributes:
+        parts: the scene. skipped: the unusable files met before, one for each time.
+    """
+
+    parts: SceneParts
+    skipped: tuple[Skip, ...]
 
 
 class GeneratedScenes(Dataset[Scene]):
@@ -30,36 +50,76 @@ class GeneratedScenes(Dataset[Scene]):
     Args:
         sampler: draws the scenes. renderer: renders them.
         seed: of all scenes. epoch_size: scenes of an epoch.
+        on_error: what an unusable file does: `raise` ends with a sentence that names it; `skip` draws the scene anew.
+
+    Raises:
+        UserError: an unknown `on_error`.
     """
 
-    def __init__(self, sampler: SceneSampler, renderer: Renderer, seed: int, epoch_size: int) -> None:
+    def __init__(
+        self, sampler: SceneSampler, renderer: Renderer, seed: int, epoch_size: int, on_error: str = "raise"
+    ) -> None:
         self.sampler = sampler
         self.renderer = renderer
         self.seed = seed
         self.epoch_size = epoch_size
+        self.on_error = choice(on_error, ON_ERROR, "data.on_error")
 
     def __len__(self) -> int:
         """Scenes of an epoch."""
         return self.epoch_size
 
     def __getitem__(self, item: int) -> Scene:
-        """The scene of item `item`; drawn anew while a target is all zeros, as a silent stretch of its file gives.
+        """The scene of item `item`; raises what `draw` does."""
+        return self.renderer.mix(self.draw(item).parts)
+
+    def draw(self, item: int) -> Drawn:
+        """Draw and read the scene of item `item`; drawn anew while a source is all zeros, as a silent stretch of its
+        file gives.
 
         Raises:
-            UserError: a file is damaged, or the sources are silent time and again.
+            FileError: a file cannot be used, and `on_error` is `raise`.
+            UserError: scenes are unusable time and again.
         """
         epoch, index = divmod(item, self.epoch_size)
+        skipped: list[Skip] = []
         for attempt in range(REDRAWS):
-            spec = self.sampler.sample(self.seed, epoch, index, attempt)
-            scene = self.renderer.render(spec)
-            silent = silent_labels(scene)
-            if not silent:
-                return scene
-        files = [event.source_file for event in spec.foreground if event.label in silent]
+            try:
+                spec = self.sampler.sample(self.seed, epoch, index, attempt)
+                parts = self.renderer.read(spec)
+            except FileError as error:
+                if self.on_error == "raise":
+                    raise
+                skipped.append((str(error.path), str(error)))
+                last = str(error.path)
+                continue
+            if not parts.silent:
+                return Drawn(parts, tuple(skipped))
+            file = next(event.source_file for event in spec.foreground if event.label in parts.silent)
+            last = str(self.renderer.root / spec.dirs.foreground / file)
         raise UserError(
-            f"{REDRAWS} scenes drawn in a row had a silent source, the last one {files[0]} in "
-            f"{self.renderer.root / spec.dirs.foreground}: remove the silent files."
+            f"{REDRAWS} scenes drawn in a row had a silent source or an unusable file, the last one {last}: remove or "
+            "replace such files."
         )
+
+
+class TrainingItems(Dataset[tuple[Scene | SceneParts, tuple[Skip, ...]]]):
+    """What workers hand over of generated scenes: the scene, mixed or not, and the files skipped on the way.
+
+    Args:
+        scenes: the scenes. mixed: whether workers mix them.
+    """
+
+    def __init__(self, scenes: GeneratedScenes, mixed: bool) -> None:
+        self.scenes = scenes
+        self.mixed = mixed
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, item: int) -> tuple[Scene | SceneParts, tuple[Skip, ...]]:
+        drawn = self.scenes.draw(item)
+        return (self.scenes.renderer.mix(drawn.parts) if self.mixed else drawn.parts), drawn.skipped
 
 
 class IndexedScenes(Dataset[Scene]):
@@ -116,16 +176,25 @@ def collate(scenes: Sequence[Scene], labels: LabelSet) -> Batch:
     Raises:
         UserError: the scenes differ in shape, or hold a label that is no class.
     """
-    shapes = {(scene.mixture.shape, scene.targets.shape) for scene in scenes}
-    if len(shapes) > 1:
+    check_alike([(scene.mixture.shape, scene.targets.shape) for scene in scenes], scenes)
+    return Batch(
+        mixture=torch.from_numpy(np.stack([scene.mixture for scene in scenes])),
+        targets=torch.from_numpy(np.stack([scene.targets for scene in scenes])),
+        query=query([scene.labels for scene in scenes], labels),
+        spans=torch.tensor([scene.spans for scene in scenes], dtype=torch.int64),
+        names=[scene.name for scene in scenes],
+    )
+
+
+def check_alike(shapes: Sequence[object], scenes: Sequence[Scene | SceneParts]) -> None:
+    """Raise a `UserError` unless all scenes have the same shapes."""
+    if len(set(shapes)) > 1:
         raise UserError(
             f"The scenes {scenes[0].name} to {scenes[-1].name} differ in length, channels or slots and cannot share "
             "a batch: use scenes of one shape or batches of one scene."
         )
-    return Batch(
-        mixture=torch.from_numpy(np.stack([scene.mixture for scene in scenes])),
-        targets=torch.from_numpy(np.stack([scene.targets for scene in scenes])),
-        query=torch.stack([labels.one_hot(scene.labels) for scene in scenes]),
-        spans=torch.tensor([scene.spans for scene in scenes], dtype=torch.int64),
-        names=[scene.name for scene in scenes],
-    )
+
+
+def query(slots: Sequence[Sequence[str]], labels: LabelSet) -> Tensor:
+    """One-hot rows of the labels of each scene's slots, float32 [B, K, N]; zeros for silence."""
+    return torch.stack([labels.one_hot(row) for row in slots])

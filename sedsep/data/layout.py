@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sedsep.data import audio
-from sedsep.data.rooms import Room
+from sedsep.data.rooms import open_room
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
 from sedsep.types import SceneDirs
@@ -163,7 +163,7 @@ class Layout:
                     "use a recording with one channel for each microphone."
                 )
         for path in rooms:
-            Room(path, self.sample_rate, self.channels)
+            open_room(path, self.sample_rate, self.channels)
         dirs = SceneDirs(
             foreground=f"sound_event/{name}",
             background=f"noise/{name}",

@@ -1,16 +1,18 @@
 """Scene descriptions on disk: the challenge's JSON format, read and written.
 
-A split's index (`metadata/<split>.json`) lists its scenes, each a file of its own with the order its targets come in.
+A split's index (`metadata/<split>.json`) lists its scenes, each a file of its own with the order its targets come in,
+and beside it the events of the scene as a text file.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sedsep.data.annotations import write_annotation
 from sedsep.data.layout import Layout
 from sedsep.errors import UserError
 from sedsep.labels import SILENCE
@@ -31,22 +33,32 @@ def load_index(path: Path, layout: Layout) -> list[SceneSpec]:
         UserError: the index or a scene is missing or malformed, a file it names is missing, a rate other than the
             layout's, or no scenes at all.
     """
+    specs = []
+    for json_path, ref_event in read_index(path):
+        spec = parse_spec(json_path, ref_event)
+        _raise_first(problems(spec, json_path, layout.root, layout.sample_rate))
+        specs.append(spec)
+    return specs
+
+
+def read_index(path: Path) -> list[tuple[Path, list[str]]]:
+    """The scenes an index lists: the file of each, and the label of each of its target slots.
+
+    Raises:
+        UserError: the index is missing or malformed, or lists no scenes.
+    """
     path = Path(path)
     entries = _read_json(path)
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{path} lists no scenes: expected a JSON list of metadata_path and ref_event.")
-    specs = []
+    scenes = []
     for entry in entries:
-        if not isinstance(entry, dict) or not {"metadata_path", "ref_event"} <= entry.keys():
-            raise UserError(f"{path} has an entry without metadata_path and ref_event: {_short(entry)}.")
-        spec = read_spec(path.parent / entry["metadata_path"], layout.root, entry["ref_event"])
-        if spec.sample_rate != layout.sample_rate:
-            raise UserError(
-                f"{path.parent / entry['metadata_path']} is a scene at {spec.sample_rate} Hz, "
-                f"not at {layout.sample_rate} Hz: set the sample rate to match or prepare the scenes again."
-            )
-        specs.append(spec)
-    return specs
+        match entry:
+            case {"metadata_path": str(name), "ref_event": list(ref_event)}:
+                scenes.append((path.parent / name, [str(label) for label in ref_event]))
+            case _:
+                raise UserError(f"{path} has an entry without metadata_path and ref_event: {_short(entry)}.")
+    return scenes
 
 
 def read_spec(json_path: Path, root: Path, ref_event: Sequence[str]) -> SceneSpec:
@@ -64,19 +76,48 @@ def read_spec(json_path: Path, root: Path, ref_event: Sequence[str]) -> SceneSpe
         UserError: the file is missing or malformed, it names a file that does not exist, or `ref_event` does not name
             the scene's events.
     """
+    spec = parse_spec(json_path, ref_event)
+    _raise_first(problems(spec, json_path, root))
+    return spec
+
+
+def parse_spec(json_path: Path, ref_event: Sequence[str]) -> SceneSpec:
+    """`read_spec` without a look at what the scene says.
+
+    Raises:
+        UserError: the file is missing or malformed.
+    """
     json_path = Path(json_path)
     content = _read_json(json_path)
     try:
-        spec = _to_spec(content, json_path.stem, tuple(ref_event))
+        return _to_spec(content, json_path.stem, tuple(ref_event))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         what = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise UserError(
             f"{json_path} is no scene description ({what}): fetch or prepare the metadata again."
         ) from error
-    _check_slots(spec, json_path)
-    _check_times(spec, json_path)
-    _check_files(spec, Path(root), json_path)
-    return spec
+
+
+def problems(spec: SceneSpec, json_path: Path, root: Path, sample_rate: int | None = None) -> Iterator[str]:
+    """What keeps a scene from being rendered, one sentence each.
+
+    Args:
+        spec: the scene. json_path: where it was read.
+        root: the data set's root. sample_rate: the rate that scenes must have, Hz; `None` takes any.
+    """
+    if sample_rate not in (None, spec.sample_rate):
+        yield (
+            f"{json_path} is a scene at {spec.sample_rate} Hz, not at {sample_rate} Hz: set the sample rate to match "
+            "or prepare the scenes again."
+        )
+    yield from _slot_problems(spec, json_path)
+    yield from _time_problems(spec, json_path)
+    yield from _file_problems(spec, Path(root), json_path)
+
+
+def _raise_first(sentences: Iterator[str]) -> None:
+    for sentence in sentences:
+        raise UserError(sentence)
 
 
 def write_spec(spec: SceneSpec, json_path: Path) -> None:
@@ -114,7 +155,8 @@ def write_spec(spec: SceneSpec, json_path: Path) -> None:
 
 
 def write_index(specs: Sequence[SceneSpec], path: Path) -> None:
-    """Write the index `path` and, in the folder of the same name beside it, each of its scenes as `<name>.json`.
+    """Write the index `path` and, in the folder of the same name beside it, each of its scenes as `<name>.json` and its
+    events as `<name>.txt`.
 
     Raises:
         UserError: two scenes share a name.
@@ -125,6 +167,7 @@ def write_index(specs: Sequence[SceneSpec], path: Path) -> None:
         raise UserError(f"Two scenes of {path} are called {twice[0]}: give each scene its own name.")
     for spec in specs:
         write_spec(spec, path.with_suffix("") / f"{spec.name}.json")
+        write_annotation(spec, path.with_suffix("") / f"{spec.name}.txt")
     # The index comes last: where it lies, its scenes are complete.
     _write_json(
         [{"metadata_path": f"{path.stem}/{spec.name}.json", "ref_event": list(spec.slots)} for spec in specs], path
@@ -211,30 +254,30 @@ def _within(source_file: str, folder: str) -> str:
     return source_file.removeprefix(folder.rstrip("/") + "/")
 
 
-def _check_slots(spec: SceneSpec, path: Path) -> None:
+def _slot_problems(spec: SceneSpec, path: Path) -> Iterator[str]:
     labels = [str(event.label) for event in spec.foreground]
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
-        raise UserError(f"{path} has two events labelled {twice[0]}: a scene may hold each label once.")
-    if sorted(slot for slot in spec.slots if slot != SILENCE) != sorted(labels):
-        raise UserError(
+        yield f"{path} has two events labelled {twice[0]}: a scene may hold each label once."
+    elif sorted(slot for slot in spec.slots if slot != SILENCE) != sorted(labels):
+        yield (
             f"{path} has the events {', '.join(labels) or 'none'} but the ref_event {', '.join(spec.slots) or 'none'}: "
             f"name each event once and fill the other slots with {SILENCE}."
         )
 
 
-def _check_times(spec: SceneSpec, path: Path) -> None:
+def _time_problems(spec: SceneSpec, path: Path) -> Iterator[str]:
     before, after = spec.direct_path_ms
     if spec.duration <= 0 or spec.sample_rate <= 0 or before < 0 or after <= 0:
-        raise UserError(f"{path} has a duration, rate or direct path time that is not positive: correct its config.")
+        yield f"{path} has a duration, rate or direct path time that is not positive: correct its config."
     for event in (*spec.foreground, *spec.background, *spec.interference):
         if not 0 <= event.event_time < spec.duration or event.event_duration <= 0 or (event.source_time or 0) < 0:
-            raise UserError(
+            yield (
                 f"{path} places {event.source_file} at {event.event_time:g} s for {event.event_duration:g} s, "
                 f"but events start within the scene's {spec.duration:g} s and last longer than nothing: correct it."
             )
 
 
-def _check_files(spec: SceneSpec, root: Path, path: Path) -> None:
+def _file_problems(spec: SceneSpec, root: Path, path: Path) -> Iterator[str]:
     dirs = spec.dirs
     named = [(dirs.rooms, spec.room)]
     named += [(dirs.foreground, event.source_file) for event in spec.foreground]
@@ -242,7 +285,7 @@ def _check_files(spec: SceneSpec, root: Path, path: Path) -> None:
     named += [(str(dirs.interference), event.source_file) for event in spec.interference]
     for folder, file in named:
         if not (root / folder / file).is_file():
-            raise UserError(f"{path} names {root / folder / file}, which does not exist: check the data set's root.")
+            yield f"{path} names {root / folder / file}, which does not exist: check the data set's root."
 
 
 def _read_json(path: Path) -> Any:

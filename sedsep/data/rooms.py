@@ -7,18 +7,21 @@ Axes: P source positions, M microphones, N taps.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from sedsep.data.audio import FileError
 from sedsep.errors import UserError
+from sedsep.types import FloatArray
 
-OPEN_ROOMS = 16
+OPEN_FILES = 16
 """Files a process keeps open. Each holds at most `CHUNK_CACHE` bytes, so a worker stays below 128 MiB."""
 
 CHUNK_CACHE = 8 * 2**20
@@ -32,7 +35,7 @@ NETCDF_FILL = 9.969209968386869e36
 class Room:
     """The measured responses of one room.
 
-    The file is opened again in every process that uses the object, so it may be shared with forked or spawned workers.
+    The object holds no open file, so it may be shared with forked or spawned workers.
 
     Args:
         path: SOFA file with `Data.IR` [P, M, N] and `SourcePosition` [P, 3].
@@ -44,38 +47,13 @@ class Room:
         taps: N.
 
     Raises:
-        UserError: the file is missing, is no SOFA file, or has another rate, shape or channel count.
+        FileError: the file is missing, is no SOFA file, or has another rate, shape or channel count.
     """
 
     def __init__(self, path: Path, sample_rate: int, channels: int) -> None:
         self.path = Path(path)
-        file = self._open()
-        missing = [name for name in ("Data.IR", "Data.SamplingRate", "SourcePosition") if name not in file]
-        if missing:
-            raise UserError(f"{self.path} is no SOFA room: it lacks {', '.join(missing)}; use SingleRoomSRIR files.")
-        rates = np.unique(file["Data.SamplingRate"][()])
-        if rates.tolist() != [sample_rate]:
-            found = ", ".join(f"{rate:g}" for rate in rates)
-            raise UserError(f"{self.path} is sampled at {found} Hz, not at {sample_rate} Hz: resample its responses.")
-        shape = file["Data.IR"].shape
-        if len(shape) != 3 or shape[1] != channels or 0 in shape:
-            raise UserError(
-                f"{self.path} holds responses of shape {list(shape)}, expected [positions, {channels}, taps]: "
-                f"use a room measured with {channels} microphones."
-            )
-        self.positions = np.asarray(file["SourcePosition"][()], np.float64)
-        if self.positions.shape != (shape[0], 3) or not np.isfinite(self.positions).all():
-            raise UserError(
-                f"{self.path} has source positions of shape {list(self.positions.shape)}, expected finite numbers of "
-                f"shape [{shape[0]}, 3]: store one position for each response."
-            )
-        self.taps = int(shape[2])
-        self._stored: h5py.Dataset | None = file["Data.IR"]
-        self._fills = _fill_values(self._stored)
-        self._pid = os.getpid()
-
-    def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_stored": None}
+        with _open(self.path) as file:
+            self._index(file, sample_rate, channels)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -84,43 +62,93 @@ class Room:
         """The index of the source position closest to `position` [3]; the lowest one among equals."""
         return int(np.square(self.positions - np.asarray(position, np.float64)).sum(axis=1).argmin())
 
-    def response(self, index: int) -> NDArray[np.float64]:
-        """The response from source position `index`, float64 [M, N]; what the file masks is 0.
+    def response(self, index: int) -> FloatArray:
+        """The response from source position `index`, float32 [M, N]; what the file masks is 0.
 
         Raises:
-            UserError: the response cannot be read or holds NaN or infinite values.
+            FileError: the response cannot be read or holds NaN or infinite values.
         """
-        # A handle inherited through fork belongs to the parent: each process opens its own. The variable is kept, not
-        # the file: HDF5 caches chunks with it.
-        if self._stored is None or self._pid != os.getpid():
-            self._stored, self._pid = self._open()["Data.IR"], os.getpid()
         try:
-            response = np.asarray(self._stored[index], np.float64)
-        except OSError as error:
-            raise UserError(f"{self.path} is damaged at position {index}: fetch or prepare it again.") from error
-        for fill in self._fills:
-            response[np.isnan(response) if np.isnan(fill) else response == fill] = 0.0
-        if not np.isfinite(response).all():
-            raise UserError(f"{self.path} holds NaN or infinite values at position {index}: fetch or prepare it again.")
-        return response
+            response = _responses(self.path, os.getpid())[index]
+        except (OSError, KeyError) as error:
+            raise FileError(
+                f"{self.path} is damaged at position {index}: fetch or prepare it again.", self.path
+            ) from error
+        # One look at the largest magnitude rules out masked, NaN and infinite values all at once.
+        if not np.abs(response).max() < self._suspect:
+            for fill in self._fills:
+                response[np.isnan(response) if np.isnan(fill) else response == fill] = 0.0
+            if not np.isfinite(response).all():
+                raise FileError(
+                    f"{self.path} holds NaN or infinite values at position {index}: fetch or prepare it again.",
+                    self.path,
+                )
+        return response.astype(np.float32, copy=False)
 
-    def _open(self) -> h5py.File:
-        if not self.path.is_file():
-            raise UserError(f"The room {self.path} does not exist: check the data set's root and the scene's room.")
-        try:
-            return h5py.File(self.path, "r", rdcc_nbytes=CHUNK_CACHE)
-        except OSError as error:
-            raise UserError(f"{self.path} is not a readable SOFA file: fetch or prepare it again.") from error
+    def _index(self, file: h5py.File, sample_rate: int, channels: int) -> None:
+        missing = [name for name in ("Data.IR", "Data.SamplingRate", "SourcePosition") if name not in file]
+        if missing:
+            raise self._unfit(f"is no SOFA room: it lacks {', '.join(missing)}; use SingleRoomSRIR files")
+        rates = np.unique(file["Data.SamplingRate"][()])
+        if rates.tolist() != [sample_rate]:
+            found = ", ".join(f"{rate:g}" for rate in rates)
+            raise self._unfit(f"is sampled at {found} Hz, not at {sample_rate} Hz: resample its responses")
+        stored = file["Data.IR"]
+        if len(stored.shape) != 3 or stored.shape[1] != channels or 0 in stored.shape:
+            raise self._unfit(
+                f"holds responses of shape {list(stored.shape)}, expected [positions, {channels}, taps]: use a room "
+                f"measured with {channels} microphones"
+            )
+        self.positions = np.asarray(file["SourcePosition"][()], np.float64)
+        if self.positions.shape != (len(stored), 3) or not np.isfinite(self.positions).all():
+            raise self._unfit(
+                f"has source positions of shape {list(self.positions.shape)}, expected finite numbers of shape "
+                f"[{len(stored)}, 3]: store one position for each response"
+            )
+        self.taps = int(stored.shape[2])
+        self._fills = _fill_values(stored)
+        suspects = [float(np.finfo(np.float32).max), *self._fills]
+        self._suspect = min(abs(value) for value in suspects if not math.isnan(value))
+
+    def _unfit(self, problem: str) -> FileError:
+        return FileError(f"{self.path} {problem}.", self.path)
 
 
-@lru_cache(maxsize=OPEN_ROOMS)
+@cache
 def open_room(path: Path, sample_rate: int, channels: int) -> Room:
-    """`Room(path, sample_rate, channels)`, kept open while it is among the most recently used ones."""
+    """`Room(path, sample_rate, channels)`, indexed once in a process and in those forked from it."""
     return Room(path, sample_rate, channels)
 
 
+@lru_cache(maxsize=OPEN_FILES)
+def _responses(path: Path, _: int) -> h5py.Dataset:
+    """The responses of a file that stays open while it is among the most recently used ones.
+
+    A handle inherited through fork belongs to the parent: the process is part of the key. The variable is kept, not the
+    file: HDF5 caches chunks with it.
+    """
+    return _open(path)["Data.IR"]
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise FileError(f"The room {path} {what}: check the data set's root and the scene's room.", path)
+    try:
+        return h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
+    except OSError as error:
+        raise FileError(f"{path} is not a readable SOFA file: fetch or prepare it again.", path) from error
+
+
 def write_sofa(
-    path: Path, responses: NDArray[np.floating], positions: NDArray[np.floating], sample_rate: int, *, title: str
+    path: Path,
+    responses: NDArray[np.floating],
+    positions: NDArray[np.floating],
+    sample_rate: int,
+    *,
+    title: str,
+    dtype: DTypeLike = np.float32,
+    compressed: bool = True,
 ) -> None:
     """Write a room as a SOFA file of the convention SingleRoomSRIR 1.0.
 
@@ -128,15 +156,16 @@ def write_sofa(
 
     Args:
         path: the file to write; its folder is created.
-        responses: [P, M, N], stored as float32.
+        responses: [P, M, N].
         positions: Cartesian source positions around the array at the origin, metres [P, 3].
         sample_rate: Hz.
         title: the room's name.
+        dtype: the responses are stored with. compressed: whether they are compressed, each position for itself.
 
     Raises:
         UserError: the shapes do not fit together, or a value is not finite.
     """
-    path, responses, positions = Path(path), np.asarray(responses, np.float32), np.asarray(positions, np.float64)
+    path, responses, positions = Path(path), np.asarray(responses, dtype), np.asarray(positions, np.float64)
     if responses.ndim != 3 or positions.shape != (len(responses), 3) or 0 in responses.shape:
         raise UserError(
             f"The room {title} has responses {list(responses.shape)} and positions {list(positions.shape)}, "
@@ -148,9 +177,10 @@ def write_sofa(
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with h5py.File(partial, "w", track_order=True) as file:
-            _store(file, responses, positions, sample_rate, title)
+            _store(file, responses, positions, sample_rate, title, compressed)
         partial.replace(path)
-        open_room.cache_clear()  # this process may hold the file it replaces
+        for cached in (open_room, _responses):  # this process may hold the file it replaces
+            cached.cache_clear()
     finally:
         partial.unlink(missing_ok=True)
 
@@ -163,7 +193,12 @@ def _fill_values(stored: h5py.Dataset) -> list[float]:
 
 
 def _store(
-    file: h5py.File, responses: NDArray[np.floating], positions: NDArray[np.floating], sample_rate: int, title: str
+    file: h5py.File,
+    responses: NDArray[np.floating],
+    positions: NDArray[np.floating],
+    sample_rate: int,
+    title: str,
+    compressed: bool,
 ) -> None:
     p, m, n = responses.shape
     for name, value in _global_attributes(title).items():
@@ -187,7 +222,8 @@ def _store(
     _variable(file, "Data.SamplingRate", "I", np.array([float(sample_rate)]), {"Units": "hertz"})
     _variable(file, "Data.Delay", "IR", np.zeros((1, m)), {})
     # A chunk for each position: a scene reads single positions.
-    _variable(file, "Data.IR", "MRN", responses, {}, chunks=(1, m, n), compression="gzip", shuffle=True)
+    storage = {"chunks": (1, m, n), "compression": "gzip", "shuffle": True} if compressed else {}
+    _variable(file, "Data.IR", "MRN", responses, {}, **storage)
 
 
 def _variable(

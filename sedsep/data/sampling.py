@@ -44,7 +44,8 @@ class SceneSampler:
         max_attempts: onsets tried for an event, and events tried for a place in the scene.
 
     Raises:
-        UserError: a range that cannot be drawn from, more events than slots or labels, or a label outside `labels`.
+        UserError: a range that cannot be drawn from, more events than slots or labels, a label outside `labels`, or a
+            room that cannot be read.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class SceneSampler:
         self.slots = slots
         self.max_attempts = max_attempts
         self._check(labels)
+        # Indexed here, before workers start from this process.
+        self.rooms = {path: open_room(path, split.sample_rate, split.channels) for path in split.rooms}
 
     def sample(self, seed: int, epoch: int, index: int, attempt: int = 0) -> SceneSpec:
         """The scene that belongs to (seed, epoch, index): a pure function, whatever was drawn before.
@@ -87,12 +90,12 @@ class SceneSampler:
             attempt: draws another scene for the same place when not 0, for sources found to be silent.
 
         Raises:
-            UserError: no placement keeps to `max_overlap`, or a room cannot be read.
+            UserError: no placement keeps to `max_overlap`.
         """
         # A trailing 0 would not change the stream, so attempt 0 is left out and the others cannot meet it.
         rng = np.random.default_rng([seed, epoch, index] + [attempt] * (attempt > 0))
         path = _pick(rng, self.split.rooms)
-        room = open_room(path, self.split.sample_rate, self.split.channels)
+        room = self.rooms[path]
         foreground = self._draw_group(rng, room, self.split.events, self.events, self.event_snr, distinct=True)
         interference: list[Event] = []
         if self.split.interference:

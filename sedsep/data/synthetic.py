@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,26 +19,24 @@ from uuid import uuid4
 
 import numpy as np
 import soundfile
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import Progress
 
 from sedsep.data import acoustics, metadata, rooms, synthesis
 from sedsep.data.layout import Layout
+from sedsep.data.locks import sole_writer
 from sedsep.data.sampling import SceneSampler
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
 from sedsep.types import FloatArray
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raise it whenever the same parameters would give other files: sets in a cache are then made anew."""
 
 SPLITS = ("train", "valid", "test")
 MANIFEST = "dataset.json"
 WORKERS = 2
 """Threads. Most of the time goes into numpy, scipy and pyroomacoustics, which let one another run."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,7 @@ def _make(root: Path, recipe: Recipe, *, overwrite: bool) -> Path:
         return root
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with _sole_writer(root):
+        with sole_writer(root):
             if _is_whole(root, recipe):
                 return root
             if root.exists() and not overwrite and (not root.is_dir() or any(root.iterdir())):
@@ -199,21 +195,6 @@ def _is_whole(root: Path, recipe: Recipe) -> bool:
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
-
-
-@contextmanager
-def _sole_writer(root: Path) -> Iterator[None]:
-    """Keep other processes from writing `root`."""
-    lock = FileLock(root.with_name(f".{root.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("Waiting for another process that is writing %s.", root)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _write(root: Path, recipe: Recipe) -> None:

@@ -1,6 +1,32 @@
-"""The report: one HTML page with the numbers, curves, sounds and pictures of a run."""
+"""Pages of HTML that hold everything they show: the report of a run, and scenes of a data set."""
 
-from sedsep.report.data import ORACLE, ClassRow, Curve, Example, Report, Stem
+from sedsep.report.data import (
+    ORACLE,
+    ClassRow,
+    Curve,
+    Example,
+    PlacedSound,
+    Report,
+    SceneBook,
+    SceneSheet,
+    Stem,
+)
 from sedsep.report.page import charts, render, write_report
+from sedsep.report.scenes import render_scenes, write_scenes
 
-__all__ = ["ORACLE", "ClassRow", "Curve", "Example", "Report", "Stem", "charts", "render", "write_report"]
+__all__ = [
+    "ORACLE",
+    "ClassRow",
+    "Curve",
+    "Example",
+    "PlacedSound",
+    "Report",
+    "SceneBook",
+    "SceneSheet",
+    "Stem",
+    "charts",
+    "render",
+    "render_scenes",
+    "write_report",
+    "write_scenes",
+]

@@ -1,4 +1,4 @@
-"""What a report page is made from: plain values and arrays, no network and no file.
+"""What the pages are made from: plain values and arrays, no network and no file.
 
 Axes: L samples, S SED frames, N classes.
 """
@@ -193,6 +193,82 @@ class Report:
     examples: Sequence[Example] = ()
     config_yaml: str = ""
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class PlacedSound:
+    """A sound in a scene; what is not known of it is `None` or empty.
+
+    Attributes:
+        label: class name, or what else to call it.
+        role: whether it is to be separated, disturbs, or is the background.
+        onset, offset: when it is played, seconds; its reverberation goes on.
+        file: where it is from.
+        level: dB above the scene's reference, which is where a background with level 0 lies.
+        heard: of a target, dB over everything else in the mixture, at the reference channel.
+        position: as in the room's file.
+        reverberation: seconds the room's response at the position takes to fall by 60 dB. direct: dB of the direct
+            sound over the rest of that response.
+        target: the dry sound at the reference channel, float32 [L].
+    """
+
+    label: str
+    role: Literal["target", "interference", "background"]
+    onset: float
+    offset: float
+    file: str = ""
+    level: float | None = None
+    heard: float | None = None
+    position: tuple[float, ...] = ()
+    reverberation: float | None = None
+    direct: float | None = None
+    target: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            _check_waveform(self.target, f"The target of '{self.label}'")
+
+
+@dataclass(frozen=True)
+class SceneSheet:
+    """A rendered scene, and what it was made of.
+
+    Attributes:
+        name: of the scene.
+        sample_rate: Hz. mixture: reference channel, float32 [L].
+        sounds: in the order they are shown.
+        room: its name; empty where it is not known. decay: how the room's energy falls, a line a sound.
+    """
+
+    name: str
+    sample_rate: int
+    mixture: FloatArray
+    sounds: Sequence[PlacedSound]
+    room: str = ""
+    decay: Curve | None = None
+
+    def __post_init__(self) -> None:
+        _check_waveform(self.mixture, f"The mixture of '{self.name}'")
+
+    @property
+    def duration(self) -> float:
+        """Length of the mixture, seconds."""
+        return len(self.mixture) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class SceneBook:
+    """What a page of scenes shows.
+
+    Attributes:
+        title, subtitle: heading and the line below it.
+        sheets: the scenes. facts: (name, value) pairs on where they are from.
+    """
+
+    title: str
+    subtitle: str
+    sheets: Sequence[SceneSheet]
+    facts: Sequence[tuple[str, str]] = ()
 
 
 def _check_waveform(waveform: FloatArray, what: str) -> None:

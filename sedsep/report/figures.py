@@ -33,6 +33,9 @@ SERIES_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e
 """Okabe and Ito's palette, which the common colour-vision deficiencies keep apart; the colours that stand out on
 white as well as on black come first."""
 
+ROLES = ("target", "interference", "background")
+"""What a sound is to a scene; each has a colour of its own."""
+
 LINE_STYLES = ("-", "--", "-.", ":")
 # Inches at 72 points each: for half the page, and for a third of it with text of the same size on the screen.
 WIDE, NARROW = (4.6, 1.75), (3.8, 1.55)
@@ -98,7 +101,7 @@ def _svg(figure: Figure) -> bytes:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     # Text stays text, in the reader's own font.
-    text = re.sub(r"(font: [^;\"]*?px) [^;\"]*", r"\1 system-ui, sans-serif", text)
+    text = re.sub(r"(font: [^;\"]*?px|font-family:) [^;\"]*", r"\1 system-ui, sans-serif", text)
     text = text.replace(_INK, "currentColor")
     text = re.sub(r"(?<=data:image/png;base64,)[^\"]+", lambda match: _indexed(match[0]), text)
     return re.sub(r"(<svg[^>]*>)", rf"\1{_THEME}", text, count=1).encode()
@@ -177,7 +180,7 @@ def spectrogram_figure(
     """
     # Fixed margins: figures in one row line up whatever their tick labels.
     figure = Figure(figsize=WIDE if colour_bar else NARROW)
-    axes = figure.add_axes((0.1, 0.225, 0.73, 0.735) if colour_bar else (0.12, 0.245, 0.86, 0.715))
+    axes = figure.add_axes((0.1, 0.225, 0.73, 0.735) if colour_bar else (0.12, 0.245, 0.845, 0.715))
     shown = np.clip(levels, *limits) - limits[1]
     image = axes.imshow(
         shown,
@@ -270,6 +273,34 @@ def timeline_labels(
 
 
 @_drawn
+def sounds_figure(sounds: Sequence[tuple[str, str, float, float]], seconds: float) -> Figure:
+    """Draw when which sound is played: a row a sound, in the colour of its role.
+
+    Args:
+        sounds: (label, one of `ROLES`, onset, offset in seconds), drawn from top to bottom.
+        seconds: length of the time axis.
+    """
+    figure = Figure(figsize=(WIDE[0], 0.78 + 0.225 * max(len(sounds), 2)), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr, call-arg]
+    axes = figure.add_subplot()
+    colours = dict(zip(ROLES, SERIES_COLOURS, strict=False))
+    for row, (_, role, onset, offset) in enumerate(sounds):
+        axes.barh(row, offset - onset, left=onset, height=0.55, color=colours[role])
+    axes.set_xlim(0, seconds)
+    axes.set_ylim(max(len(sounds), 1) - 0.5, -0.65)
+    axes.set_yticks(range(len(sounds)), [label for label, *_ in sounds])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("Time (s)", labelpad=1)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    present = {role for _, role, _, _ in sounds}
+    key = [Patch(color=colour, label=role) for role, colour in colours.items() if role in present]
+    figure.legend(handles=key, loc="outside upper left", ncols=3, handlelength=1, columnspacing=1.2, borderpad=0)
+    return figure
+
+
+@_drawn
 def curve_figure(curve: Curve) -> Figure:
     """Draw the lines of `curve`, at most `CURVE_POINTS` evenly chosen points of each."""
     figure, axes = _plain(2.6)
@@ -335,9 +366,10 @@ def _legend(figure: Figure, handles: list, names: list[str]) -> None:
     if len(names) > 1 or (names and isinstance(handles[0], Line2D)):
         # Matplotlib leaves out names that begin with an underscore: a zero-width space keeps them.
         shown = [f"\u200b{name}" if name.startswith("_") else name for name in names]
-        figure.legend(
-            handles, shown, loc="outside upper left", ncols=min(len(names), 4), borderpad=0, columnspacing=1.2
-        )
+        # A legend wider than the figure loses its last columns: a letter takes some 4 points, a sample 36.
+        fitting = int(72 * figure.get_figwidth() / (36 + 4.3 * max(map(len, names))))
+        columns = max(1, min(len(names), fitting))
+        figure.legend(handles, shown, loc="outside upper left", ncols=columns, borderpad=0, columnspacing=1.2)
 
 
 def _tidy(bar: Colorbar) -> None:

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 import re
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
-import soundfile
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-from numpy.typing import NDArray
 
-from sedsep.errors import UserError
 from sedsep.report import figures
-from sedsep.report.data import ORACLE, ClassRow, Curve, Example, FloatArray, Report, Stem
-
-PEAK = 0.9
-"""What the loudest sample of an example is scaled to, of full scale 1."""
-
-ROUNDING_DB = 50.0
-"""How far below a clip its rounding noise lies; the bits under that would double the page for nothing heard."""
+from sedsep.report.clips import PEAK, ROUNDING_DB, Clip, Clips, finite, svg_uri
+from sedsep.report.data import ORACLE, ClassRow, Curve, Example, Report, Stem
+from sedsep.report.html import MISSING, fill, number, write_page
 
 CONSTANT = "constant"
 """The label source that listens to nothing: it gives every recording the same answer."""
-
-MISSING = "–"  # noqa: RUF001 - an en dash is meant
 
 
 @dataclass(frozen=True)
@@ -111,30 +95,15 @@ def write_report(path: Path, report: Report) -> None:
     Raises:
         UserError: the file cannot be written there.
     """
-    text = render(report)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            # A folder of our own beside the target: same file system, ordinary permissions, gone on failure.
-            draft = Path(folder, path.name)
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"The report cannot be written to {path} ({reason}): name a file in a writable folder."
-        ) from error
+    write_page(path, render(report))
 
 
 def render(report: Report) -> str:
     """The page of `report` as HTML text."""
-    package = files("sedsep.report")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = number
     origins = _ordered({stem.origin for example in report.examples for stem in example.stems if _is_estimate(stem)})
-    return environment.from_string(package.joinpath("template.html").read_text("utf-8")).render(
-        style=Markup(package.joinpath("style.css").read_text("utf-8")),
-        report=report,
+    return fill(
+        "template.html",
+        page=report,
         headline=_headline(report.metrics),
         tables=_metric_tables(report.metrics),
         classes=_class_table(report.per_class),
@@ -145,17 +114,6 @@ def render(report: Report) -> str:
         peak=PEAK,
         rounding_db=ROUNDING_DB,
     )
-
-
-def number(value: float | None, digits: int = 2, unit: str = "") -> str:
-    """`value` with its unit for a reader: a true minus sign, and a dash for `None` and what is not finite."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    text = f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.removeprefix("-")
-    # No-break space: a number never loses its unit at the end of a line.
-    return text.replace("-", "\u2212") + (f"\u00a0{unit}" if unit else "")
 
 
 # --- metrics --------------------------------------------------------------------------------------------------------
@@ -240,7 +198,7 @@ def _class_table(rows: Sequence[ClassRow]) -> dict | None:
         return None
     columns = _ordered({source for row in rows for source in row.ca_sdri})
     chart = _class_chart(rows)
-    return {"rows": rows, "columns": columns, "chart": chart and _svg_uri(chart)}
+    return {"rows": rows, "columns": columns, "chart": chart and svg_uri(chart)}
 
 
 def _class_chart(rows: Sequence[ClassRow]) -> bytes | None:
@@ -272,26 +230,7 @@ def _curve_view(curve: Curve) -> dict:
     for name, (x, y) in curve.series.items():
         known = [(a, b) for a, b in zip(x, y, strict=True) if _finite(b)]
         ends.append((name, number(known[-1][1]), f"{known[-1][0]:g}") if known else (name, MISSING, MISSING))
-    return {"curve": curve, "image": _svg_uri(figures.curve_figure(curve)), "ends": ends}
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A card of an example: something to hear and see, or, without `audio`, a miss."""
-
-    title: str
-    kind: str
-    alt: str = ""
-    audio: str = ""
-    image: str = ""
-    sdr_improvement: float | None = None
-    broken: bool = False
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of `image` in CSS pixels, for the page to keep its place while it loads."""
-        width, height = figures.WIDE if self.kind == "mixture" else figures.NARROW
-        return round(96 * width), round(96 * height)
+    return {"curve": curve, "image": svg_uri(figures.curve_figure(curve)), "ends": ends}
 
 
 @dataclass
@@ -304,38 +243,18 @@ class Row:
 
 
 def _example_view(example: Example, origins: Sequence[str]) -> dict:
-    clips = [example.mixture, *(stem.waveform for stem in example.stems)]
-    gain = common_gain(clips)
-    seconds = max(len(clip) for clip in clips) / example.sample_rate
-    # Keyed by identity: two stems may be equal, and arrays do not hash.
-    levels = {id(clip): figures.spectrogram(_sound(clip), example.sample_rate) for clip in clips}
-    limits = figures.shared_limits(list(levels.values()))
-
-    def clip_of(waveform: FloatArray, title: str, kind: str, alt: str, improvement: float | None = None) -> Clip:
-        duration = len(waveform) / example.sample_rate
-        picture = figures.spectrogram_figure(
-            levels[id(waveform)],
-            duration,
-            example.sample_rate,
-            limits,
-            seconds=seconds,
-            colour_bar=kind == "mixture",
-        )
-        audio = _flac_uri(_sound(waveform) * gain, example.sample_rate)
-        broken = not bool(np.isfinite(waveform).all())
-        return Clip(title, kind, alt, audio, _svg_uri(picture), improvement, broken)
-
-    mixture = clip_of(example.mixture, "Mixture", "mixture", f"mixture {example.name}")
+    clips = Clips([example.mixture, *(stem.waveform for stem in example.stems)], example.sample_rate)
+    mixture = clips.card(example.mixture, "Mixture", "mixture", f"mixture {example.name}")
     rows = []
     for label, target, estimates in _paired(example.stems):
         row = Row(label, [])
         if target is not None:
-            row.clips.append(clip_of(target.waveform, "Target, dry", "target", f"dry target of {label}"))
-        for shared in _alike(estimates, origins, gain):
+            row.clips.append(clips.card(target.waveform, "Target, dry", "target", f"dry target of {label}"))
+        for shared in _alike(estimates, origins, clips.gain):
             stem, named = estimates[shared[0]], " and ".join(shared)
             kind = "estimate" if target is not None else "false-alarm"
             alt = f"estimate of {label}, {named} labels"
-            row.clips.append(clip_of(stem.waveform, f"Estimate: {named}", kind, alt, stem.sdr_improvement))
+            row.clips.append(clips.card(stem.waveform, f"Estimate: {named}", kind, alt, stem.sdr_improvement))
             if target is None:
                 row.badges.append(f"false alarm with {named} labels")
         for origin in origins:
@@ -345,10 +264,10 @@ def _example_view(example: Example, origins: Sequence[str]) -> dict:
         rows.append(row)
     return {
         "example": example,
-        "gain_db": number(20 * math.log10(gain), 1, "dB"),
+        "gain_db": number(clips.gain_db, 1, "dB"),
         "mixture": mixture,
         "rows": rows,
-        "timeline": _timeline(example, seconds),
+        "timeline": _timeline(example, clips.seconds),
         "spans": [(label, number(on, 2), number(off, 2)) for label, on, off in example.true_spans],
     }
 
@@ -365,7 +284,7 @@ def _timeline(example: Example, seconds: float) -> str | None:
         predicted=predicted,
         seconds=seconds,
     )
-    return _svg_uri(figure)
+    return svg_uri(figure)
 
 
 def _paired(stems: Sequence[Stem]) -> list[tuple[str, Stem | None, dict[str, Stem]]]:
@@ -393,7 +312,7 @@ def _alike(estimates: Mapping[str, Stem], origins: Sequence[str], gain: float) -
         sound = estimates[origin].waveform
         for group in groups:
             other = estimates[group[0]].waveform
-            if len(other) == len(sound) and bool(np.all(np.abs(_sound(other) - _sound(sound)) * gain < 2**-15)):
+            if len(other) == len(sound) and bool(np.all(np.abs(finite(other) - finite(sound)) * gain < 2**-15)):
                 group.append(origin)
                 break
         else:
@@ -403,37 +322,3 @@ def _alike(estimates: Mapping[str, Stem], origins: Sequence[str], gain: float) -
 
 def _is_estimate(stem: Stem) -> bool:
     return stem.source == "estimate"
-
-
-# --- sound and images -----------------------------------------------------------------------------------------------
-
-
-def common_gain(waveforms: Sequence[FloatArray]) -> float:
-    """The factor that takes the loudest sample of all `waveforms` to `PEAK`; 1 when all are silent."""
-    peak = max(float(np.abs(_sound(waveform)).max()) for waveform in waveforms)
-    return PEAK / peak if peak > 0 else 1.0
-
-
-def _sound(waveform: FloatArray) -> FloatArray:
-    """`waveform` with what is not finite as zeros: a network that broke down is to be shown, not to stop the page."""
-    return np.nan_to_num(np.asarray(waveform, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _flac_uri(waveform: FloatArray, sample_rate: int) -> str:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, _rounded(waveform), sample_rate, format="FLAC", subtype="PCM_16", compression_level=1.0)
-    return "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _rounded(waveform: FloatArray) -> NDArray[np.int16]:
-    """16-bit samples whose low bits are zero where they lie far under the clip's own level, for FLAC to leave out."""
-    level = float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64)))) * 32767
-    # Rounding to multiples of a step makes noise of step / sqrt(12); the nearest power of two is up to 3 dB off.
-    wanted = level * 10 ** (-ROUNDING_DB / 20) * math.sqrt(12)
-    step = 1 << round(math.log2(wanted)) if wanted > 1 else 1
-    return (np.round(waveform * 32767 / step) * step).clip(-32768, 32767).astype(np.int16)
-
-
-def _svg_uri(svg: bytes) -> str:
-    # Percent signs instead of base64: the image within the SVG is base64 already, and twice costs a third more.
-    return "data:image/svg+xml," + quote(svg, safe="/+=;, ()!*'.-_~$@")

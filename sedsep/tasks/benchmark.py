@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import logging
 import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sedsep.benchmark import Case, Cost, measure
-from sedsep.errors import UserError
+from sedsep.data.benchmark import SetSize, measure_device, measure_worker, write_set
+from sedsep.errors import UserError, choice
 from sedsep.models.separator import GuidedSeparator
 
 log = logging.getLogger(__name__)
@@ -26,15 +30,32 @@ COLUMNS = ("iters", "passes", "queries", "precision", "s", "convs", "ratio", "GF
 
 
 def run(config: DictConfig) -> dict[str, float]:
-    """Measure every case, print the table, and write metrics.json and benchmark.md to the run directory.
+    """Measure what `task.parts` names, print tables, and write metrics.json and benchmark.md to the run directory.
 
     Raises:
-        UserError: the model is no separator that answers one query at a time.
+        UserError: an unknown part, or the model is no separator that answers one query at a time.
     """
+    device = torch.device("cpu" if config.trainer.accelerator == "cpu" else "cuda")
+    parts = {"scenes": _scenes, "separator": _separator}
+    tables: list[_Table] = []
+    metrics: dict[str, float] = {}
+    for part in config.task.parts:
+        table, numbers = parts[choice(part, tuple(parts), "task.parts")](config, device)
+        tables.append(table)
+        metrics |= numbers
+        Console().print(_printed(table))
+    run_dir = Path(config.paths.run)
+    (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    (run_dir / "benchmark.md").write_text("\n".join(map(_markdown, tables)))
+    log.info("Written to %s: metrics.json, benchmark.md", run_dir)
+    return metrics
+
+
+def _separator(config: DictConfig, device: torch.device) -> tuple[_Table, dict[str, float]]:
+    """The configured separator, with and without refinement."""
     node, task = config.model, config.task
     if node.kind != "separator" or node.network.separator.outputs > 1:
         raise UserError(f"task=benchmark measures separators that are asked one event at a time, not {node.name}.")
-    device = torch.device("cpu" if config.trainer.accelerator == "cpu" else "cuda")
     torch.manual_seed(config.seed)
     length = round(config.duration * config.sample_rate)
     mixture = 0.1 * torch.randn(1, config.microphones, length).to(device)
@@ -49,13 +70,54 @@ def run(config: DictConfig) -> dict[str, float]:
             log.info("%s", ", ".join(f"{name} {cell}" for name, cell in zip(COLUMNS, _cells(iters, cost), strict=True)))
     rows = [_cells(iters, cost) for iters, measured in costs.items() for cost in measured]
     title = f"{node.name}, scale={config.scale.name}, {config.duration:g} s clips, {_machine(device)}"
-    _print(title, rows)
-    run_dir = Path(config.paths.run)
-    metrics = _metrics(costs)
-    (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    (run_dir / "benchmark.md").write_text(_markdown(title, rows))
-    log.info("Written to %s: metrics.json, benchmark.md", run_dir)
-    return metrics
+    return _Table(title, COLUMNS, rows), _metrics(costs)
+
+
+def _scenes(config: DictConfig, device: torch.device) -> tuple[_Table, dict[str, float]]:
+    """Rendering scenes of a realistic size, on one core and on the device."""
+    task = config.task
+    size = SetSize(**{str(key): value for key, value in task.set.items()})
+    name = hashlib.sha256(repr(size).encode()).hexdigest()[:8]
+    layout = write_set(Path(config.paths.cache) / "benchmark" / f"set-{name}", size)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        worker = measure_worker(layout, size.scene_seconds, task.scenes, config.seed)
+        with_device = measure_device(layout, device, size.scene_seconds, task.scenes, seed=config.seed)
+    finally:
+        torch.set_num_threads(threads)
+    responses = f"{size.rooms} rooms of {size.positions} x {size.channels} x {size.taps}"
+    columns = ("ms", "draw", "read", "transforms", "adding", "all", "scenes/s", "over transforms")
+    alone = [*_ms(worker.draw, worker.read, worker.transforms, worker.adding, worker.total)]
+    both = [*_ms(with_device.read), "", *_ms(with_device.mix, with_device.read + with_device.mix)]
+    rows = [
+        ["one core", *alone, f"{worker.scenes_per_second:.1f}", f"{worker.ratio:.2f}"],
+        [f"mixed on {device.type}", "", *both, "", ""],
+    ]
+    metrics = {
+        "scene_ms": worker.total,
+        "read_ms": worker.read,
+        "transforms_ms": worker.transforms,
+        "ratio": worker.ratio,
+        "device/read_ms": with_device.read,
+        "device/mix_ms": with_device.mix,
+    }
+    machine = _processor() if device.type == "cpu" else f"{_processor()}, {_machine(device)}"
+    title = f"scenes of {size.scene_seconds:g} s, {responses}, {machine}"
+    return _Table(title, columns, rows), {f"benchmark/scenes/{key}": value for key, value in metrics.items()}
+
+
+def _ms(*milliseconds: float) -> list[str]:
+    return [f"{value:.1f}" for value in milliseconds]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A title, the names of columns, and rows as long."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 def _cases(task: DictConfig, iters: int) -> list[Case]:
@@ -121,15 +183,15 @@ def _cells(iters: int, cost: Cost) -> list[str]:
     ]
 
 
-def _print(title: str, rows: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left", box=SIMPLE)
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column == "precision" else "right")
-    for row in rows:
+def _printed(content: _Table) -> Table:
+    table = Table(title=content.title, title_justify="left", box=SIMPLE)
+    for column in content.columns:
+        table.add_column(column, justify="left" if column in ("precision", "ms") else "right")
+    for row in content.rows:
         table.add_row(*row)
-    Console().print(table)
+    return table
 
 
-def _markdown(title: str, rows: list[list[str]]) -> str:
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
-    return f"{title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def _markdown(table: _Table) -> str:
+    lines = [table.columns, ["---"] * len(table.columns), *table.rows]
+    return f"{table.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)

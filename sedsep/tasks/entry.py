@@ -79,7 +79,7 @@ def explain(error: BaseException, config_dir: Path) -> str | None:
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, UserError):
-            return _original(str(link))
+            return str(link)
         if type(link).__name__ == "MisconfigurationException":  # Lightning's own, by name: its import takes seconds
             return str(link)
     if any(isinstance(link, InstantiationException) for link in chain):
@@ -87,11 +87,6 @@ def explain(error: BaseException, config_dir: Path) -> str | None:
     if any(isinstance(link, HydraException | OmegaConfBaseException) for link in chain):
         return overrides.explain(chain, sys.argv[1:], config_dir)
     return None
-
-
-def _original(message: str) -> str:
-    """The sentence of an error that crossed from a loader's worker, which torch sends as a whole traceback."""
-    return message.rsplit("sedsep.errors.UserError: ", 1)[-1].strip()
 
 
 def _chain(error: BaseException | None) -> Iterable[BaseException]:

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 import sedsep
 from sedsep.data.datamodule import SceneDataModule
 from sedsep.data.layout import Layout
+from sedsep.data.local_copy import local_copy
 from sedsep.errors import UserError, choice
 from sedsep.evaluation import SOURCES
 from sedsep.labels import LabelSet
@@ -64,9 +65,11 @@ class Session:
         for stale in ("metrics.json", "report.html"):  # of an earlier job in this directory
             (run_dir / stale).unlink(missing_ok=True)
         (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
-        root = instantiate(config.data.prepare) if config.data.prepare else config.data.root
+        layout = Layout(data_root(config), config.sample_rate, config.microphones)
         labels = LabelSet(tuple(config.labels.names))
-        layout = Layout(Path(root), config.sample_rate, config.microphones)
+        if config.data.local_copy:
+            root = local_copy(layout.root, config.data.local_copy)
+            layout = Layout(root, config.sample_rate, config.microphones)
         layout.check(labels)
         return cls(config, run_dir, Path(config.paths.cache), layout, labels)
 
@@ -147,6 +150,11 @@ class Session:
             ("Software", f"sedsep {sedsep.__version__}, torch {torch.__version__}, Python {platform.python_version()}"),
             ("Commit", git_commit() or "not in a git repository"),
         ]
+
+
+def data_root(config: DictConfig) -> Path:
+    """Where the configured data set lies; one that is made on the spot is made first where it is missing."""
+    return Path(instantiate(config.data.prepare) if config.data.prepare else config.data.root)
 
 
 def git_commit() -> str | None:

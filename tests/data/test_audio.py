@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import soundfile
 
 from sedsep.data import audio
+from sedsep.data.audio import FileError
 from sedsep.errors import UserError
 
 
@@ -26,6 +28,17 @@ def test_reads_the_frames_asked_for(ramp: Path) -> None:
     # 123.9 and 2.9 frames: both are cut off, not rounded.
     np.testing.assert_array_equal(samples[:, 0], np.float32([0.123, 0.124]))
     np.testing.assert_array_equal(samples[:, 1], -samples[:, 0])
+
+
+def test_whole_numbers_become_what_libsndfile_makes_of_them(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, (1000, 3))
+    samples[:2] = [[-1, 1, 0], [1, -1, 0]]
+    for name in ("a.wav", "a.flac"):
+        soundfile.write(tmp_path / name, samples, 8000, subtype="PCM_16")
+        expected, _ = soundfile.read(tmp_path / name, dtype="float32")
+        read, _ = audio.read(tmp_path / name)
+        assert read.dtype == np.float32
+        np.testing.assert_array_equal(read, expected)
 
 
 def test_reads_to_the_end_by_default(ramp: Path) -> None:
@@ -69,8 +82,19 @@ def _damage(kind: str, path: Path) -> None:
     match kind:
         case "missing":
             pass
+        case "folder":
+            path.mkdir()
         case "text":
             path.write_text("this is no audio")
+        case "zero bytes":
+            path.write_bytes(b"")
+        case "picture":
+            path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8)
+        case "unreadable":
+            soundfile.write(path, samples, 8000)
+            path.chmod(0)
+            if os.access(path, os.R_OK):
+                pytest.skip("this user may read everything")
         case "empty":
             soundfile.write(path, samples[:0], 8000)
         case "nan" | "inf":
@@ -89,7 +113,11 @@ def _damage(kind: str, path: Path) -> None:
     ("kind", "says"),
     [
         ("missing", "does not exist"),
+        ("folder", "is a folder, not an audio file"),
         ("text", "not a readable audio"),
+        ("zero bytes", "not a readable audio"),
+        ("picture", "not a readable audio"),
+        ("unreadable", "not a readable audio"),
         ("empty", "holds no samples"),
         ("nan", "NaN or infinite"),
         ("inf", "NaN or infinite"),
@@ -100,8 +128,9 @@ def _damage(kind: str, path: Path) -> None:
 def test_a_bad_file_gives_one_sentence_that_names_it(tmp_path: Path, kind: str, says: str) -> None:
     path = tmp_path / "bad.wav"
     _damage(kind, path)
-    with pytest.raises(UserError, match=says) as error:
+    with pytest.raises(FileError, match=says) as error:
         audio.read(path)
+    assert error.value.path == path
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import h5py
 import lightning
 import numpy as np
 import pytest
 import soundfile
 import torch
+from minis import refused
 
 from sedsep.data.datamodule import SceneDataModule
 from sedsep.data.dataset import EpochSampler, GeneratedScenes, IndexedScenes, collate
@@ -62,8 +65,123 @@ def test_a_data_set_of_silence_ends_with_a_sentence(root: Path) -> None:
     scenes = GeneratedScenes(
         SceneSampler(layout.split("train"), layout.labels(), 2.0, RATE), Renderer(layout), 0, epoch_size=1
     )
-    with pytest.raises(UserError, match=r"had a silent source, the last one .*\.wav in .*sound_event/train"):
+    with pytest.raises(UserError, match=r"had a silent source or .*, the last one .*sound_event/train.*\.wav"):
         scenes[0]
+
+
+SOURCE, BACKGROUND, ROOM = "sound_event/train/Cough/cough_0.wav", "noise/train/long.wav", "room_ir/train/roomA.sofa"
+
+
+def _damage(path: Path, kind: str) -> None:
+    """Make a file unusable that the data set's index has found in order."""
+    samples = np.full(8 * RATE, 0.25, np.float32)
+    match kind:
+        case "truncated":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        case "zero bytes":
+            path.write_bytes(b"")
+        case "text":
+            path.write_text("this is no audio")
+        case "header only":
+            soundfile.write(path, samples[:0], RATE)
+        case "shorter":
+            soundfile.write(path, samples[:100], RATE)
+        case "NaN" | "Inf" as value:
+            samples[:] = float(value)
+            soundfile.write(path, samples, RATE, subtype="FLOAT")
+        case "picture":
+            path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8)
+        case "folder":
+            path.unlink()
+            path.mkdir()
+        case "missing":
+            path.unlink()
+        case "one channel":
+            soundfile.write(path, samples, RATE)
+        case "NaN responses":
+            with h5py.File(path, "r+") as file:
+                file["Data.IR"][:] = np.nan
+
+
+SOURCE_DAMAGE = (
+    "truncated", "zero bytes", "text", "header only", "shorter", "NaN", "Inf", "picture", "folder", "missing"
+)  # fmt: skip
+OTHER_DAMAGE = [
+    (BACKGROUND, "one channel"), (BACKGROUND, "truncated"), (ROOM, "truncated"), (ROOM, "text"), (ROOM, "NaN responses")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "kind"), [*((SOURCE, kind) for kind in SOURCE_DAMAGE), *OTHER_DAMAGE])
+def test_an_unusable_file_is_named_or_skipped_and_counted(
+    root: Path, make_module: Make, file: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    layout = Layout(root, RATE, 4)
+    layout.split("train")
+    loaders = {
+        on_error: make_module(layout=layout, epoch_size=40, on_error=on_error).train_dataloader()
+        for on_error in ("raise", "skip")
+    }
+    path = root / file
+    _damage(path, kind)
+    with refused(re.escape(str(path))):
+        list(loaders["raise"])
+
+    assert len({name for batch in loaders["skip"] for name in batch.names}) == 40
+    assert set(loaders["skip"].skipped) == {str(path)}
+    times = loaders["skip"].skipped[str(path)]
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert str(path) in told[0]
+    assert told[1].startswith(f"{times} scenes were drawn anew so far, for 1 files")
+
+
+def test_what_workers_skip_is_told_too(root: Path, make_module: Make, caplog: pytest.LogCaptureFixture) -> None:
+    layout = Layout(root, RATE, 4)
+    layout.split("train")
+    path = root / SOURCE
+    _damage(path, "text")
+
+    def epoch(workers: int, render: str) -> tuple[list, int]:
+        module = make_module(layout=layout, epoch_size=40, on_error="skip", workers=workers, render=render)
+        loader = module.train_dataloader()
+        return [name for name, *_ in summary(loader)], loader.skipped[str(path)]
+
+    names, times = epoch(0, "worker")
+    assert times > 5
+    assert epoch(2, "worker") == epoch(1, "device") == (names, times)
+    assert sum("is not a readable audio file" in record.getMessage() for record in caplog.records) == 3
+
+
+def test_the_sentence_of_a_worker_comes_without_its_traceback(root: Path, make_module: Make) -> None:
+    layout = Layout(root, RATE, 4)
+    layout.split("train")
+    loader = make_module(layout=layout, epoch_size=40, workers=1).train_dataloader()
+    path = root / SOURCE
+    _damage(path, "text")
+    with refused(re.escape(f"{path} is not a readable audio file")):
+        list(loader)
+
+
+def test_skipping_ends_where_nothing_is_left(root: Path, make_module: Make) -> None:
+    layout = Layout(root, RATE, 4)
+    loader = make_module(layout=layout, on_error="skip").train_dataloader()
+    for path in (root / "noise").rglob("*.wav"):
+        path.unlink()
+    with refused(r"20 scenes drawn in a row .* the last one .*noise/train/\w+\.wav"):
+        list(loader)
+
+
+def test_unknown_choices_are_refused(make_module: Make) -> None:
+    with refused("data.render=gpu is not known: choose one of worker, device"):
+        make_module(render="gpu")
+    with refused("data.engine=scaper is not known"):
+        make_module(engine="scaper")
+    with refused("data.on_error=ignore is not known: choose one of raise, skip"):
+        make_module(on_error="ignore").train_dataloader()
+    with refused("data.rendering.direct_path=true is not known"):
+        make_module(rendering={"direct_path": "true"})
+    with refused("data.render=device mixes with our own engine"):
+        make_module(render="device", engine="spatialscaper")
 
 
 def test_the_epoch_sampler_counts_on(layout: Layout) -> None:
@@ -175,7 +293,7 @@ class Recorder(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def _fit(module: SceneDataModule, epochs: int, folder: Path, resume: Path | None = None) -> list:
+def fit(module: SceneDataModule, epochs: int, folder: Path, resume: Path | None = None) -> list:
     recorder = Recorder()
     trainer = lightning.Trainer(
         max_epochs=epochs,
@@ -196,10 +314,10 @@ def _fit(module: SceneDataModule, epochs: int, folder: Path, resume: Path | None
 def test_every_epoch_has_its_own_scenes_and_resuming_goes_on_with_them(
     make_module: Make, tmp_path: Path, workers: int
 ) -> None:
-    whole = _fit(make_module(workers=workers), 3, tmp_path)
+    whole = fit(make_module(workers=workers), 3, tmp_path)
     assert len({mixture for _, mixture, _ in whole}) == 18
-    assert _fit(make_module(workers=workers), 2, tmp_path) == whole[:12]
-    assert _fit(make_module(workers=workers), 3, tmp_path, tmp_path / "2.ckpt") == whole[12:]
+    assert fit(make_module(workers=workers), 2, tmp_path) == whole[:12]
+    assert fit(make_module(workers=workers), 3, tmp_path, tmp_path / "2.ckpt") == whole[12:]
 
 
 def test_real_recordings_load(shared: Path, make_module: Make) -> None:

@@ -10,7 +10,7 @@ import soundfile
 
 from sedsep.data.layout import Layout
 from sedsep.data.metadata import load_index
-from sedsep.data.rendering import Renderer, convolve, direct_path
+from sedsep.data.rendering import Renderer, convolve, direct_path, power
 from sedsep.data.rooms import write_sofa
 from sedsep.data.sampling import SceneSampler
 from sedsep.errors import UserError
@@ -213,14 +213,53 @@ def test_the_direct_path_is_cut_around_the_signed_peak() -> None:
     response = np.zeros(4000, np.float32)
     response[[60, 1000, 3950]] = [0.5, -1.0, 0.4]
     # 6 ms and 50 ms are 48 and 400 samples; the stronger negative peak does not count.
-    start, kernel = direct_path(response, (6.0, 50.0), RATE)
-    assert (start, len(kernel)) == (12, 448)
+    assert direct_path(response, (6.0, 50.0), RATE) == (12, 460)
     response[60] = 0
-    start, kernel = direct_path(response, (6.0, 50.0), RATE)
-    assert (start, len(kernel)) == (3950 - 48, 48 + 50)
+    assert direct_path(response, (6.0, 50.0), RATE) == (3950 - 48, 4000)
     response[20] = 0.9
-    start, kernel = direct_path(response, (6.0, 50.0), RATE)
-    assert (start, len(kernel)) == (0, 420)
+    assert direct_path(response, (6.0, 50.0), RATE) == (0, 420)
+
+
+def test_the_true_direct_path_may_be_asked_for(root: Path, scene: Callable[..., SceneSpec]) -> None:
+    responses = np.zeros((1, 4, TAPS), np.float32)
+    responses[0, :, 100], responses[0, :, 300] = -1.0, 0.5
+    write_sofa(root / "room_ir" / "train" / "wall.sofa", responses, np.ones((1, 3)), RATE, title="wall")
+    spec = scene((dataclasses.replace(COUGH, position_index=0),), room="wall.sofa", direct_path_ms=(1.0, 2.0))
+    source, _ = soundfile.read(root / "sound_event" / "train" / "Cough" / "cough_0.wav")
+    on = int(0.75 * RATE)
+    for choice, tap in (("signed", 300), ("absolute", 100)):
+        target = Renderer(Layout(root, RATE, 4), direct_path=choice).render(spec).targets[0]
+        heard = target[on + tap : on + tap + len(source)]
+        assert abs(np.corrcoef(heard, source)[0, 1]) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_event_may_end_with_its_target(root: Path, scene: Callable[..., SceneSpec]) -> None:
+    spec = scene((COUGH,), direct_path_ms=(1.0, 2.0))
+    rendered = Renderer(Layout(root, RATE, 4), spans="dry").render(spec)
+    on, off = rendered.spans[0]
+    assert on == int(0.75 * RATE)
+    assert rendered.targets[0, off - 1] != 0
+    assert np.abs(rendered.targets[0, off:]).max() < 1e-7
+    assert off < Renderer(Layout(root, RATE, 4)).render(spec).spans[0][1]
+
+
+def test_a_short_background_may_be_stretched_as_the_challenge_does(root: Path, scene: Callable[..., SceneSpec]) -> None:
+    short = Event(None, "short.wav", None, 0.0, 2.0, 0.0)
+    mixture = Renderer(Layout(root, RATE, 4), short_background="stretch").render(scene(background=(short,))).mixture
+    assert level(mixture) == pytest.approx(-50, abs=1e-4)
+    for shift in range(1, 4):
+        np.testing.assert_array_equal(mixture[:, shift::4], mixture[:, ::4])
+
+
+def test_an_unknown_choice_is_refused(root: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.rendering\.spans=long is not known: choose one of wet, dry"):
+        Renderer(Layout(root, RATE, 4), spans="long")
+
+
+def test_levels_do_not_lose_small_samples_among_large_ones() -> None:
+    signal = np.full((4, 500_000), 1e-4, np.float32)
+    signal[0, 0] = 1e4
+    assert power(signal) == pytest.approx((1e8 + (signal.size - 1) * float(np.float32(1e-4)) ** 2) / signal.size, 1e-12)
 
 
 def test_files_at_other_rates_and_in_stereo_are_converted(root: Path, scene: Callable[..., SceneSpec]) -> None:

@@ -36,7 +36,7 @@ def test_what_is_written_is_read_back(path: Path, responses: np.ndarray, positio
     np.testing.assert_array_equal(room.positions, positions)
     for index in range(6):
         response = room.response(index)
-        assert response.dtype == np.float64
+        assert response.dtype == np.float32
         np.testing.assert_array_equal(response, responses[index])
 
 
@@ -71,6 +71,28 @@ def test_equal_rooms_give_equal_bytes(path: Path, responses: np.ndarray, positio
     before = path.read_bytes()
     write_sofa(path, responses, positions, RATE, title="room")
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("dtype", "compressed"), [(np.float64, False), (np.float32, False), (np.float64, True)])
+def test_rooms_stored_in_other_ways_are_read_alike(
+    tmp_path: Path, responses: np.ndarray, positions: np.ndarray, dtype: type, compressed: bool
+) -> None:
+    path = tmp_path / "room.sofa"
+    write_sofa(path, responses, positions, RATE, title="room", dtype=dtype, compressed=compressed)
+    with h5py.File(path) as file:
+        assert file["Data.IR"].dtype == dtype
+        assert (file["Data.IR"].compression is not None) == compressed
+    response = Room(path, RATE, 4).response(4)
+    assert response.dtype == np.float32
+    np.testing.assert_array_equal(response, responses[4])
+
+
+def test_more_rooms_than_may_stay_open_are_read(tmp_path: Path, responses: np.ndarray, positions: np.ndarray) -> None:
+    for number in range(20):
+        write_sofa(tmp_path / f"{number}.sofa", (number + 1) * responses, positions, RATE, title=str(number))
+    rooms = [open_room(tmp_path / f"{number}.sofa", RATE, 4) for number in range(20)]
+    for number, room in [*enumerate(rooms), *enumerate(rooms)]:
+        np.testing.assert_array_equal(room.response(0), (number + 1) * responses[0])
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(
@@ -155,6 +177,9 @@ def test_an_unfit_room_gives_one_sentence_that_names_it(path: Path, name: str, v
 def test_a_missing_or_foreign_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.sofa does not exist"):
         Room(tmp_path / "nowhere.sofa", RATE, 4)
+    (tmp_path / "folder.sofa").mkdir()
+    with pytest.raises(UserError, match=r"folder\.sofa is a folder, not a file"):
+        Room(tmp_path / "folder.sofa", RATE, 4)
     (tmp_path / "text.sofa").write_text("no room")
     with pytest.raises(UserError, match=r"text\.sofa is not a readable SOFA file"):
         Room(tmp_path / "text.sofa", RATE, 4)

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from sedsep.errors import UserError
-from sedsep.report import ClassRow, Curve, Example, Report, Stem, figures, page, render, write_report
+from sedsep.report import ClassRow, Curve, Example, Report, Stem, clips, figures, render, write_report
 
 RATE = 16000
 LABELS = ["Bird", "Phone", "Speech", "Tabla"]
@@ -262,13 +262,13 @@ def test_sound_decodes_to_the_waveforms_at_one_gain(text: str) -> None:
     for name, original in originals.items():
         error = played[name] - original * gain
         assert len(played[name]) == len(original)
-        assert 10 * np.log10(np.sum((original * gain) ** 2) / np.sum(error**2)) > page.ROUNDING_DB - 4, name
+        assert 10 * np.log10(np.sum((original * gain) ** 2) / np.sum(error**2)) > clips.ROUNDING_DB - 4, name
     assert max(np.abs(wave).max() for wave in played.values()) == pytest.approx(0.9, abs=2e-3)
 
 
 def test_quiet_clips_keep_all_bits() -> None:
     quiet = tone(440, 1e-3)
-    assert np.abs(page._rounded(quiet) - quiet * 32767).max() <= 0.5
+    assert np.abs(clips.rounded(quiet) - quiet * 32767).max() <= 0.5
 
 
 def test_silence_stays_silent() -> None:

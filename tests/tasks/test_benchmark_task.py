@@ -9,15 +9,19 @@ RunPy = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_the_task_writes_what_it_prints(run_py: RunPy, tmp_path: Path) -> None:
-    done = run_py("task=benchmark", "task.queries=[1]", "task.repeats=1", "task.iters=[0,2]", "hydra.run.dir=here")
+    tiny = [f"task.set.{key}" for key in ("rooms=2", "positions=2", "taps=800", "labels=3", "source_seconds=[0.2,0.5]")]
+    tiny += ["task.set.background_seconds=1", "task.set.scene_seconds=1", "task.scenes=4"]
+    small = ["task.queries=[1]", "task.repeats=1", "task.iters=[0,2]"]
+    done = run_py("task=benchmark", *tiny, *small, "hydra.run.dir=here")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "here" / "metrics.json").read_text())
     assert metrics["benchmark/separator/fp32/ratio"] > 1
     assert metrics["benchmark/separator/bf16/iters_2/passes_2/seconds"] > 0
     table = (tmp_path / "here" / "benchmark.md").read_text()
-    assert table.count("\n|") == 2 + 6  # heading, rule; two precisions of 1 pass, of 1 and of 2 with refinement
+    # Scenes: heading, rule, worker, device; separator: two precisions of 1 pass, of 1 and of 2 with refinement.
+    assert table.count("\n|") == 4 + 2 + 6
+    assert metrics["benchmark/scenes/ratio"] > 1
     assert f"{metrics['benchmark/separator/fp32/ratio']:.2f}" in table
-    assert not (tmp_path / "cache").exists()
-    refused_model = run_py("task=benchmark", "model=tagger")
+    refused_model = run_py("task=benchmark", "task.parts=[separator]", "model=tagger")
     assert refused_model.returncode == 1
     assert "not tagger" in refused_model.stderr

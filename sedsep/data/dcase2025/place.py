@@ -1,0 +1,137 @@
+"""Where the parts of the data set lie, and what was done there.
+
+<root>/dev_set/         the data set, in the challenge's layout
+<root>/archives/        what was downloaded, until it is used up
+<root>/unpacked/        what else lay in the challenge's archives
+<root>/prepared/        a journal of each step
+<root>/licences.json    what was agreed to
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sedsep.errors import UserError
+
+
+@dataclass(frozen=True)
+class Licence:
+    """The terms of a part: what it is, the licence's name, and the page that states it."""
+
+    part: str
+    name: str
+    page: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folders below a root.
+
+    Args:
+        root: of everything. keep_archives: leave used archives where they are.
+    """
+
+    root: Path
+    keep_archives: bool = False
+
+    @property
+    def data(self) -> Path:
+        """The data set itself; a root that is one already is taken as it is."""
+        return self.root if (self.root / "sound_event").is_dir() else self.root / "dev_set"
+
+    @property
+    def archives(self) -> Path:
+        return self.root / "archives"
+
+    @property
+    def unpacked(self) -> Path:
+        return self.root / "unpacked"
+
+    @property
+    def licences(self) -> Path:
+        return self.root / "licences.json"
+
+    def journal(self, step: str) -> Path:
+        return self.root / "prepared" / f"{step}.json"
+
+    def discard(self, archive: Path) -> None:
+        """Remove an archive whose content is in its place, with its checksum and its lock."""
+        if not self.keep_archives:
+            for path in (archive, *(archive.with_name(f"{archive.name}{end}") for end in (".sha256.json", ".lock"))):
+                path.unlink(missing_ok=True)
+
+
+class Journal:
+    """What a step has done so far, on disk after every part.
+
+    A journal of other settings than now is void: its step starts over.
+
+    Args:
+        path: the file. settings: what the outcome depends on.
+
+    Attributes:
+        finished: when the step came to its end, `None` before. parts: what became of each part.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        self.settings = dict(settings)
+        content = read_json(path) if path.is_file() else {}
+        if content.get("settings") != self.settings:
+            content = {}
+        self.begun: float = content.get("begun", time.time())
+        self.finished: str | None = content.get("finished")
+        self.parts: dict[str, Any] = content.get("parts", {})
+
+    def wrote(self, path: Path) -> bool:
+        """Whether a file is there that this step wrote, now or before an interruption, with these settings."""
+        return path.is_file() and path.stat().st_mtime >= self.begun
+
+    def add(self, part: str, account: Any) -> None:
+        """Note that a part is done."""
+        self.parts[part] = account
+        self.save()
+
+    def finish(self) -> None:
+        """Note that the step is done."""
+        self.finished = now()
+        self.save()
+
+    def save(self) -> None:
+        """Write the journal."""
+        content = {"settings": self.settings, "begun": self.begun, "finished": self.finished, "parts": self.parts}
+        write_json(content, self.path)
+
+
+def now() -> str:
+    """The date and time, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_json(path: Path) -> Any:
+    """Read what `write_json` wrote, or another JSON file of the data set.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is not readable as JSON: remove it, or what it belongs to, and prepare again."
+        ) from error
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write a file that is whole at any moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,83 @@
+"""task=inspect: a page of scenes from a data set, and node-local copies on the way to it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sedsep.tasks import inspect
+from sedsep.types import Scene
+
+RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def data(golden: Path, tmp_path: Path) -> list[str]:
+    """Overrides for the golden scenes, which are their own training split as well."""
+    root = tmp_path / "data"
+    shutil.copytree(golden / "scenes" / "dev_set", root)
+    for group in ("sound_event", "interference", "noise", "room_ir"):
+        shutil.copytree(root / group / "valid", root / group / "train")
+    return ["data=folder", f"data.root={root}", "data.module.test_split=valid", f"hydra.run.dir={tmp_path / 'run'}"]
+
+
+def headings(page: str) -> list[str]:
+    return re.findall(r'<h2 id="scene-\d+">([^<]*)', page)
+
+
+def test_fixed_scenes_are_chosen_by_the_seed(run_py: RunPy, data: list[str], tmp_path: Path) -> None:
+    done = run_py("task=inspect", "task.count=3", "seed=1", f"data.local_copy={tmp_path / 'node'}", *data)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == f"Scenes: {tmp_path / 'run' / 'scenes.html'}"
+    page = (tmp_path / "run" / "scenes.html").read_text()
+    names = headings(page)
+    assert len(names) == 3
+    assert names == sorted(names)
+    assert set(names) <= {f"scene_{index}" for index in range(6)}
+    scene = json.loads((tmp_path / "data" / "metadata" / "valid" / f"{names[0]}.json").read_text())
+    for event in scene["fg_events"] + scene["int_events"]:
+        text = re.sub("<wbr>", "", page)
+        assert f"{event['label']}/{Path(event['source_file']).name}" in text
+        assert f"{event['event_time']:.2f}" in text
+        assert f"{event['snr']:.1f}" in text
+    # The data set was copied, and read from its copy.
+    (copy,) = (path for path in (tmp_path / "node").iterdir() if not path.name.startswith("."))
+    assert str(copy) in page
+    assert (copy / "metadata" / "valid.json").is_file()
+
+
+def test_the_training_split_shows_what_training_draws(run_py: RunPy, data: list[str], tmp_path: Path) -> None:
+    done = run_py("task=inspect", "task.split=train", "task.count=2", "scale.separator.training.duration=4", *data)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "run" / "scenes.html").read_text()
+    assert headings(page) == ["scene_000_000000", "scene_000_000001"]
+    assert "4.0\u00a0s, 32.0\u00a0kHz" in page
+
+
+def test_a_split_that_is_not_there_is_named(run_py: RunPy, data: list[str]) -> None:
+    done = run_py("task=inspect", "task.split=exam", *data)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "exam" in done.stderr
+    assert "train, valid" in done.stderr
+
+
+def test_a_recording_shows_its_targets() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.zeros((2, 32000), np.float32)
+    targets[0, 8000:16000] = 0.1 * rng.standard_normal(8000)
+    mixture = (0.01 * rng.standard_normal((4, 32000)) + targets[0]).astype(np.float32)
+    scene = Scene(mixture, targets, ("Cough", "silence"), ((8000, 16000), (0, 0)), "eval_0")
+    sheet = inspect._recorded_sheet(scene, 32000)
+    (sound,) = sheet.sounds
+    assert (sound.label, sound.onset, sound.offset) == ("Cough", 0.25, 0.5)
+    # A quarter of the clip holds the target at -20 dB, all of it the rest at -40 dB.
+    assert sound.heard == pytest.approx(20 - 6, abs=0.2)
+    assert sound.file == sheet.room == ""

@@ -64,10 +64,12 @@ def _table(verdict: Verdict, order: Sequence[str]) -> Table:
     """A row for each class and each other group; files, hours and size for each split."""
     present = {content.split for content in verdict.contents}
     splits = [*(split for split in dict.fromkeys(order) if split in present), *sorted(present - set(order))]
-    table = Table(title=str(verdict.root), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=str(verdict.root), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     table.add_column("\n")
     for split in splits:
-        for column in (f"{split}\nfiles", "\nh:m:s", "\nMB"):
+        for column in (f"{split}\nfiles", "\ntime", "\nMB"):
             table.add_column(column, justify="right", no_wrap=True)
     for name, contents in _rows(verdict.contents):
         by_split = [[content for content in contents if content.split == split] for split in splits]
@@ -104,7 +106,8 @@ def _cells(contents: Iterable[Content]) -> tuple[str, str, str]:
 
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _plain(verdict: Verdict, decoded: bool) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_a_case_is_timed_beside_its_convolutions_and_compared_with_fp32() -> Non
     cases = [Case(queries, passes, way, False) for queries, passes in ((1, 2), (2, 1)) for way in ("fp32", "bf16")]
     plain, rough, *_ = costs = list(measure(network, noise(1, MICROPHONES, LENGTH), cases, repeats=2))
     assert [cost.case for cost in costs] == cases
-    assert all(cost.seconds > cost.convolutions > 0 for cost in costs)
+    assert all(min(cost.seconds, cost.convolutions) > 0 for cost in costs)
     assert all(cost.ratio == cost.seconds / cost.convolutions for cost in costs)
     assert plain.gflop == rough.gflop
     assert plain.snr_db is None

@@ -23,11 +23,11 @@ from uuid import uuid4
 
 import pooch
 import requests
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from sedsep.errors import UserError
+from sedsep.locks import sole_writer
 
 log = logging.getLogger(__name__)
 pooch.get_logger().setLevel(logging.WARNING)  # it announces every file a second time
@@ -194,16 +194,8 @@ def _sole_writer(path: Path) -> Iterator[None]:
     """Keep other processes from writing `path`, whose folder is made."""
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{path}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info("Waiting for another process that fetches %s", path)
-            lock.acquire()
-        try:
+        with sole_writer(path):
             yield
-        finally:
-            lock.release()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "sedsep"
 
-BASE = {"errors", "labels", "types", "dsp", "memory"}
+BASE = {"errors", "labels", "types", "dsp", "memory", "locks"}
 PARTS = BASE | {"losses", "metrics", "modules"}
 NETWORKS = PARTS | {"conditioning", "models"}
 SYSTEMS = NETWORKS | {"downloads", "checkpoints", "evaluation", "systems"}
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     ROOT: set(),
     "errors": set(),
     "memory": set(),
+    "locks": set(),
     "labels": {"errors"},
     "types": {"errors"},
     "dsp": {"errors"},
@@ -30,7 +31,7 @@ MAY_IMPORT = {
     "modules": BASE,
     "conditioning": PARTS,
     "models": PARTS | {"conditioning"},
-    "downloads": {"errors"},
+    "downloads": {"errors", "locks"},
     "checkpoints": NETWORKS | {"downloads"},
     "benchmark": NETWORKS,
     "evaluation": NETWORKS | {"checkpoints"},

@@ -21,9 +21,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from sedsep.data.locks import sole_writer
 from sedsep.data.recorded import recorded_splits
 from sedsep.errors import UserError
+from sedsep.locks import sole_writer
 
 THREADS = 8
 """A network's disk answers slowly, but many at once."""

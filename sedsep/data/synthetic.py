@@ -24,10 +24,10 @@ from rich.progress import Progress
 
 from sedsep.data import acoustics, metadata, rooms, synthesis
 from sedsep.data.layout import Layout
-from sedsep.data.locks import sole_writer
 from sedsep.data.sampling import SceneSampler
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
+from sedsep.locks import sole_writer
 from sedsep.types import FloatArray
 
 GENERATOR_VERSION = 2

@@ -15,7 +15,6 @@ from typing import Any
 
 import lightning
 import torch
-from filelock import FileLock
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
@@ -27,6 +26,7 @@ from sedsep import checkpoints
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.starting import start_backbone, start_separator
 from sedsep.errors import UserError
+from sedsep.locks import sole_writer
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
 from sedsep.systems.progress import progress_callback
@@ -203,7 +203,7 @@ def ready(session: Session, node: DictConfig, option: str, tracker: Tracker) -> 
     _check_given(session.config, node, option)
     home = session.cache / "models" / f"{node.name}-{_recipe_key(session, node)}"
     home.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{home}.lock"):
+    with sole_writer(home):
         if home.is_dir():
             log.info("Using the %s trained earlier: %s", node.name, home)
             return _kept(session, node, home)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sedsep.data.dcase2025.place import Journal, Licence, Place, now, read_json, write_json
 from sedsep.data.dcase2025.steps import Step
-from sedsep.data.locks import sole_writer
 from sedsep.downloads import check_space
 from sedsep.errors import UserError, choice
+from sedsep.locks import sole_writer
 
 Agree = Callable[[Sequence[Licence]], bool]
 """Shows licences and says whether they are accepted."""

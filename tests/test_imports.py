@@ -12,7 +12,7 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "sedsep"
 
-BASE = {"errors", "labels", "types", "dsp", "memory", "locks"}
+BASE = {"errors", "labels", "types", "dsp", "memory", "locks", "runs"}
 PARTS = BASE | {"losses", "metrics", "modules"}
 NETWORKS = PARTS | {"conditioning", "models"}
 SYSTEMS = NETWORKS | {"downloads", "checkpoints", "evaluation", "systems"}
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "errors": set(),
     "memory": set(),
     "locks": set(),
+    "runs": {"errors"},
     "labels": {"errors"},
     "types": {"errors"},
     "dsp": {"errors"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sedsep.errors import UserError
 from sedsep.memory import keep_freed_memory
+from sedsep.runs import is_main_process, occupied
 from sedsep.tasks import overrides, resolvers
 
 # Torch's threads would spin while they wait and take the cores from the processes that render scenes: with both on two
@@ -28,18 +30,25 @@ resolvers.register()
 
 
 def run(config: DictConfig) -> None:
-    """Run the task that `config.task._target_` names."""
+    """Run the task that `config.task._target_` names, alone in its directory."""
     job = HydraConfig.get()
     try:
-        overrides.check_types(config, job.overrides.task)
-        OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
-        get_method(config.task._target_)(config)
+        alone = occupied(Path(job.runtime.output_dir), job.runtime.choices.task, _cause)
+        with alone if is_main_process() else nullcontext():
+            overrides.check_types(config, job.overrides.task)
+            OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
+            get_method(config.task._target_)(config)
     except Exception as error:
         # Hydra prints the overrides before an error: noise for a single run, what one wants to know of a sweep.
         sentence = explain(error, _config_dir()) if job.mode == RunMode.RUN else None
         if sentence is None:
             raise
         _tell(sentence)
+
+
+def _cause(error: BaseException) -> str:
+    sentence = explain(error, _config_dir())
+    return sentence or f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
 
 
 def _config_dir() -> Path:

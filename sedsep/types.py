@@ -98,6 +98,10 @@ class Scene:
     name: str
 
 
+FILLER = ""
+"""The name of a scene that is there for its shape alone."""
+
+
 @dataclass
 class Batch:
     """Scenes stacked for a network.
@@ -106,7 +110,7 @@ class Batch:
         mixture: float32 [B, M, L]. targets: float32 [B, K, L].
         query: one-hot rows of the true labels, float32 [B, K, N]; zeros for silence.
         spans: onset and offset in samples, int64 [B, K, 2].
-        names: B scene names.
+        names: B scene names; `FILLER` where a scene only fills up the share of a rank.
     """
 
     mixture: Tensor
@@ -114,6 +118,14 @@ class Batch:
     query: Tensor
     spans: Tensor
     names: list[str]
+
+    def counted(self) -> Batch:
+        """The batch without filler."""
+        rows = [index for index, name in enumerate(self.names) if name != FILLER]
+        if len(rows) == len(self.names):
+            return self
+        tensors = (tensor[rows] for tensor in (self.mixture, self.targets, self.query, self.spans))
+        return Batch(*tensors, [self.names[index] for index in rows])
 
 
 @dataclass

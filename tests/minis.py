@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -110,9 +111,12 @@ def refused(match: str) -> Iterator[None]:
     assert not re.search(r"[.!?]\s|\n", text), f"more than one sentence: {text}"
 
 
-def fit(system: lightning.LightningModule, batches: Sequence[Batch], epochs: int) -> lightning.Trainer:
+def fit(
+    system: lightning.LightningModule, batches: Sequence[Batch], epochs: int, directory: Path | None = None
+) -> lightning.Trainer:
     """Train on the batches and validate on the first one after the last epoch."""
     trainer = lightning.Trainer(
+        default_root_dir=directory,
         max_epochs=epochs,
         check_val_every_n_epoch=epochs,
         accelerator="cpu",

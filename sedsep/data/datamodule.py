@@ -15,7 +15,7 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from sedsep.data.dataset import EpochSampler, GeneratedScenes, IndexedScenes, Skip, TrainingItems, collate
+from sedsep.data.dataset import EpochSampler, GeneratedScenes, IndexedScenes, SharedScenes, Skip, TrainingItems, collate
 from sedsep.data.device import UnmixedBatch, collate_parts, mix_batch
 from sedsep.data.layout import Layout
 from sedsep.data.metadata import load_index
@@ -110,26 +110,24 @@ class SceneDataModule(LightningDataModule):
         """Scenes of the current epoch; the sampler learns the epoch from the trainer."""
         sampler = self._sampler(self.train_split, self.duration)
         scenes = GeneratedScenes(sampler, self.renderer, self.seed, self.epoch_size, self.on_error)
-        replicas, rank, device = 1, 0, None
-        if self.trainer is not None:
-            replicas, rank = self.trainer.world_size, self.trainer.global_rank
-            device = self.trainer.strategy.root_device
-        order = EpochSampler(self.epoch_size, replicas, rank)
-        if self.trainer is not None:
-            # On resuming, Lightning starts the loader before it tells the sampler the epoch.
-            order.set_epoch(self.trainer.current_epoch)
+        trainer = self.trainer
         return SceneLoader(
             TrainingItems(scenes, mixed=self.render == "worker"),
             self.workers,
             partial(_gather_training, labels=self.labels),
-            device,
+            None if trainer is None else trainer.strategy.root_device,
             batch_size=self.batch_size,
-            sampler=order,
+            sampler=EpochSampler(self.epoch_size, *self._place(), self._seen),
         )
 
+    def _seen(self) -> int:
+        """Items that an interrupted training has had of its epoch."""
+        batches = 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return batches * self.batch_size
+
     def val_dataloader(self) -> SceneLoader:
-        """The validation scenes, in order."""
-        return self._evaluation_loader(self.valid_split)
+        """The validation scenes, in order; of several ranks, each has its share."""
+        return self._evaluation_loader(self.valid_split, *self._place())
 
     def test_dataloader(self) -> SceneLoader:
         """The test scenes, in order."""
@@ -171,9 +169,14 @@ class SceneDataModule(LightningDataModule):
             sample_rate=self.layout.sample_rate,
         )
 
-    def _evaluation_loader(self, split: str) -> SceneLoader:
+    def _place(self) -> tuple[int, int]:
+        """Number of ranks, and this one."""
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+    def _evaluation_loader(self, split: str, replicas: int = 1, rank: int = 0) -> SceneLoader:
         gather = partial(_gather_evaluation, labels=self.labels)
-        return SceneLoader(self.eval_dataset(split), self.workers, gather, batch_size=self.eval_batch_size)
+        scenes = SharedScenes(self.eval_dataset(split), replicas, rank)
+        return SceneLoader(scenes, self.workers, gather, batch_size=self.eval_batch_size)
 
 
 class SceneLoader(DataLoader[Batch]):

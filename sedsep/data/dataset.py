@@ -5,8 +5,10 @@ Axes: B batch, K slots, M microphones, L samples, N classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from sedsep.data.rendering import Renderer, SceneParts
 from sedsep.data.sampling import SceneSampler
 from sedsep.errors import UserError, choice
 from sedsep.labels import SILENCE, LabelSet
-from sedsep.types import Batch, Scene, SceneSpec
+from sedsep.types import FILLER, Batch, Scene, SceneSpec
 
 REDRAWS = 20
 """Scenes drawn for one place before giving up on finding one that can be used."""
@@ -159,15 +161,37 @@ class EpochSampler(DistributedSampler[int]):
     Args:
         epoch_size: scenes of an epoch, over all ranks.
         replicas: number of ranks. rank: this one.
+        seen: items of the epoch that this rank has had, asked when it starts: a training that was interrupted within
+            an epoch goes on after them.
     """
 
-    def __init__(self, epoch_size: int, replicas: int = 1, rank: int = 0) -> None:
+    def __init__(self, epoch_size: int, replicas: int = 1, rank: int = 0, seen: Callable[[], int] = lambda: 0) -> None:
         super().__init__(range(epoch_size), num_replicas=replicas, rank=rank, shuffle=False)  # type: ignore[arg-type]
-        self.epoch_size = epoch_size
+        self.epoch_size, self.seen = epoch_size, seen
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.epoch_size
-        return (first + index for index in super().__iter__())
+        return (first + index for index in itertools.islice(super().__iter__(), self.seen(), None))
+
+
+class SharedScenes(Dataset[Scene]):
+    """One rank's share of fixed scenes. The ranks take turns, and all have as many items, so that none waits for a
+    batch that another does not have: what is missing is filled up with scenes named `FILLER`, which nobody counts.
+
+    Args:
+        scenes: all of them. replicas: number of ranks. rank: this one.
+    """
+
+    def __init__(self, scenes: Dataset[Scene], replicas: int, rank: int) -> None:
+        self.scenes, self.replicas, self.rank = scenes, replicas, rank
+        self.total = len(scenes)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return math.ceil(self.total / self.replicas)
+
+    def __getitem__(self, item: int) -> Scene:
+        index = item * self.replicas + self.rank
+        return self.scenes[index] if index < self.total else replace(self.scenes[0], name=FILLER)
 
 
 def collate(scenes: Sequence[Scene], labels: LabelSet) -> Batch:

@@ -19,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from sedsep.errors import UserError
 from sedsep.memory import keep_freed_memory
 from sedsep.runs import is_main_process, occupied
-from sedsep.tasks import overrides, resolvers
+from sedsep.tasks import launching, overrides, resolvers
+from sedsep.tasks.continuing import continued
 
 # Torch's threads would spin while they wait and take the cores from the processes that render scenes: with both on two
 # cores a training step took 1.5 times as long. Must be set before torch is imported.
@@ -71,6 +72,8 @@ def guarded(main: Callable[[], Any], config_dir: Path) -> None:
         "1"  # Hydra prints half a traceback otherwise: here errors are told, or raised whole
     )
     try:
+        launching.run_from_snapshot(config_dir)
+        sys.argv[1:] = continued(sys.argv[1:])
         main()
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -119,7 +119,7 @@ class Session:
         guided = self.config.model.kind == "separator" and self.config.model.network.sed is not None
         name = "-".join(str(choices[group]) for group in ("model", *(["conditioning"] if guided else []), "data"))
         make = instantiate(self.config.logger)
-        return make(run_name=name, params=_flat(OmegaConf.to_container(self.config)), tags=self._tags())
+        return make(run_name=name, params=flat(OmegaConf.to_container(self.config)), tags=self._tags())
 
     def _tags(self) -> dict[str, str]:
         tags = {
@@ -169,13 +169,13 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _flat(node: Any, prefix: str = "") -> Mapping[str, Any]:
+def flat(node: Any, prefix: str = "") -> Mapping[str, Any]:
     """Nested config to `a.b.c` names."""
     if not isinstance(node, dict):
         return {prefix: node}
     out: dict[str, Any] = {}
     for key, value in node.items():
-        out.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
+        out.update(flat(value, f"{prefix}.{key}" if prefix else str(key)))
     return cast(Mapping[str, Any], out)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +27,18 @@ from sedsep.errors import UserError
 from sedsep.locks import sole_writer
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
+from sedsep.runs import is_main_process
+from sedsep.systems.checkpointing import LAST, WholeCheckpoints
 from sedsep.systems.progress import progress_callback
-from sedsep.tasks.session import Session
+from sedsep.tasks.session import Session, flat
 from sedsep.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
 HISTORY = "metrics.csv"
+RECIPE = "recipe.json"
+WITHOUT_EFFECT = ("tasks", "report", "evaluation", "metrics", "tracking", "sweeps", "runs.py", "benchmark.py")
+"""Parts of the package that trained weights do not depend on."""
 
 
 @dataclass
@@ -139,10 +142,12 @@ def train(
         optimizer=instantiate(_plain(optim.optimizer)),
         schedule=instantiate(_plain(optim.schedule)),
         weight_decay=optim.weight_decay,
+        seed=session.config.seed,
         **system,
     )
-    callbacks = [instantiate(_plain(callback)) for callback in session.config.callbacks.values()]
-    for callback in callbacks:
+    interrupted = _interrupted(session, node, directory)
+    callbacks = {name: instantiate(_plain(callback)) for name, callback in session.config.callbacks.items()}
+    for callback in callbacks.values():
         if isinstance(callback, ModelCheckpoint):
             callback.dirpath = str(directory)
     loggers: list[Any] = [CSVLogger(directory, name="", version="")]
@@ -152,22 +157,59 @@ def train(
     trainer = session.trainer(
         max_epochs=node.training.epochs,
         check_val_every_n_epoch=node.training.validate_every,
-        callbacks=[*callbacks, progress_callback(node.name, terminal)],
+        callbacks=[*callbacks.values(), progress_callback(node.name, terminal)],
+        plugins=WholeCheckpoints(),
         enable_progress_bar=terminal,
         logger=loggers,
         default_root_dir=str(directory),
     )
-    started = time.perf_counter()
     # Whatever was trained, or found in a cache, before: the same draws from here on.
     lightning.seed_everything(session.config.seed, workers=True, verbose=False)
-    trainer.fit(module, session.data(node.training))
-    return _kept(session, node, directory, time.perf_counter() - started)
+    trainer.fit(module, session.data(node.training), ckpt_path=interrupted)
+    return _kept(session, node, directory, callbacks["last"].seconds)
+
+
+def _interrupted(session: Session, node: DictConfig, directory: Path) -> Path | None:
+    """The checkpoint of a training begun in `directory`, and a note there of how it was begun.
+
+    Raises:
+        UserError: it was begun with another recipe.
+    """
+    recipe, note = flat(_recipe(session, node)), directory / RECIPE
+    last = directory / LAST
+    if not last.is_file():
+        if is_main_process():
+            directory.mkdir(parents=True, exist_ok=True)
+            note.write_text(json.dumps(recipe, indent=2) + "\n")
+        return None
+    begun = json.loads(note.read_text())
+    for name in sorted({*begun, *recipe}):
+        if begun.get(name) != recipe.get(name):
+            raise UserError(
+                f"The training in {directory} was begun with {name}={begun.get(name)}, not {recipe.get(name)}: go on "
+                "with the settings it was begun with (python run.py ckpt=DIRECTORY knows them), or choose another "
+                "directory."
+            )
+    log.info("Going on with %s", last)
+    return last
+
+
+def _recipe(session: Session, node: DictConfig) -> dict[str, Any]:
+    """The settings that a training cannot change on its way."""
+    data = _plain(session.config.data)
+    module = {name: value for name, value in data["module"].items() if name != "workers"}
+    return {
+        "seed": session.config.seed,
+        "model": _plain(node),
+        "data": {"sampler": data["sampler"], "module": module},
+        "labels": list(session.labels.names),
+    }
 
 
 def _kept(session: Session, node: DictConfig, directory: Path, seconds: float = 0.0) -> Trained:
     """The weights in `directory` that the recipe keeps; the last ones where there was no validation to judge by."""
     path = directory / f"{node.training.keep}.ckpt"
-    return load(session, node, path if path.is_file() else directory / "last.ckpt", directory / HISTORY, seconds)
+    return load(session, node, path if path.is_file() else directory / LAST, directory / HISTORY, seconds)
 
 
 def load(
@@ -221,9 +263,8 @@ def _check_given(config: DictConfig, node: DictConfig, option: str) -> None:
 
 
 def _train_into(session: Session, node: DictConfig, home: Path, tracker: Tracker) -> Trained:
-    """Train in a directory beside `home` and move it there when it is whole."""
+    """Train in a directory beside `home`, or go on there, and move it there when it is whole."""
     partial = home.with_name(f"{home.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     seconds = train(session, node, build(session, node), partial, tracker).seconds
     partial.rename(home)
     return _kept(session, node, home, seconds)
@@ -236,9 +277,8 @@ def _recipe_key(session: Session, node: DictConfig) -> str:
     splits = (config.data.module.train_split, config.data.module.valid_split)
     recipe = [
         _code_key(),
-        config.seed,
-        *(_plain(part) for part in (node, config.trainer, config.callbacks, config.data.sampler, config.data.module)),
-        session.labels.names,
+        _recipe(session, node),
+        *(_plain(part) for part in (config.trainer, config.callbacks)),
         *(session.layout.fingerprint(split) for split in splits),
         start and _digest(start),
     ]
@@ -255,7 +295,7 @@ def _code_key() -> str:
     package = Path(sedsep.__file__).parent
     digest = hashlib.sha256(sedsep.__version__.encode())
     for path in sorted(package.rglob("*.py")):
-        if path.relative_to(package).parts[0] not in ("tasks", "report", "evaluation", "metrics", "tracking.py"):
+        if path.relative_to(package).parts[0] not in WITHOUT_EFFECT:
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

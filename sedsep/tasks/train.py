@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def run(config: DictConfig) -> dict[str, float]:
     """Train `config.model`; returns the test metrics, `<split>/<metric>/<label source>` to number."""
     if config.ckpt:
-        raise UserError("ckpt is for task=evaluate: to start training from weights give model.ckpt=PATH.")
+        raise UserError("ckpt names one training to go on with, or what task=evaluate scores: see sweep.resume for sweeps.")
     check_weights(config)
     session = Session.open(config)
     session.check_scenes(session.data(config.model.training))

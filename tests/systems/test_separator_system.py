@@ -3,12 +3,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from minis import CLASSES, LABELS, fit, make_batch, make_guided, make_sed, one_hot
+from minis import CLASSES, LABELS, fit, make_batch, make_guided, make_sed, one_hot, refused
 from torch import Tensor, nn
 
 from sedsep.checkpoints import Description
@@ -221,8 +222,47 @@ def valid_loss(system: SeparatorSystem, batch: Batch) -> float:
     return -snr_db(batch.targets, estimates)[batch.query.any(2)].mean().item()
 
 
-def test_a_scene_without_targets_is_no_reason_to_stop() -> None:
+def test_a_scene_without_targets_adds_nothing() -> None:
     network = Recorder()
-    loss = make_system(network).loss(make_batch([[1, None, 4], [None, None, None]]))
-    assert loss.isfinite()
-    assert network.queries[0].shape == (1, 1, CLASSES)
+    batch = make_batch([[1, None, 4], [None, None, None]])
+    alone = Batch(batch.mixture[:1], batch.targets[:1], batch.query[:1], batch.spans[:1], batch.names[:1])
+    assert make_system(network).loss(batch).item() == make_system(network).loss(alone).item()
+
+
+def test_a_batch_without_targets_asks_every_weight_for_nothing() -> None:
+    system = make_system(make_guided(**PAPER, sed=make_sed()))
+    loss = system.loss(make_batch([[None, None, None]]))
+    loss.backward()
+    assert loss.item() == 0
+    gradients = [p.grad for group in system.groups() for p in group["params"]]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)  # distributed training waits
+
+
+def test_the_draws_do_not_depend_on_batches_and_ranks() -> None:
+    together, apart = Recorder(), Recorder()
+    batch = make_batch([[1, 2, 4]] * 8)
+    make_system(together).loss(batch)
+    for row in range(8):
+        rows = slice(row, row + 1)
+        one = Batch(batch.mixture[rows], batch.targets[rows], batch.query[rows], batch.spans[rows], batch.names[rows])
+        make_system(apart).loss(one)
+    assert torch.equal(together.queries[0], torch.cat(apart.queries))
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_batch(tmp_path: Path) -> None:
+    batch = make_batch([[1, None, 4]])
+    batch.mixture[0, 0, 100] = float("inf")
+    system = make_system(make_guided())
+    with refused(r"loss is nan in epoch 0, step 0: look at the batch .*not_finite"):
+        fit(system, [batch], 1, directory=tmp_path)
+    kept = torch.load(next(tmp_path.glob("not_finite*.pt")), weights_only=True)
+    assert torch.equal(kept["batch"]["mixture"], batch.mixture)
+    assert all(kept["state_dict"][name].isfinite().all() for name, _ in system.named_parameters())
+
+
+def test_a_gradient_that_is_not_finite_spoils_no_weight(tmp_path: Path) -> None:
+    system = make_system(make_guided())
+    system.network.separator.after_conv.weight.register_hook(lambda gradient: gradient * float("nan"))
+    with refused("gradient's norm is nan"):
+        fit(system, [make_batch([[1, None, 4]])], 1, directory=tmp_path)
+    assert all(weight.isfinite().all() for weight in system.parameters())

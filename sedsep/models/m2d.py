@@ -6,6 +6,8 @@ time, D embedding width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torchaudio.functional as AF
 from torch import Tensor, nn
@@ -119,17 +121,22 @@ class M2d(nn.Module):
                 nn.init.zeros_(module.bias)
         nn.init.xavier_uniform_(self.patch_embed.weight.view(self.width, -1))
 
-    def forward(self, waveform_bl: Tensor, layers: bool = False) -> tuple[Tensor, list[Tensor]]:
+    def forward(
+        self, waveform_bl: Tensor, layers: bool = False, warp: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Encode clips.
 
         Args:
             waveform_bl: [B, L] at the input rate.
             layers: also return the patch embedding and each block's output.
+            warp: augments the mel spectrogram [B, Q, T] in training.
 
         Returns:
             The frame sequence [B, W, G * D], frequency-major, and the layer features, each [B, G * W, D].
         """
         mel_bqt = self.frontend(waveform_bl)
+        if warp is not None:
+            mel_bqt = warp(mel_bqt)
         units = [self._unit(unit, layers) for unit in mel_bqt.split(self.unit_frames, dim=2)]
         sequence = torch.cat([self._to_sequence(final) for final, _ in units], dim=1)
         joined = [torch.cat(parts, dim=2).flatten(1, 2) for parts in zip(*(inner for _, inner in units), strict=True)]

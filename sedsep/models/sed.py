@@ -5,6 +5,7 @@ Axes: B batch, M microphones, L samples, W backbone frames, S SED frames, V feat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -80,8 +81,10 @@ class SedModel(nn.Module):
         """SED frames S of a clip of `samples`; `None` where the backbone's own frames are kept."""
         return None if self.frame_s is None else max(1, round(samples / self.input_rate / self.frame_s))
 
-    def forward(self, mixture: Tensor, layers: bool = False) -> SedOutput:
-        """Detect events in [B, M, L] at `input_rate`; `layers` asks for the layer features too.
+    def forward(
+        self, mixture: Tensor, layers: bool = False, warp: Callable[[Tensor], Tensor] | None = None
+    ) -> SedOutput:
+        """Detect events in [B, M, L] at `input_rate`; `layers` asks for the layer features too, `warp` is for training.
 
         Raises:
             UserError: fewer microphones than the reference channel asks for.
@@ -91,7 +94,7 @@ class SedModel(nn.Module):
                 f"The SED model listens to channel {self.reference_channel}, but the recording has "
                 f"{mixture.shape[1]}: give a recording with more channels or set sed.reference_channel."
             )
-        x_bwv, features = self.backbone(mixture[:, self.reference_channel], layers)
+        x_bwv, features = self.backbone(mixture[:, self.reference_channel], layers, warp)
         grid = (self.backbone.grid[0], x_bwv.shape[1])
         x_bsv = _to_frames(x_bwv, self.frames(mixture.shape[-1]))
         if self.sequence is not None:

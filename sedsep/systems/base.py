@@ -78,7 +78,8 @@ class System(lightning.LightningModule):
         loss = self.loss(batch)
         if not loss.isfinite():
             raise self._broken(f"loss is {loss.item()}")
-        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(batch.names))
+        size = len(batch.names)
+        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
         return loss
 
     def configure_gradient_clipping(
@@ -98,7 +99,7 @@ class System(lightning.LightningModule):
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None  # it leaves such steps out itself
         if not scaled and not norm.isfinite():
             raise self._broken(f"gradient's norm is {norm.item()}")
-        if gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+        if not scaled and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
         else:

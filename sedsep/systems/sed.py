@@ -5,6 +5,7 @@ Axes: B batch, K slots, M microphones, L samples, N classes, S SED frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from torch import Tensor
 from sedsep.losses import sed_loss
 from sedsep.metrics import mixture_accuracy
 from sedsep.models.sed import SedModel, choose_labels
+from sedsep.systems.augment import FrequencyWarp, Mixup
 from sedsep.systems.base import System
 from sedsep.systems.groups import SedRates, sed_groups
-from sedsep.types import Batch
+from sedsep.types import Batch, SedOutput
 
 
 class SedSystem(System):
@@ -25,6 +27,7 @@ class SedSystem(System):
         network: the model. rates: learning rates by role.
         clip_weight, frame_weight: of the two cross-entropies.
         thresholds: at which label accuracy is logged each validation.
+        mixup, frequency_warp: what is trained on in place of a scene; `None` for the scene itself.
     """
 
     network: SedModel
@@ -36,43 +39,40 @@ class SedSystem(System):
         clip_weight: float = 0.5,
         frame_weight: float = 0.5,
         thresholds: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9),
+        mixup: Mixup | None = None,
+        frequency_warp: FrequencyWarp | None = None,
         **common: Any,
     ) -> None:
         super().__init__(network, **common)
         self.rates, self.thresholds = rates, tuple(thresholds)
         self.clip_weight, self.frame_weight = clip_weight, frame_weight
-        self._answers: dict[float, list[list[int]]] = {}
-        self._truth: list[list[int]] = []
+        self.mixup, self.frequency_warp = mixup or Mixup(), frequency_warp or FrequencyWarp()
 
     def groups(self) -> list[dict[str, Any]]:
         return sed_groups(self.network, self.rates, self.weight_decay)
 
     def loss(self, batch: Batch) -> Tensor:
-        return self._loss(batch)[0]
+        mix = self.mixup.draw(len(batch.names))
+        return self._loss(self.network(mix(batch.mixture), warp=self.frequency_warp), batch, mix)
 
-    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The loss and the clip probabilities."""
-        output = self.network(batch.mixture)
+    def _loss(self, output: SedOutput, batch: Batch, mix: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
+        """`mix` does to the targets what was done to the mixtures."""
         frames = 1 if output.strong_logits is None else output.strong_logits.shape[-1]
-        frame_target = frame_labels(batch, frames)
-        clip_target = batch.query.amax(dim=1)
-        loss = sed_loss(output, clip_target, frame_target, self.clip_weight, self.frame_weight)
-        return loss, output.clip_probabilities
+        frame_target = mix(frame_labels(batch, frames))
+        clip_target = mix(batch.query.amax(dim=1))
+        return sed_loss(output, clip_target, frame_target, self.clip_weight, self.frame_weight)
 
-    def on_validation_epoch_start(self) -> None:
-        self._answers = {threshold: [] for threshold in self.thresholds}
-        self._truth = []
+    def scores(self) -> list[str]:
+        return ["loss", *(f"label_accuracy@{threshold}" for threshold in self.thresholds)]
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        loss, probabilities = self._loss(batch)
-        self.log_valid("loss", loss, len(batch.names))
-        self._truth += [[int(row.argmax()) for row in rows if row.any()] for rows in batch.query]
+    def validate(self, batch: Batch) -> None:
+        output = self.network(batch.mixture)
+        count = len(batch.names)
+        self.score("loss", self._loss(output, batch).item(), count)
+        truth = [[int(row.argmax()) for row in rows if row.any()] for rows in batch.query]
         for threshold in self.thresholds:
-            self._answers[threshold] += choose_labels(probabilities, threshold, at_most=batch.query.shape[1])
-
-    def on_validation_epoch_end(self) -> None:
-        for threshold, answers in self._answers.items():
-            self.log_valid(f"label_accuracy@{threshold}", mixture_accuracy(answers, self._truth), len(self._truth))
+            answers = choose_labels(output.clip_probabilities, threshold, at_most=batch.query.shape[1])
+            self.score(f"label_accuracy@{threshold}", mixture_accuracy(answers, truth), count)
 
 
 def frame_labels(batch: Batch, frames: int) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from omegaconf import ListConfig, OmegaConf
@@ -14,6 +15,8 @@ def register() -> None:
     """Make the resolvers known to OmegaConf; harmless when repeated."""
     for name, function, use_cache in (
         ("len", _length, False),
+        ("nth", _nth, False),
+        ("equal", lambda one, other: one == other, False),
         ("run_id", lambda: secrets.token_hex(2), True),  # two runs of one second get directories of their own
         ("cache_dir", lambda: platformdirs.user_cache_dir("sedsep"), False),
         ("folder_labels", _folder_labels, False),
@@ -23,6 +26,11 @@ def register() -> None:
 
 def _length(items: Sized) -> int:
     return len(items)
+
+
+def _nth(items: Sequence[Any], index: int) -> Any:
+    """An entry of a list; beyond its end, the last one."""
+    return items[min(index, len(items) - 1)]
 
 
 def _folder_labels(root: str, sample_rate: int, microphones: int) -> ListConfig:

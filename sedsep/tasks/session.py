@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import os
 import platform
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,6 +29,8 @@ from sedsep.data.local_copy import local_copy
 from sedsep.errors import UserError, choice
 from sedsep.evaluation import SOURCES
 from sedsep.labels import LabelSet
+from sedsep.runs import is_main_process
+from sedsep.systems.checkpointing import WholeCheckpoints
 from sedsep.tracking import Tracker
 
 ADVICE = (
@@ -36,7 +40,11 @@ ADVICE = (
     ".*LeafSpec.*",
     ".*Checkpoint directory.*exists.*",
     ".*overridden `transfer_batch_to_device`.*",
+    ".*your dataloader is not resumable.*",  # ours goes on after the scenes that an epoch has had
+    ".*`srun` command is available.*",
 )
+
+ON_ONE_DEVICE = {"devices": 1, "num_nodes": 1, "strategy": "auto", "sync_batchnorm": False}
 
 
 @dataclass
@@ -61,10 +69,11 @@ class Session:
         lightning.seed_everything(config.seed, workers=True, verbose=False)
         torch.use_deterministic_algorithms(True, warn_only=True)
         run_dir = Path(config.paths.run)
-        run_dir.mkdir(parents=True, exist_ok=True)
-        for stale in ("metrics.json", "report.html"):  # of an earlier job in this directory
-            (run_dir / stale).unlink(missing_ok=True)
-        (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
+        if is_main_process():
+            run_dir.mkdir(parents=True, exist_ok=True)
+            for stale in ("metrics.json", "report.html"):  # of an earlier job in this directory
+                (run_dir / stale).unlink(missing_ok=True)
+            (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
         layout = Layout(data_root(config), config.sample_rate, config.microphones)
         labels = LabelSet(tuple(config.labels.names))
         if config.data.local_copy:
@@ -99,9 +108,17 @@ class Session:
             **{key: training[key] for key in ("epoch_size", "batch_size", "eval_batch_size", "duration")},
         )
 
-    def trainer(self, **settings: Any) -> lightning.Trainer:
-        """A Lightning trainer as configured; what the trainer group sets wins over a recipe's epochs."""
-        given = {key: value for key, value in settings.items() if key not in self.config.trainer}
+    def trainer(self, alone: bool = False, **settings: Any) -> lightning.Trainer:
+        """A Lightning trainer as configured; what the trainer group sets wins over a recipe's epochs.
+
+        Args:
+            alone: on one device, whatever is configured. settings: of `lightning.Trainer`.
+        """
+        given: dict[str, Any] = {key: value for key, value in settings.items() if key not in self.config.trainer}
+        given["plugins"] = [WholeCheckpoints()]
+        if alone:
+            given |= ON_ONE_DEVICE
+            given["plugins"].append(LightningEnvironment())  # whatever a scheduler's variables say
         try:
             return instantiate(self.config.trainer)(**given)
         except (TypeError, ValueError, MisconfigurationException) as error:
@@ -111,7 +128,7 @@ class Session:
     def device(self) -> torch.device:
         """Where networks are evaluated."""
         on_cpu = self.config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
-        return torch.device("cpu" if on_cpu else "cuda")
+        return torch.device("cpu") if on_cpu else torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
     def tracker(self) -> Tracker:
         """The job's tracking run, with the resolved config as parameters."""
@@ -181,7 +198,8 @@ def flat(node: Any, prefix: str = "") -> Mapping[str, Any]:
 
 def _quiet() -> None:
     """Lightning and torch advise on every run; a newcomer takes it for something that went wrong."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda", "lightning"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("lightning"):
+            logging.getLogger(name).setLevel(logging.WARNING)
     for pattern in ADVICE:
         warnings.filterwarnings("ignore", message=pattern)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from sedsep.locks import sole_writer
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
 from sedsep.runs import is_main_process
-from sedsep.systems.checkpointing import LAST, WholeCheckpoints
+from sedsep.systems.checkpointing import LAST
 from sedsep.systems.progress import progress_callback
 from sedsep.tasks.session import Session, flat
 from sedsep.tracking import Tracker
@@ -123,12 +124,21 @@ def build(session: Session, node: DictConfig) -> nn.Module:
 
 
 def train(
-    session: Session, node: DictConfig, network: nn.Module, directory: Path, tracker: Tracker | None, **system: Any
+    session: Session,
+    node: DictConfig,
+    network: nn.Module,
+    directory: Path,
+    tracker: Tracker | None,
+    alone: bool = False,
+    **system: Any,
 ) -> Trained:
     """Train a network by its recipe and load the weights that the recipe keeps, `best` or `last`.
 
+    A training that was begun in `directory` goes on from its last checkpoint there.
+
     Args:
         node: the model node. directory: for checkpoints and history. tracker: told of losses; `None` for nobody.
+        alone: on one device, whatever is configured.
         system: what the system takes beside the recipe.
     """
     description = checkpoints.Description(
@@ -155,17 +165,17 @@ def train(
         loggers.append(logger)
     terminal = sys.stdout.isatty()
     trainer = session.trainer(
+        alone,
         max_epochs=node.training.epochs,
         check_val_every_n_epoch=node.training.validate_every,
         callbacks=[*callbacks.values(), progress_callback(node.name, terminal)],
-        plugins=WholeCheckpoints(),
         enable_progress_bar=terminal,
         logger=loggers,
         default_root_dir=str(directory),
     )
     # Whatever was trained, or found in a cache, before: the same draws from here on.
     lightning.seed_everything(session.config.seed, workers=True, verbose=False)
-    trainer.fit(module, session.data(node.training), ckpt_path=interrupted)
+    trainer.fit(module, session.data(node.training), ckpt_path=interrupted, weights_only=True)
     return _kept(session, node, directory, callbacks["last"].seconds)
 
 
@@ -183,7 +193,7 @@ def _interrupted(session: Session, node: DictConfig, directory: Path) -> Path | 
             note.write_text(json.dumps(recipe, indent=2) + "\n")
         return None
     begun = json.loads(note.read_text())
-    for name in sorted({*begun, *recipe}):
+    for name in dict.fromkeys([*recipe, *begun]):
         if begun.get(name) != recipe.get(name):
             raise UserError(
                 f"The training in {directory} was begun with {name}={begun.get(name)}, not {recipe.get(name)}: go on "
@@ -195,12 +205,13 @@ def _interrupted(session: Session, node: DictConfig, directory: Path) -> Path | 
 
 
 def _recipe(session: Session, node: DictConfig) -> dict[str, Any]:
-    """The settings that a training cannot change on its way."""
-    data = _plain(session.config.data)
+    """The settings that a training cannot change on its way; on what machine it runs, it can."""
+    data, model = _plain(session.config.data), _plain(node)
     module = {name: value for name, value in data["module"].items() if name != "workers"}
+    model["optim"]["optimizer"].pop("fused", None)
     return {
         "seed": session.config.seed,
-        "model": _plain(node),
+        "model": model,
         "data": {"sampler": data["sampler"], "module": module},
         "labels": list(session.labels.names),
     }
@@ -245,6 +256,10 @@ def ready(session: Session, node: DictConfig, option: str, tracker: Tracker) -> 
     _check_given(session.config, node, option)
     home = session.cache / "models" / f"{node.name}-{_recipe_key(session, node)}"
     home.parent.mkdir(parents=True, exist_ok=True)
+    if not is_main_process():  # of several, the first trains, on one device: it may still be at it
+        while not home.is_dir():
+            time.sleep(1.0)
+        return _kept(session, node, home)
     with sole_writer(home):
         if home.is_dir():
             log.info("Using the %s trained earlier: %s", node.name, home)
@@ -265,7 +280,7 @@ def _check_given(config: DictConfig, node: DictConfig, option: str) -> None:
 def _train_into(session: Session, node: DictConfig, home: Path, tracker: Tracker) -> Trained:
     """Train in a directory beside `home`, or go on there, and move it there when it is whole."""
     partial = home.with_name(f"{home.name}.partial")
-    seconds = train(session, node, build(session, node), partial, tracker).seconds
+    seconds = train(session, node, build(session, node), partial, tracker, alone=True).seconds
     partial.rename(home)
     return _kept(session, node, home, seconds)
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from sedsep.errors import UserError
 from sedsep.models.separator import GuidedSeparator
+from sedsep.runs import is_main_process
 from sedsep.tasks.results import conclude, label_tables
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import build, check_weights, prerequisites, ready, start_stage_two, train
@@ -18,7 +19,10 @@ log = logging.getLogger(__name__)
 
 
 def run(config: DictConfig) -> dict[str, float]:
-    """Train `config.model`; returns the test metrics, `<split>/<metric>/<label source>` to number."""
+    """Train `config.model`; returns the test metrics, `<split>/<metric>/<label source>` to number.
+
+    Of several processes, one a device, the first alone scores the test scenes; the others return nothing.
+    """
     if config.ckpt:
         raise UserError("ckpt names one training to go on with, or what task=evaluate scores: see sweep.resume for sweeps.")
     check_weights(config)
@@ -34,6 +38,8 @@ def run(config: DictConfig) -> dict[str, float]:
 def _train_tagger(session: Session, tracker: Tracker) -> dict[str, float]:
     node = session.config.model
     trained = train(session, node, build(session, node), session.run_dir / "checkpoints" / node.name, tracker)
+    if not is_main_process():
+        return {}
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
     source = "baseline" if node.name == session.config.baseline.name else "tagger"
     return conclude(session, tracker, session.data(node.training), None, {source: trained}, [trained])
@@ -52,6 +58,8 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
         tables = label_tables(session, data, data.valid_split, {"baseline": taggers["baseline"]})
         extra["validation_labels"] = tables["baseline"]
     trained = train(session, node, network, session.run_dir / "checkpoints" / node.name, tracker, **extra)
+    if not is_main_process():
+        return {}
     assert isinstance(trained.network, GuidedSeparator)
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
     return conclude(session, tracker, data, trained.network, taggers, [*taggers.values(), trained])

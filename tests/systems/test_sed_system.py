@@ -8,9 +8,10 @@ import torch
 from minis import CLASSES, MICROPHONES, fit, make_batch, make_sed, one_hot
 
 from sedsep.checkpoints import Description
+from sedsep.losses import sed_loss
 from sedsep.metrics import mixture_accuracy
 from sedsep.models.sed import choose_labels
-from sedsep.systems import SedRates, SedSystem, warmup_constant
+from sedsep.systems import FrequencyWarp, Mixup, SedRates, SedSystem, warmup_constant
 from sedsep.systems.sed import frame_labels
 from sedsep.types import Batch
 
@@ -120,3 +121,35 @@ def test_weight_decay_spares_vectors() -> None:
     system = make_system(make_sed(), weight_decay=0.1)
     for group in system.groups():
         assert {p.ndim >= 2 for p in group["params"]} == {group["weight_decay"] > 0}
+
+
+# Augmentation.
+
+
+def test_mixed_scenes_are_asked_for_what_was_mixed_into_them() -> None:
+    system = make_system(make_sed(), mixup=Mixup(probability=1.0, alpha=5.0)).eval()
+    batch = make_batch([[0, 2, None], [1, None, None], [3, None, None], [4, None, None]])
+    torch.manual_seed(3)
+    loss = system.loss(batch)
+    torch.manual_seed(3)
+    mix = system.mixup.draw(4)
+    output = system.network(mix(batch.mixture))
+    frames = frame_labels(batch, output.strong_logits.shape[-1])
+    expected = sed_loss(output, mix(batch.query.amax(1)), mix(frames), 0.5, 0.5)
+    assert not torch.equal(mix(frames), frames)
+    assert loss.item() == pytest.approx(expected.item())
+
+
+@torch.no_grad()
+def test_a_warp_acts_in_training_alone() -> None:
+    plain = make_system(make_sed()).eval()
+    warped = make_system(plain.network, frequency_warp=FrequencyWarp(probability=1.0, smallest=0.3)).eval()
+    batch = make_batch([[0, 2, None], [1, None, None]])
+    assert warped.loss(batch).item() != pytest.approx(plain.loss(batch).item(), rel=1e-6)
+    scores = []
+    for system in (plain, warped):
+        system.on_validation_epoch_start()
+        system.validate(batch)
+        scores.append(dict(system._scores))
+    assert scores[0] == scores[1]
+    assert warped.state_dict().keys() == plain.state_dict().keys()

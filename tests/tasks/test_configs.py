@@ -29,6 +29,7 @@ PARAMETERS = {
     "baseline_resunet": (25_897_747, 0),
     "baseline_resunetk": (25_916_971, 0),
     "baseline_tagger": (85_562_130, 0),
+    "baseline_tagger_head": (85_562_130, 0),
     "m2d_tagging": (STAGE_2, 0),
     "separator_baseline": (26_461_346 + STAGE_2, STAGE_2),
     "separator_dprnn": (36_075_555 + STAGE_2, STAGE_2),
@@ -118,9 +119,7 @@ def test_the_paper_scale_has_the_published_sizes(composed: Compose) -> None:
 def test_the_baseline_tagger_is_fine_tuned_as_published(composed: Compose) -> None:
     second = composed("experiment=baseline_tagger", "scale=paper").model.system.rates
     assert instantiate(second) == SedRates(heads=1e-5, backbone=1e-5, trained_blocks=2)
-    first = composed(
-        "experiment=baseline_tagger", "scale=paper", "scale.baseline.trained_blocks=0", "scale.baseline.lr_heads=1e-3"
-    )
+    first = composed("experiment=baseline_tagger_head", "scale=paper")
     assert instantiate(first.model.system.rates) == SedRates(heads=1e-3, backbone=1e-5, trained_blocks=0)
 
 

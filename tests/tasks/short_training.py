@@ -1,0 +1,72 @@
+"""A short training at the mini scale that can be killed: run by tests in processes of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from torch import Tensor
+
+from sedsep.data.synthetic import write_synthetic
+from sedsep.tasks import stages
+from sedsep.tasks.session import Session
+
+CONF = Path(__file__).parents[2] / "conf"
+SHORT = (
+    "data=folder",
+    "data.workers=0",
+    "sample_rate=16000",
+    "duration=1.0",
+    "scale.sed.unit_frames=51",
+    "scale.sed.f_max=8000",
+    "scale.sed.width=16",
+    "scale.sed.depth=1",
+    "scale.separator.widths=[4,8]",
+    "scale.separator.condition_width=8",
+    "scale.separator.dprnn_hidden=4",
+    "scale.separator.warmup_steps=3",
+    "callbacks.last.minutes=0",  # a checkpoint after every step: the kill may meet one being written
+    *(
+        f"scale.{part}.training.{name}={value}"
+        for part in ("tagger", "separator")
+        for name, value in (("duration", 0.6), ("epochs", 3), ("batch_size", 4), ("epoch_size", 20), ("keep", "best"))
+    ),
+    *(f"scale.{part}.training.validate_every=2" for part in ("tagger", "separator")),
+)
+
+
+def write_set(root: Path, valid_scenes: int = 2) -> Path:
+    return write_synthetic(
+        root,
+        ("Doorbell", "Speech", "Typing"),
+        sample_rate=16000,
+        scenes_per_split={"valid": valid_scenes, "test": 1},
+        files_per_class={"train": 2, "valid": 1, "test": 1},
+        rooms={"train": 1, "valid": 1, "test": 1},
+        positions=3,
+        noises_per_room=1,
+        scene_seconds=1.0,
+        noise_seconds=2.0,
+        event_seconds=(0.5, 0.6),
+        response_seconds=0.1,
+    )
+
+
+def open_session(root: Path, where: Path, *overrides: str) -> Session:
+    paths = [f"paths.work={where}", f"paths.run={where}", f"paths.cache={where.parent / 'cache'}"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return Session.open(compose("config", overrides=[*paths, f"data.root={root}", *SHORT, *overrides]))
+
+
+def train(root: Path, where: Path, *overrides: str) -> None:
+    """Train the configured model in `where`, or go on with it there."""
+    torch.set_num_threads(1)
+    session = open_session(root, where, *overrides)
+    node = session.config.model
+    labels = {} if node.kind == "sed" else {"labels": session.labels}
+    stages.train(session, node, stages.build(session, node), where, None, **labels)
+
+
+def weights(where: Path, name: str = "last.ckpt") -> dict[str, Tensor]:
+    return torch.load(where / name, weights_only=True)["state_dict"]

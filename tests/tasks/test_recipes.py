@@ -1,0 +1,286 @@
+"""Every experiment trains as published: its numbers at paper scale, and some real steps at mini scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from sedsep.data.dataset import GeneratedScenes
+from sedsep.data.layout import Layout
+from sedsep.data.synthetic import write_synthetic
+from sedsep.labels import LabelSet
+from sedsep.models import GuidedSeparator
+from sedsep.systems.groups import sed_groups, separator_groups
+from sedsep.tasks.session import Session
+from sedsep.tasks.stages import build, train
+
+Compose = Callable[..., DictConfig]
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+TAGGERS = [name for name in EXPERIMENTS if "tagg" in name]
+BASELINES = ["baseline_resunet", "baseline_resunetk"]
+
+# Paper scale.
+
+SEPARATOR = {"epochs": 36, "epoch_size": 100_000, "duration": 10.0, "validate_every": 1, "keep": "best"}
+TAGGER = {"epochs": 70, "epoch_size": 10_000, "duration": 10.0, "validate_every": 2, "keep": "best"}
+# Batch, validation batch, warm-up steps and schedule.
+BATCHES = {
+    "baseline_resunet": (4, 4, 0, "constant"),
+    "baseline_resunetk": (4, 4, 0, "constant"),
+    "baseline_tagger": (128, 32, 0, "constant"),
+    "baseline_tagger_head": (128, 32, 0, "constant"),
+    "m2d_tagging": (32, 32, 4_000, "cosine"),
+    "separator_baseline": (4, 4, 12_000, "cosine"),
+    "separator_dprnn": (4, 1, 12_000, "cosine"),
+    "separator_iter_2": (2, 1, 12_000, "cosine"),
+    "separator_iter_3": (1, 1, 12_000, "cosine"),
+    "separator_iter_4": (1, 1, 12_000, "cosine"),
+    "separator_no_soundbeam": (4, 4, 12_000, "cosine"),
+    "separator_no_timefilm": (4, 4, 12_000, "cosine"),
+    "separator_soundbeam_frozen": (4, 4, 12_000, "cosine"),
+}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_paper_scale_has_the_published_recipe(composed: Compose, experiment: str) -> None:
+    config = composed(f"experiment={experiment}", "scale=paper")
+    OmegaConf.resolve(config)
+    model = config.model
+    batch, eval_batch, warmup, schedule = BATCHES[experiment]
+    expected = TAGGER if experiment in TAGGERS else SEPARATOR
+    assert model.training == expected | {"batch_size": batch, "eval_batch_size": eval_batch}
+    assert model.optim.schedule._target_ == f"sedsep.systems.warmup_{schedule}"
+    assert model.optim.schedule.warmup_steps == warmup
+    assert (config.seed, config.trainer.gradient_clip_val, config.trainer.accumulate_grad_batches) == (0, 0.5, 1)
+    optimizer = instantiate(model.optim.optimizer)([nn.Parameter(torch.zeros(1))])
+    assert isinstance(optimizer, torch.optim.AdamW)
+    settings = optimizer.defaults
+    assert (settings["betas"], settings["eps"], settings["amsgrad"]) == ((0.9, 0.999), 1e-8, True)
+    assert model.optim.weight_decay == 0
+    if experiment in TAGGERS:
+        weights = (1.0, 0.0) if experiment.startswith("baseline") else (0.5, 0.5)
+        assert (model.system.clip_weight, model.system.frame_weight) == weights
+    if experiment == "m2d_tagging":
+        assert model.system.thresholds == [0.1, 0.3, 0.5, 0.7, 0.9]
+        assert (model.system.mixup.probability, model.system.frequency_warp.probability) == (0, 0)
+        assert model.system.mixup.alpha == 0.2
+
+
+def test_a_batch_size_given_by_hand_wins(composed: Compose) -> None:
+    for option in ("model.training.batch_size=3", "scale.separator.training.batch_size=3"):
+        assert composed("experiment=separator_iter_2", "scale=paper", option).model.training.batch_size == 3
+    assert composed("scale=paper", "refinement.iters=7").model.training.batch_size == 1
+    assert composed("experiment=separator_iter_4").model.training.batch_size == 4  # the mini scale has its own
+
+
+FILM = 4_509_760 - 274_432  # label conditioning less its embedding
+PRETRAINED = 21_386_400 + FILM
+DPRNN = 9_614_209
+BLOCK = 12 * 768**2 + 13 * 768
+EMBEDDINGS = 311 * 768 + 768 + 768 * 256 + 768
+LAST_NORM = 2 * 768
+# Learning rate and parameters of each group: what is left of a separator after pretrained parts and recurrence is new.
+NEW = {
+    "separator_baseline": 26_461_346 - PRETRAINED,
+    "separator_dprnn": 36_075_555 - PRETRAINED - DPRNN,
+    "separator_iter_2": 36_077_637 - PRETRAINED - DPRNN,
+    "separator_iter_3": 36_077_637 - PRETRAINED - DPRNN,
+    "separator_iter_4": 36_077_637 - PRETRAINED - DPRNN,
+    "separator_no_soundbeam": 26_164_499 - PRETRAINED,
+    "separator_no_timefilm": 26_195_618 - PRETRAINED,
+    "separator_soundbeam_frozen": 26_461_346 - PRETRAINED,
+}
+
+
+def blocks(rate: float, decay: float, prefix: str = "", last_norm: int = LAST_NORM) -> dict[str, tuple[float, int]]:
+    """Twelve blocks, the first with the embeddings, the last with the final norm."""
+    extra = {0: EMBEDDINGS, 11: last_norm}
+    return {f"{prefix}block{i}": (rate * decay ** (12 - i), BLOCK + extra.get(i, 0)) for i in range(12)}
+
+
+def published_groups(experiment: str) -> dict[str, tuple[float, int]]:
+    if experiment in BASELINES:
+        return {}  # one rate for all: see the test
+    if experiment == "m2d_tagging":
+        return {**blocks(1e-3, 0.8), "heads": (1e-3, 2 * (3840 * 18 + 18))}
+    if experiment == "baseline_tagger_head":
+        return {"heads": (1e-3, 3840 * 18 + 18)}
+    if experiment == "baseline_tagger":
+        return {
+            "block10": (1e-5, BLOCK),
+            "block11": (1e-5, BLOCK + LAST_NORM),
+            "heads": (1e-5, 3840 * 18 + 18),
+        }
+    groups = {"pretrained": (2e-4, PRETRAINED), "new": (1e-3, NEW[experiment])}
+    if "dprnn" in experiment or "iter" in experiment:
+        groups["dprnn"] = (5e-4, DPRNN)
+    if "frozen" not in experiment:
+        # Embedding injection reads the layers before the last norm: that one learns through Time-FiLM alone.
+        last_norm = 0 if experiment == "separator_no_timefilm" else LAST_NORM
+        groups |= blocks(4e-4, 0.9, "sed/", last_norm)
+    return groups
+
+
+def groups_of(config: DictConfig, network: nn.Module) -> list[dict[str, Any]]:
+    rates = instantiate(config.model.system.rates)
+    make = separator_groups if isinstance(network, GuidedSeparator) else sed_groups
+    return make(network, rates, config.model.optim.weight_decay)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_part_learns_at_its_published_rate(composed: Compose, experiment: str) -> None:
+    config = composed(f"experiment={experiment}", "scale=paper")
+    with torch.device("meta"):
+        network = instantiate(OmegaConf.to_container(config.model.network, resolve=True), _convert_="all")
+    groups = groups_of(config, network)
+    found = {group["name"]: (group["lr"], sum(p.numel() for p in group["params"])) for group in groups}
+    ids = [id(p) for group in groups for p in group["params"]]
+    assert len(ids) == len(set(ids))
+    if experiment in BASELINES:
+        assert {rate for rate, _ in found.values()} == {1e-4}
+        assert sum(count for _, count in found.values()) == sum(p.numel() for p in network.parameters())
+    else:
+        expected = published_groups(experiment)
+        assert {name: count for name, (_, count) in found.items()} == {name: n for name, (_, n) in expected.items()}
+        for name, (rate, _) in expected.items():
+            assert found[name][0] == pytest.approx(rate), name
+
+
+# Three steps at mini scale, on scenes of a tiny data set.
+
+SMALL = (
+    "data=folder",
+    "data.workers=0",
+    "sample_rate=16000",
+    "duration=1.0",
+    "scale.sed.unit_frames=51",
+    "scale.sed.f_max=8000",
+    "scale.baseline.unit_frames=51",
+    "scale.baseline.sample_rate=16000",
+    "scale.baseline.f_max=8000",
+    "model.training.duration=1.0",
+    "model.training.batch_size=2",
+    "model.training.eval_batch_size=2",
+    "model.training.epoch_size=6",
+    "model.training.epochs=1",
+    "model.training.validate_every=1",
+)
+
+
+@pytest.fixture(scope="module")
+def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_synthetic(
+        tmp_path_factory.mktemp("data") / "set",
+        ("Doorbell", "Speech", "Typing"),
+        sample_rate=16000,
+        scenes_per_split={"valid": 2, "test": 1},
+        files_per_class={"train": 2, "valid": 1, "test": 1},
+        rooms={"train": 1, "valid": 1, "test": 1},
+        positions=3,
+        noises_per_room=1,
+        scene_seconds=1.0,
+        noise_seconds=2.0,
+        event_seconds=(0.5, 0.9),
+        response_seconds=0.1,
+    )
+
+
+@pytest.fixture
+def session(composed: Compose, tiny_set: Path, tmp_path: Path) -> Callable[..., Session]:
+    """A session on the tiny data set, with overrides of its own."""
+
+    def make(*overrides: str) -> Session:
+        config = composed(*SMALL, f"data.root={tiny_set}", *overrides)
+        OmegaConf.resolve(config)
+        layout = Layout(tiny_set, config.sample_rate, config.microphones)
+        return Session(config, tmp_path, tmp_path, layout, LabelSet(tuple(config.labels.names)))
+
+    return make
+
+
+def fit(session: Session, directory: Path) -> tuple[nn.Module, dict[str, Tensor], pandas.DataFrame]:
+    """Train the configured model: the network, its state before, and what was logged."""
+    network = build(session, session.config.model)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    guided = isinstance(network, GuidedSeparator)
+    train(session, session.config.model, network, directory, None, **({"labels": session.labels} if guided else {}))
+    return network, before, pandas.read_csv(directory / "metrics.csv")
+
+
+def moved(network: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
+    return {name for name, p in network.named_parameters() if not torch.equal(p, before[name])}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_trains(session: Callable[..., Session], tmp_path: Path, experiment: str) -> None:
+    opened = session(f"experiment={experiment}")
+    network, before, logged = fit(opened, tmp_path / "checkpoints")
+    assert logged["train/loss_epoch"].dropna().map(math.isfinite).all()
+    assert logged["valid/loss"].dropna().map(math.isfinite).all()
+    assert logged["step"].max() == 2
+    names = {id(p): name for name, p in network.named_parameters()}
+    grouped = [{names[id(p)] for p in group["params"]} for group in groups_of(opened.config, network)]
+    changed = moved(network, before)
+    assert all(group & changed for group in grouped)
+    assert changed <= set.union(*grouped)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_baseline_tagger_goes_on_from_its_head(session: Callable[..., Session], tmp_path: Path) -> None:
+    first, _, _ = fit(session("experiment=baseline_tagger_head"), tmp_path / "head")
+    given = (f"model.ckpt={tmp_path / 'head' / 'last.ckpt'}", "scale.baseline.trained_blocks=2")
+    second, before, _ = fit(session("experiment=baseline_tagger", *given), tmp_path / "second")
+    assert all(torch.equal(before[name], value) for name, value in first.state_dict().items())
+    parts = {".".join(name.split(".")[:3]) for name in moved(second, before)}
+    last = [f"backbone.blocks.{index}" for index in (2, 3)]
+    assert parts == {*last, "backbone.norm.weight", "backbone.norm.bias", "weak_head.weight", "weak_head.bias"}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "options",
+    [
+        "experiment=separator_iter_2 trainer.precision=bf16-mixed speed.fused=true",
+        "model=tagger trainer.precision=bf16-mixed model.system.mixup.probability=1",
+        "model=tagger model.system.mixup.probability=0.5 model.system.frequency_warp.probability=0.5",
+        "model=tagger optim@model.optim=sgd schedule@model.optim.schedule=linear model.optim.weight_decay=0.01",
+        "experiment=separator_dprnn optim@model.optim=adamw_constant trainer.accumulate_grad_batches=3",
+        "model=tagger optim@model.optim=sgd speed.fused=true",
+    ],
+)
+def test_every_way_to_train_trains(session: Callable[..., Session], tmp_path: Path, options: str) -> None:
+    network, before, logged = fit(session(*options.split()), tmp_path / "checkpoints")
+    assert logged["train/loss_epoch"].dropna().map(math.isfinite).all()
+    assert moved(network, before)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_overfitting_repeats_its_batches_and_lowers_the_loss(
+    session: Callable[..., Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    draw = GeneratedScenes.draw
+    monkeypatch.setattr(GeneratedScenes, "draw", lambda self, item: drawn.append(item) or draw(self, item))
+    options = ("model=tagger", "trainer=overfit", "trainer.max_epochs=20", "model.training.validate_every=20")
+    _, _, logged = fit(session(*options, "model.optim.warmup_steps=0"), tmp_path / "checkpoints")
+    losses = logged["train/loss_epoch"].dropna().tolist()
+    assert drawn == [0, 1, 2, 3] * 20
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_profile_says_where_the_time_goes(session: Callable[..., Session], tmp_path: Path) -> None:
+    fit(session("trainer=profile", "model=tagger"), tmp_path / "checkpoints")
+    assert "run_training_batch" in (tmp_path / "checkpoints" / "fit-profile.txt").read_text()

@@ -1,0 +1,250 @@
+"""A training that was stopped goes on as if it had not been."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import short_training
+import torch
+from minis import refused
+from short_training import open_session, weights, write_set
+
+from sedsep.runs import FINISHED, INTERRUPTED, read_status
+from sedsep.systems import SeparatorSystem
+from sedsep.tasks import stages
+from sedsep.tasks.continuing import continued
+from sedsep.types import Batch
+
+ROOT = Path(__file__).parents[2]
+REFINING = ("model=separator_dprnn", "refinement.iters=2")  # dropout, drawn passes and drawn sources
+
+# Imports take seconds: children are forked from a process that has done them.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["short_training"])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("data") / "set")
+
+
+def training(root: Path, where: Path, *overrides: str) -> Any:
+    process = processes.Process(target=short_training.train, args=(root, where, *overrides))
+    process.start()
+    return process
+
+
+def finish(root: Path, where: Path, *overrides: str) -> None:
+    process = training(root, where, *overrides)
+    process.join(120)
+    assert process.exitcode == 0
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """A training nobody stopped, and the seconds it took once it had begun."""
+    where = tmp_path_factory.mktemp("uninterrupted") / "run"
+    finish(root, where, *REFINING)
+    return where, time.time() - (where / stages.RECIPE).stat().st_mtime
+
+
+def kill(root: Path, where: Path, seconds: float) -> None:
+    """Begin a training, or go on with it, and kill it some seconds later."""
+    process = training(root, where, *REFINING)
+    while not (where / stages.RECIPE).is_file():
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.kill()
+    process.join()
+
+
+def alike(one: Path, other: Path, name: str) -> bool:
+    first, second = weights(one, name), weights(other, name)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_with_the_same_weights(
+    root: Path, uninterrupted: tuple[Path, float], tmp_path: Path, kills: int
+) -> None:
+    reference, seconds = uninterrupted
+    moments = random.Random(kills)
+    begun = 0
+    for number in range(kills):
+        where = tmp_path / str(number)
+        kill(root, where, moments.uniform(0.0, 1.0) * seconds)
+        last = where / "last.ckpt"
+        begun += last.is_file()
+        if last.is_file():
+            torch.load(last, weights_only=True)  # whole at any moment
+        finish(root, where, *REFINING)
+        assert alike(where, reference, "last.ckpt")
+        assert alike(where, reference, "best.ckpt")
+    assert begun  # the moments were not all before the first step
+
+
+def test_killed_again_and_again_it_still_gets_there(
+    root: Path, uninterrupted: tuple[Path, float], tmp_path: Path
+) -> None:
+    reference, seconds = uninterrupted
+    where = tmp_path / "run"
+    for _ in range(3):
+        kill(root, where, 0.6 * seconds)
+    finish(root, where, *REFINING)
+    assert alike(where, reference, "last.ckpt")
+
+
+def test_a_scheduler_gets_its_checkpoint_and_then_its_signal(
+    root: Path, uninterrupted: tuple[Path, float], tmp_path: Path
+) -> None:
+    reference, _ = uninterrupted
+    where = tmp_path / "run"
+    overrides = (*REFINING, "callbacks.last.minutes=10")
+    process = processes.Process(target=train_until_requeued, args=(root, where, *overrides))
+    process.start()
+    process.join(60)
+    assert process.exitcode == REQUEUED
+    assert torch.load(where / "last.ckpt", weights_only=True)["global_step"] == TOLD_AT
+    finish(root, where, *overrides)
+    assert alike(where, reference, "last.ckpt")
+
+
+REQUEUED = 75  # exit code
+TOLD_AT = 7  # of 15 steps, in the middle of an epoch
+
+
+def train_until_requeued(root: Path, where: Path, *overrides: str) -> None:
+    """A training whose scheduler listens for SIGUSR2, as submitit does, and sends it in the middle of a step."""
+    step, count = SeparatorSystem.loss, itertools.count(1)
+
+    def told(system: SeparatorSystem, batch: Batch) -> torch.Tensor:
+        if next(count) == TOLD_AT:
+            os.kill(os.getpid(), signal.SIGUSR2)
+        return step(system, batch)
+
+    SeparatorSystem.loss = told  # type: ignore[method-assign]
+    signal.signal(signal.SIGUSR2, lambda *_: os._exit(REQUEUED))
+    short_training.train(root, where, *overrides)
+
+
+def test_other_settings_are_refused(root: Path, uninterrupted: tuple[Path, float]) -> None:
+    where = uninterrupted[0]
+    session = open_session(root, where, *REFINING, "seed=1")
+    node = session.config.model
+    with refused(r"begun with seed=0, not 1: go on with the settings it was begun with"):
+        stages.train(session, node, stages.build(session, node), where, None, labels=session.labels)
+
+
+def test_training_never_opens_the_test_split(root: Path, tmp_path: Path) -> None:
+    without = Path(shutil.copytree(root, tmp_path / "set"))
+    gone = [path for path in without.rglob("test*") if path.parent != without / "metadata" / "test"]
+    assert len(gone) > 4
+    for path in gone:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    finish(without, tmp_path / "run", "model=separator", "conditioning=none")
+    assert (tmp_path / "run" / "best.ckpt").is_file()  # it was validated
+
+
+# From the command line.
+
+TINY = (
+    "trainer=debug",
+    "trainer.max_epochs=8",
+    "task.examples=1",
+    "task.label_sources=[oracle]",
+    *short_training.SHORT,
+)
+
+
+def begin(where: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "run.py"), *arguments]
+    env = {**os.environ, "SEDSEP_CACHE": str(where / "cache"), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=where, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_a_killed_job_goes_on_by_ckpt_last_in_its_own_run(root: Path, tmp_path: Path) -> None:
+    import mlflow
+
+    job = (*TINY, f"data.root={root}", "conditioning=none", "model=separator")
+    whole = begin(tmp_path, *job, "hydra.run.dir=whole")
+    assert whole.wait(120) == 0, whole.communicate()
+    process = begin(tmp_path, *job)
+    while not (found := list(tmp_path.glob("outputs/*/*/checkpoints/separator/last.ckpt"))):
+        time.sleep(0.05)
+        assert process.poll() is None, process.communicate()
+    process.kill()
+    process.wait()
+    run = found[0].parents[2]
+    status = read_status(run)
+    assert status is not None
+    assert status.state == INTERRUPTED
+
+    again = begin(tmp_path, "ckpt=last")
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert "Going on with" in out
+    status = read_status(run)
+    assert status is not None
+    assert status.state == FINISHED
+    assert json.loads((run / "metrics.json").read_text()) == json.loads((tmp_path / "whole/metrics.json").read_text())
+    assert alike(run / "checkpoints/separator", tmp_path / "whole/checkpoints/separator", "last.ckpt")
+
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("sedsep").experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+    losses = [client.get_metric_history(run.info.run_id, "separator/train/loss_step") for run in runs]
+    one, other = ([(point.step, point.value) for point in sorted(points, key=lambda p: p.step)] for points in losses)
+    assert one == other  # no step is missing, none is there twice
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Runs begun before, in a working directory of their own."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(name: str, started: float, **status: Any) -> Path:
+        run = tmp_path / "outputs" / "day" / name
+        (run / ".hydra").mkdir(parents=True)
+        (run / ".hydra" / "overrides.yaml").write_text("- model=tagger\n- seed=3\n")
+        known = {"state": "failed", "task": "train", "host": "h", "pid": 1, "started": started}
+        (run / "status.json").write_text(json.dumps(known | status))
+        return run.relative_to(tmp_path)
+
+    return make
+
+
+def test_ckpt_names_a_run_and_its_command_is_run_again(outputs: Callable[..., Path]) -> None:
+    run = outputs("a", 1.0)
+    outputs("finished", 4.0, state="finished")
+    outputs("scored", 5.0, task="evaluate")
+    newest = outputs("b", 2.0)
+    begun = ["model=tagger", "seed=3"]
+    assert continued(["ckpt=last"]) == [*begun, f"hydra.run.dir='{newest}'"]
+    assert continued([f"ckpt={run}", "trainer=gpu"]) == [*begun, "trainer=gpu", f"hydra.run.dir='{run}'"]
+    file = run / "checkpoints" / "tagger" / "last.ckpt"
+    assert continued([f"ckpt={file}"]) == [*begun, f"hydra.run.dir='{run}'"]
+    assert continued(["task=train", f"ckpt={run}"]) == [*begun, "task=train", f"hydra.run.dir='{run}'"]
+    for other in (["task=evaluate", "ckpt=a.ckpt"], ["model=tagger"], ["ckpt=null"]):
+        assert continued(other) == other
+
+
+def test_ckpt_without_such_a_run_says_so(outputs: Callable[..., Path]) -> None:
+    outputs("finished", 4.0, state="finished")
+    with refused("no unfinished training below .*outputs"):
+        continued(["ckpt=last"])
+    with refused("elsewhere is not a run directory"):
+        continued(["ckpt=elsewhere"])

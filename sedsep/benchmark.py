@@ -129,7 +129,7 @@ def measure(network: GuidedSeparator, mixture: Tensor, cases: Sequence[Case], re
         whole = _whole(network, mixture, case, dtype)
         estimates = whole()  # compiles, and lets the libraries choose their algorithms
         known = reference.setdefault((case.queries, case.passes), estimates)
-        peak_gb = _peak_gb(whole, mixture.device)
+        peak = peak_gb(whole, mixture.device)
         bare = convolutions(network, case.queries, mixture.shape[-1])
         alone = _Alone(bare, dtype, mixture.device)
         times = [(_clock(whole, mixture.device), alone.seconds()) for _ in range(repeats)]
@@ -139,7 +139,7 @@ def measure(network: GuidedSeparator, mixture: Tensor, cases: Sequence[Case], re
             seconds,
             case.passes * convolved,
             case.passes * sum(convolution.gflop for convolution in bare),
-            peak_gb,
+            peak,
             None if known is estimates else snr_db(known, estimates).mean().item(),
         )
 
@@ -192,7 +192,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _peak_gb(run: Callable[[], Tensor], device: torch.device) -> float | None:
+def peak_gb(run: Callable[[], object], device: torch.device) -> float | None:
     """Highest memory during one call: of the device, or of the whole process on a CPU under Linux."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -88,7 +88,7 @@ def occupied(run_dir: Path, task: str, cause: Callable[[BaseException], str]) ->
 
 def is_main_process() -> bool:
     """Whether this process leads its job: of several, one a device, the first alone writes and reports."""
-    return all(int(os.environ.get(rank, 0)) == 0 for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return all(int(os.environ.get(rank, "0")) == 0 for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def _write(run_dir: Path, status: Status) -> None:

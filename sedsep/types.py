@@ -124,8 +124,8 @@ class Batch:
         rows = [index for index, name in enumerate(self.names) if name != FILLER]
         if len(rows) == len(self.names):
             return self
-        tensors = (tensor[rows] for tensor in (self.mixture, self.targets, self.query, self.spans))
-        return Batch(*tensors, [self.names[index] for index in rows])
+        names = [self.names[index] for index in rows]
+        return Batch(self.mixture[rows], self.targets[rows], self.query[rows], self.spans[rows], names)
 
 
 @dataclass

@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "systems": NETWORKS | {"checkpoints", "evaluation"},
     "data": BASE | {"downloads"},
     "tracking": {"errors"},
-    "tasks": SYSTEMS | {"benchmark", "inference", "report", "data", "tracking"},
+    "sweeps": {"errors", "runs"},
+    "tasks": SYSTEMS | {"benchmark", "inference", "report", "data", "tracking", "sweeps"},
 }
 
 MAY_USE = {

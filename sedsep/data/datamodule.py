@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -187,6 +188,10 @@ class SceneLoader(DataLoader[Batch]):
         gather: makes of some items a batch, mixed or not, and the unusable files met, each as name and sentence.
         device: where batches are mixed; `None` on the CPU.
         options: of `DataLoader`.
+
+    Attributes:
+        waited: seconds spent here so far: on workers, and on what is left to do when they are ready.
+        skipped: how often each unusable file was met.
     """
 
     def __init__(
@@ -209,6 +214,7 @@ class SceneLoader(DataLoader[Batch]):
         )
         self.device = device or torch.device("cpu")
         self.skipped: Counter[str] = Counter()
+        self.waited = 0.0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """The batches of an epoch.
@@ -217,9 +223,13 @@ class SceneLoader(DataLoader[Batch]):
             UserError: the sentence of a worker that met a file or a scene that cannot be used.
         """
         try:
+            asked = time.perf_counter()
             for batch, skipped in super().__iter__():
                 self._note(skipped)
-                yield mix_batch(batch, self.device) if isinstance(batch, UnmixedBatch) else batch
+                mixed = mix_batch(batch, self.device) if isinstance(batch, UnmixedBatch) else batch
+                self.waited += time.perf_counter() - asked
+                yield mixed
+                asked = time.perf_counter()
         except UserError as error:
             raise UserError(_sentence(error)) from error
         finally:

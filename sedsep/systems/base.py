@@ -144,7 +144,7 @@ class System(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self._optimizer(self.groups())
         schedule = self._schedule(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "train/lr"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[ENTRY] = self._description.entry()

@@ -9,6 +9,7 @@ import logging
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,16 +18,25 @@ from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from torch.utils.data import DataLoader
 
-from sedsep.benchmark import Case, Cost, measure
+from sedsep.benchmark import Case, Cost, measure, peak_gb
 from sedsep.data.benchmark import SetSize, measure_device, measure_worker, write_set
+from sedsep.data.datamodule import SceneDataModule
+from sedsep.data.layout import Layout
 from sedsep.errors import UserError, choice
 from sedsep.models.separator import GuidedSeparator
+from sedsep.systems.base import System
+from sedsep.systems.meters import PHASES, Phases
+from sedsep.tasks.session import Session, set_up
+from sedsep.tasks.stages import make_system
+from sedsep.types import Batch
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("iters", "passes", "queries", "precision", "s", "convs", "ratio", "GFLOP/s", "GB", "dB")
 """Seconds of a clip and of the convolutions alone; the highest memory; the agreement with fp32."""
+PHASE_SECONDS = tuple(f"{phase}_seconds" for phase in PHASES)
 
 
 def run(config: DictConfig) -> dict[str, float]:
@@ -36,7 +46,7 @@ def run(config: DictConfig) -> dict[str, float]:
         UserError: an unknown part, or the model is no separator that answers one query at a time.
     """
     device = torch.device("cpu" if config.trainer.accelerator == "cpu" else "cuda")
-    parts = {"scenes": _scenes, "separator": _separator}
+    parts = {"scenes": _scenes, "separator": _separator, "training": _training}
     tables: list[_Table] = []
     metrics: dict[str, float] = {}
     for part in config.task.parts:
@@ -76,9 +86,7 @@ def _separator(config: DictConfig, device: torch.device) -> tuple[_Table, dict[s
 def _scenes(config: DictConfig, device: torch.device) -> tuple[_Table, dict[str, float]]:
     """Rendering scenes of a realistic size, on one core and on the device."""
     task = config.task
-    size = SetSize(**{str(key): value for key, value in task.set.items()})
-    name = hashlib.sha256(repr(size).encode()).hexdigest()[:8]
-    layout = write_set(Path(config.paths.cache) / "benchmark" / f"set-{name}", size)
+    layout, size = _noise(config, task.set)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -105,6 +113,81 @@ def _scenes(config: DictConfig, device: torch.device) -> tuple[_Table, dict[str,
     machine = _processor() if device.type == "cpu" else f"{_processor()}, {_machine(device)}"
     title = f"scenes of {size.scene_seconds:g} s, {responses}, {machine}"
     return _Table(title, columns, rows), {f"benchmark/scenes/{key}": value for key, value in metrics.items()}
+
+
+def _noise(config: DictConfig, sizes: DictConfig) -> tuple[Layout, SetSize]:
+    """A data set of noise of these sizes, made once."""
+    size = SetSize(**{str(key): value for key, value in sizes.items()})
+    name = hashlib.sha256(repr(size).encode()).hexdigest()[:8]
+    return write_set(Path(config.paths.cache) / "benchmark" / f"set-{name}", size), size
+
+
+def _training(config: DictConfig, device: torch.device) -> tuple[_Table, dict[str, float]]:
+    """Training steps of the configured model by its recipe, on scenes as workers render them and on one batch held
+    ready on the device."""
+    set_up(config.seed)
+    node, task = config.model, config.task.training
+    layout, _ = _noise(config, task.set)
+    session = Session(config, Path(config.paths.run), Path(config.paths.cache), layout, layout.labels())
+    labels = {"labels": session.labels} if node.kind == "separator" else {}
+    module = make_system(
+        session, node, instantiate(OmegaConf.to_container(node.network, resolve=True), _convert_="all"), **labels
+    )
+    recipe = node.training
+    batches = (task.warm_up + task.steps) * config.trainer.accumulate_grad_batches
+    data = session.data(DictConfig({**recipe, "epoch_size": batches * recipe.batch_size}))
+    ready = module.transfer_batch_to_device(next(iter(data.train_dataloader())), device, 0)
+    held = DataLoader([ready] * batches, batch_size=None)  # type: ignore[arg-type,var-annotated]
+    rows = []
+    metrics: dict[str, float] = {}
+    for prefix, name, loader in (("", "rendered", None), ("ready/", "ready", held)):
+        cost = _steps(session, module, data, loader, task.warm_up)
+        seconds, peak = cost["step_seconds"], cost.get("peak_gb")
+        cost["mixtures_per_second"] = config.trainer.accumulate_grad_batches * recipe.batch_size / seconds
+        metrics |= {f"benchmark/training/{prefix}{key}": value for key, value in cost.items()}
+        times = [f"{cost[key]:.3f}" for key in ("step_seconds", *PHASE_SECONDS)]
+        rows.append([name, *times, f"{cost['mixtures_per_second']:.3g}", "" if peak is None else f"{peak:.1f}"])
+    title = (
+        f"training {node.name}, scale={config.scale.name}, refinement.iters={config.refinement.iters}, "
+        f"{recipe.batch_size} x {recipe.duration:g} s a batch, {config.trainer.precision}, "
+        f"data.workers={data.workers}, {_machine(device)}"
+    )
+    return _Table(title, ("scenes", "step, s", *PHASES, "mixtures/s", "GB"), rows), metrics
+
+
+def _steps(
+    session: Session, module: System, data: SceneDataModule, loader: DataLoader[Batch] | None, warm_up: int
+) -> dict[str, float]:
+    """Train for an epoch; means of the optimiser steps after the first few.
+
+    Args:
+        loader: to train from, where it is not the data module's own.
+
+    Raises:
+        UserError: there were no more.
+    """
+    phases = Phases()
+    trainer = session.trainer(
+        alone=True,
+        max_epochs=1,
+        limit_val_batches=0,
+        callbacks=[instantiate(session.config.callbacks.speed), phases],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        default_root_dir=str(session.run_dir),
+    )
+    data.trainer = trainer  # scenes may be mixed on its device
+    peak = peak_gb(partial(trainer.fit, module, loader or data.train_dataloader()), session.device)
+    timed = phases.seconds()[warm_up * trainer.accumulate_grad_batches :]
+    if not timed:
+        raise UserError(
+            f"No step was left to time after task.training.warm_up={warm_up}: lower it, or choose a trainer that does "
+            "not stop early."
+        )
+    steps = len(timed) / trainer.accumulate_grad_batches
+    parts = {f"{phase}_seconds": sum(batch[phase] for batch in timed) / steps for phase in PHASES}
+    return {"step_seconds": sum(parts.values()), **parts, **({} if peak is None else {"peak_gb": peak})}
 
 
 def _ms(*milliseconds: float) -> list[str]:

@@ -40,8 +40,8 @@ def _newest(outputs: Path) -> Path:
     }
     if not open_runs:
         raise UserError(
-            f"There is no unfinished training below {outputs.absolute()}: give its directory (ckpt=DIRECTORY), or begin "
-            "one without ckpt."
+            f"There is no unfinished training below {outputs.absolute()}: give its directory (ckpt=DIRECTORY), or "
+            "begin one without ckpt."
         )
     return max(open_runs, key=open_runs.__getitem__)
 

@@ -34,7 +34,7 @@ def run(config: DictConfig) -> None:
     """Run the task that `config.task._target_` names, alone in its directory."""
     job = HydraConfig.get()
     try:
-        alone = occupied(Path(job.runtime.output_dir), job.runtime.choices.task, _cause)
+        alone = occupied(Path(job.runtime.output_dir), str(job.runtime.choices["task"]), _cause)
         with alone if is_main_process() else nullcontext():
             overrides.check_types(config, job.overrides.task)
             OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training

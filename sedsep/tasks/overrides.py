@@ -19,6 +19,8 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 from sedsep.errors import UserError
 
 CONFIG = "config"
+NO_OPTION = r"Could not find '(.+?)'.*?Available options in '(.+?)':\s+(.*?)(\n\s*\n|$)"
+"""Hydra's words for a group without the option; the options end at an empty line."""
 
 
 def check_types(config: DictConfig, given: Sequence[str]) -> None:
@@ -40,11 +42,21 @@ def check_types(config: DictConfig, given: Sequence[str]) -> None:
             raise UserError(f"{key}={value} is not {kind}: give one (the default is {default}).")
 
 
+def quoted(text: str) -> str:
+    """A value that Hydra reads as this very text."""
+    return "'" + text.replace("'", "\\'") + "'"
+
+
 def explain(chain: Sequence[BaseException], arguments: Sequence[str], config_dir: Path) -> str:
     """One sentence for an error in composing or reading the config, naming the valid choices."""
-    GlobalHydra.instance().clear()  # an error leaves Hydra half set up
-    with initialize_config_dir(str(config_dir.absolute()), version_base="1.3"):
-        return _explain(chain, arguments)
+    # An error may leave Hydra half set up; the next job of a sweep needs it as it was.
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_dir.absolute()), version_base="1.3"):
+            return _explain(chain, arguments)
+    finally:
+        GlobalHydra.instance().hydra = before
 
 
 def _explain(chain: Sequence[BaseException], arguments: Sequence[str]) -> str:
@@ -53,7 +65,9 @@ def _explain(chain: Sequence[BaseException], arguments: Sequence[str]) -> str:
         if isinstance(link, MissingMandatoryValue) and link.full_key:
             return f"{link.full_key} is needed and not given: add {link.full_key}=VALUE to the command."
     for message in messages:
-        if found := re.search(r"Could not find '(.+?)'.*?Available options in '(.+?)':\s+(.*)", message, re.S):
+        if found := re.search(
+            r"Could not find '(.+?)'.*?Available options in '(.+?)':\s+(.*?)(\n\s*\n|$)", message, re.S
+        ):
             name, group, options = found[1].rsplit("/", 1)[-1], found[2], found[3].split()
             return f"{group} has no option '{name}': choose one of {', '.join(_public(options))}{_near(name, options)}."
     unknown = any(isinstance(link, ConfigKeyError) or "Could not override" in str(link) for link in chain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -34,7 +33,7 @@ from sedsep.models.separator import GuidedSeparator
 from sedsep.report import ClassRow, Curve, Example, Report, Stem, charts, write_report
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import Trained
-from sedsep.tracking import Tracker
+from sedsep.tracking import Tracker, read_history
 from sedsep.types import Batch
 
 
@@ -146,9 +145,8 @@ def _curves(trained: Trained) -> list[Curve]:
     """Loss, and what else validation measured, over steps."""
     if trained.history is None or not trained.history.is_file():
         return []
-    with trained.history.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = {name for row in rows for name, value in row.items() if value}
+    rows = read_history(trained.history)
+    columns = {name for row in rows for name in row}
     loss = {"training": "train/loss_epoch", "validation": "valid/loss"}
     unit = "negative SNR in dB" if "separator" in trained.name or "resunet" in trained.name else "cross-entropy"
     curves = [Curve.from_rows(f"{trained.name}: loss", rows, "step", loss, xlabel="step", ylabel=unit)]

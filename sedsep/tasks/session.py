@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import platform
-import subprocess
-import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,8 +27,9 @@ from sedsep.errors import UserError, choice
 from sedsep.evaluation import SOURCES
 from sedsep.labels import LabelSet
 from sedsep.runs import is_main_process
+from sedsep.sweeps import Manifest, commit, differing, sweep_dir
 from sedsep.systems.checkpointing import WholeCheckpoints
-from sedsep.tracking import Tracker
+from sedsep.tracking import Logging, NoTracking, Tracker, provenance
 
 ADVICE = (
     ".*does not have many workers.*",
@@ -42,8 +40,11 @@ ADVICE = (
     ".*overridden `transfer_batch_to_device`.*",
     ".*your dataloader is not resumable.*",  # ours goes on after the scenes that an epoch has had
     ".*`srun` command is available.*",
+    ".*have no `val_dataloader`.*",
 )
 
+PROJECT = Path(sedsep.__file__).parents[1]
+ENVIRONMENT = "environment.txt"
 ON_ONE_DEVICE = {"devices": 1, "num_nodes": 1, "strategy": "auto", "sync_batchnorm": False}
 
 
@@ -65,9 +66,7 @@ class Session:
     @classmethod
     def open(cls, config: DictConfig) -> Session:
         """Seed, make or find the data, and write the resolved config to the run directory."""
-        _quiet()
-        lightning.seed_everything(config.seed, workers=True, verbose=False)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        set_up(config.seed)
         run_dir = Path(config.paths.run)
         if is_main_process():
             run_dir.mkdir(parents=True, exist_ok=True)
@@ -128,29 +127,35 @@ class Session:
     def device(self) -> torch.device:
         """Where networks are evaluated."""
         on_cpu = self.config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
-        return torch.device("cpu") if on_cpu else torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        return torch.device("cpu") if on_cpu else torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
     def tracker(self) -> Tracker:
-        """The job's tracking run, with the resolved config as parameters."""
+        """The job's tracking run, with the resolved config as parameters; of several processes, the first's alone."""
+        logging_: Logging = instantiate(self.config.logger) if is_main_process() else NoTracking()
+        tags = {
+            "sedsep.run_dir": str(self.run_dir),
+            **provenance.facts(commit(PROJECT), HydraConfig.get().overrides.task),
+        }
+        params = flat(OmegaConf.to_container(self.config))
+        tracker = logging_.job(
+            run_dir=self.run_dir, sweep_dir=sweep_dir(), run_name=self._name(), params=params, tags=tags
+        )
+        if is_main_process():
+            (self.run_dir / ENVIRONMENT).write_text(provenance.environment())
+            tracker.artifact(self.run_dir / ENVIRONMENT)
+        return tracker
+
+    def _name(self) -> str:
+        """What is run; within a sweep, what sets the job apart there."""
+        if root := sweep_dir():
+            manifest = Manifest.read(root)
+            told = differing(manifest.jobs)
+            for job in manifest.jobs:
+                if manifest.run_dir(job) == self.run_dir:
+                    return ", ".join(override.removeprefix("experiment=") for override in told[job.number])
         choices = HydraConfig.get().runtime.choices
         guided = self.config.model.kind == "separator" and self.config.model.network.sed is not None
-        name = "-".join(str(choices[group]) for group in ("model", *(["conditioning"] if guided else []), "data"))
-        make = instantiate(self.config.logger)
-        return make(run_name=name, params=flat(OmegaConf.to_container(self.config)), tags=self._tags())
-
-    def _tags(self) -> dict[str, str]:
-        tags = {
-            "sedsep.version": sedsep.__version__,
-            "sedsep.run_dir": str(self.run_dir),
-            "sedsep.command": " ".join(["python", *sys.argv]),
-            "sedsep.host": platform.node(),
-            "mlflow.user": getpass.getuser(),
-            "mlflow.source.type": "LOCAL",
-            "mlflow.source.name": sys.argv[0],
-        }
-        if commit := git_commit():
-            tags["mlflow.source.git.commit"] = commit
-        return tags
+        return "-".join(str(choices[group]) for group in ("model", *(["conditioning"] if guided else []), "data"))
 
     def facts(self) -> list[tuple[str, str]]:
         """What a reader of the report wants to know of its making."""
@@ -159,31 +164,19 @@ class Session:
             torch.cuda.get_device_name() if self.device.type == "cuda" else f"{platform.machine()}, {threads} threads"
         )
         return [
-            ("Command", " ".join(["python", *sys.argv])),
+            ("Command", provenance.command()),
             ("Data", f"{self.config.data.name}: {self.layout.root}"),
             ("Scale", self.config.scale.name),
             ("Seed", str(self.config.seed)),
             ("Machine", f"{platform.node()} ({machine})"),
             ("Software", f"sedsep {sedsep.__version__}, torch {torch.__version__}, Python {platform.python_version()}"),
-            ("Commit", git_commit() or "not in a git repository"),
+            ("Commit", commit(PROJECT) or "not in a git repository"),
         ]
 
 
 def data_root(config: DictConfig) -> Path:
     """Where the configured data set lies; one that is made on the spot is made first where it is missing."""
     return Path(instantiate(config.data.prepare) if config.data.prepare else config.data.root)
-
-
-def git_commit() -> str | None:
-    """The commit of this code, marked when it has uncommitted changes; `None` outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(sedsep.__file__).parent, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
 
 
 def flat(node: Any, prefix: str = "") -> Mapping[str, Any]:
@@ -196,10 +189,15 @@ def flat(node: Any, prefix: str = "") -> Mapping[str, Any]:
     return cast(Mapping[str, Any], out)
 
 
-def _quiet() -> None:
-    """Lightning and torch advise on every run; a newcomer takes it for something that went wrong."""
+def set_up(seed: int) -> None:
+    """Seed everything, compute alike in every run, and keep libraries from advising on each: a newcomer takes it for
+    something that went wrong."""
     for name in logging.root.manager.loggerDict:
         if name.startswith("lightning"):
             logging.getLogger(name).setLevel(logging.WARNING)
     for pattern in ADVICE:
         warnings.filterwarnings("ignore", message=pattern)
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Deterministic mode fills every new tensor, to show who reads what nobody wrote: up to a tenth of a training step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

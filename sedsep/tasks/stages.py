@@ -16,7 +16,6 @@ import lightning
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -29,16 +28,20 @@ from sedsep.locks import sole_writer
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
 from sedsep.runs import is_main_process
+from sedsep.systems.base import System
 from sedsep.systems.checkpointing import LAST
-from sedsep.systems.progress import progress_callback
+from sedsep.systems.progress import progress_callbacks
 from sedsep.tasks.session import Session, flat
-from sedsep.tracking import Tracker
+from sedsep.tracking import HistoryLogger, Tracker
 
 log = logging.getLogger(__name__)
 
-HISTORY = "metrics.csv"
+HISTORY = HistoryLogger.NAME
 RECIPE = "recipe.json"
-WITHOUT_EFFECT = ("tasks", "report", "evaluation", "metrics", "tracking", "sweeps", "runs.py", "benchmark.py")
+WITHOUT_EFFECT = (
+    *("tasks/", "report/", "evaluation/", "metrics/", "tracking/", "sweeps/", "runs.py", "benchmark.py"),
+    *("systems/progress.py", "systems/summary.py", "systems/meters.py"),
+)
 """Parts of the package that trained weights do not depend on."""
 
 
@@ -123,6 +126,26 @@ def build(session: Session, node: DictConfig) -> nn.Module:
     return network
 
 
+def make_system(session: Session, node: DictConfig, network: nn.Module, **system: Any) -> System:
+    """The network of a model node with its loss and optimiser.
+
+    Args:
+        system: what the system takes beside the recipe.
+    """
+    make = instantiate(_plain(node.system), _convert_="all")
+    return make(
+        network=network,
+        description=checkpoints.Description(
+            node.kind, session.config.scale.name, _plain(node.network), session.labels.names
+        ),
+        optimizer=instantiate(_plain(node.optim.optimizer)),
+        schedule=instantiate(_plain(node.optim.schedule)),
+        weight_decay=node.optim.weight_decay,
+        seed=session.config.seed,
+        **system,
+    )
+
+
 def train(
     session: Session,
     node: DictConfig,
@@ -141,26 +164,13 @@ def train(
         alone: on one device, whatever is configured.
         system: what the system takes beside the recipe.
     """
-    description = checkpoints.Description(
-        node.kind, session.config.scale.name, _plain(node.network), session.labels.names
-    )
-    make = instantiate(_plain(node.system), _convert_="all")
-    optim = node.optim
-    module = make(
-        network=network,
-        description=description,
-        optimizer=instantiate(_plain(optim.optimizer)),
-        schedule=instantiate(_plain(optim.schedule)),
-        weight_decay=optim.weight_decay,
-        seed=session.config.seed,
-        **system,
-    )
+    module = make_system(session, node, network, **system)
     interrupted = _interrupted(session, node, directory)
     callbacks = {name: instantiate(_plain(callback)) for name, callback in session.config.callbacks.items()}
     for callback in callbacks.values():
         if isinstance(callback, ModelCheckpoint):
             callback.dirpath = str(directory)
-    loggers: list[Any] = [CSVLogger(directory, name="", version="")]
+    loggers: list[Any] = [HistoryLogger(directory)]
     if tracker is not None and (logger := tracker.logger(node.name)) is not None:
         loggers.append(logger)
     terminal = sys.stdout.isatty()
@@ -168,7 +178,7 @@ def train(
         alone,
         max_epochs=node.training.epochs,
         check_val_every_n_epoch=node.training.validate_every,
-        callbacks=[*callbacks.values(), progress_callback(node.name, terminal)],
+        callbacks=[*callbacks.values(), *progress_callbacks(node.name, terminal)],
         enable_progress_bar=terminal,
         logger=loggers,
         default_root_dir=str(directory),
@@ -190,6 +200,7 @@ def _interrupted(session: Session, node: DictConfig, directory: Path) -> Path | 
     if not last.is_file():
         if is_main_process():
             directory.mkdir(parents=True, exist_ok=True)
+            (directory / HISTORY).unlink(missing_ok=True)  # of an attempt that came to no checkpoint
             note.write_text(json.dumps(recipe, indent=2) + "\n")
         return None
     begun = json.loads(note.read_text())
@@ -310,7 +321,8 @@ def _code_key() -> str:
     package = Path(sedsep.__file__).parent
     digest = hashlib.sha256(sedsep.__version__.encode())
     for path in sorted(package.rglob("*.py")):
-        if path.relative_to(package).parts[0] not in WITHOUT_EFFECT:
+        name = path.relative_to(package).as_posix()
+        if not name.startswith(WITHOUT_EFFECT):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

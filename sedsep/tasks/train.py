@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from sedsep.errors import UserError
 from sedsep.models.separator import GuidedSeparator
 from sedsep.runs import is_main_process
+from sedsep.systems.checkpointing import LAST
 from sedsep.tasks.results import conclude, label_tables
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import build, check_weights, prerequisites, ready, start_stage_two, train
@@ -24,15 +25,20 @@ def run(config: DictConfig) -> dict[str, float]:
     Of several processes, one a device, the first alone scores the test scenes; the others return nothing.
     """
     if config.ckpt:
-        raise UserError("ckpt names one training to go on with, or what task=evaluate scores: see sweep.resume for sweeps.")
+        raise UserError("ckpt goes on with one training: to go on with a sweep give sweep.resume=DIRECTORY.")
     check_weights(config)
     session = Session.open(config)
     session.check_scenes(session.data(config.model.training))
     log.info("Run directory: %s", session.run_dir)
-    with session.tracker() as tracker:
-        if config.model.kind == "sed":
-            return _train_tagger(session, tracker)
-        return _train_separator(session, tracker)
+    try:
+        with session.tracker() as tracker:
+            if config.model.kind == "sed":
+                return _train_tagger(session, tracker)
+            return _train_separator(session, tracker)
+    except BaseException:
+        if any(session.run_dir.glob(f"checkpoints/*/{LAST}")):
+            log.warning("To go on with this training: python run.py ckpt=%s", session.run_dir)
+        raise
 
 
 def _train_tagger(session: Session, tracker: Tracker) -> dict[str, float]:

@@ -5,6 +5,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from sedsep.systems.meters import PHASES
+
 RunPy = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -25,3 +29,23 @@ def test_the_task_writes_what_it_prints(run_py: RunPy, tmp_path: Path) -> None:
     refused_model = run_py("task=benchmark", "task.parts=[separator]", "model=tagger")
     assert refused_model.returncode == 1
     assert "not tagger" in refused_model.stderr
+
+
+def test_training_steps_are_split_into_phases(run_py: RunPy, tmp_path: Path) -> None:
+    small = [f"task.sets.mini.{key}" for key in ("rooms=1", "positions=2", "taps=800", "source_seconds=[0.2,0.5]")]
+    small += ["task.sets.mini.background_seconds=1", "task.training.steps=2", "task.training.warm_up=1"]
+    small += ["model.training.duration=1", "model.training.batch_size=2", "trainer.accumulate_grad_batches=2"]
+    training = ("task=benchmark", "task.parts=[training]", "conditioning=none", *small)
+    done = run_py(*training, "hydra.run.dir=here")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "here" / "metrics.json").read_text())
+    for scenes in ("", "ready/"):
+        cost = {key: metrics[f"benchmark/training/{scenes}{key}"] for key in ("step_seconds", "mixtures_per_second")}
+        parts = [metrics[f"benchmark/training/{scenes}{phase}_seconds"] for phase in PHASES]
+        assert min(parts) > 0
+        assert sum(parts) == pytest.approx(cost["step_seconds"])
+        assert cost["mixtures_per_second"] == pytest.approx(2 * 2 / cost["step_seconds"])
+    assert (tmp_path / "here" / "benchmark.md").read_text().count("\n|") == 4
+    too_short = run_py(*training, "trainer=debug", "task.training.warm_up=2")
+    assert too_short.returncode == 1
+    assert "task.training.warm_up=2" in too_short.stderr

@@ -96,6 +96,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
     assert begun  # the moments were not all before the first step
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_still_gets_there(
     root: Path, uninterrupted: tuple[Path, float], tmp_path: Path
 ) -> None:

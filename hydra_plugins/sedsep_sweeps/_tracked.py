@@ -1,0 +1,70 @@
+"""A sweep's entry in the tracking, which its jobs gather below."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+
+import sedsep
+from hydra_plugins.sedsep_sweeps._base import Planned
+from sedsep.runs import FAILED, FINISHED, INTERRUPTED, RUNNING
+from sedsep.sweeps import Manifest, commit, table
+from sedsep.sweeps.outcomes import MISSING, ORDER, QUEUED, Outcome
+
+log = logging.getLogger(__name__)
+
+
+class SweepTracking:
+    """Opens and closes the entry; a store that makes trouble costs a warning, never the sweep.
+
+    Args:
+        planned: the jobs, whose config says where to track; without any, nothing changes.
+    """
+
+    def __init__(self, manifest: Manifest, planned: Sequence[Planned]) -> None:
+        self._manifest = manifest
+        self._planned = planned
+        self._logging: Any = None
+
+    def open(self) -> None:
+        """Start the entry, or go on with it, before the jobs start."""
+        if self._planned:
+            self._guarded(self._open)
+
+    def close(self, found: Sequence[Outcome]) -> None:
+        """End it with the table, unless jobs go on."""
+        states = {one.state for one in found}
+        if self._logging is not None and not states & {QUEUED, RUNNING}:
+            self._guarded(lambda: self._close(found, states))
+
+    def _open(self) -> None:
+        config = self._planned[0].config
+        HydraConfig.instance().set_config(config)
+        self._logging = instantiate(config.logger)
+        root = self._manifest.root
+        tags = {
+            "sedsep.command": self._manifest.command,
+            "sedsep.sweep_dir": str(root),
+            "sedsep.jobs": str(len(self._manifest.jobs)),
+        }
+        if version := commit(Path(sedsep.__file__).parents[1]):
+            tags["mlflow.source.git.commit"] = version
+        self._logging.open_sweep(sweep_dir=root, name="/".join(root.parts[-2:]), tags=tags)
+
+    def _close(self, found: Sequence[Outcome], states: set[str]) -> None:
+        root = self._manifest.root
+        state = FAILED if FAILED in states else INTERRUPTED if states & {INTERRUPTED, MISSING} else FINISHED
+        numbers = {f"sweep/{name}": float(sum(one.state == name for one in found)) for name in ORDER}
+        files = [root / table.MARKDOWN, root / table.CSV]
+        self._logging.close_sweep(root, state, artifacts=files, metrics=numbers)
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:
+            log.warning("The sweep's tracking fails: %s", error)

@@ -1,0 +1,84 @@
+"""task=sync: send MLflow what jobs had to keep while it was away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from sedsep.errors import UserError
+from sedsep.runs import RUNNING, read_status
+from sedsep.tracking.journal import EVENTS, FOLDER, Journal, begun
+from sedsep.tracking.sending import Sender, reason
+
+SENT, ALONE = "sent", "still running, sends by itself"
+
+
+def run(config: DictConfig) -> None:
+    """Send what is kept below `task.root`, job by job, and print what became of it.
+
+    Raises:
+        UserError: there is no such folder, or something could not be sent.
+    """
+    root = Path(config.task.root)
+    if not root.is_dir():
+        raise UserError(f"There is no folder {root}: give the one that jobs ran in as task.root.")
+    table = Table("", "entries", "", title=str(root), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    failed, away = 0, dict[str, str]()
+    for directory in _tracked(root):
+        sender = _concluded(directory)
+        if entries := sender.pending():
+            outcome = ALONE if _runs(directory) else _send(sender, away)
+            failed += outcome not in (SENT, ALONE)
+            table.add_row(str(directory.relative_to(root)), str(entries), outcome)
+    if not table.row_count:
+        print(f"Nothing is left to send below {root}.")
+        return
+    Console().print(table)
+    if failed:
+        raise UserError(f"{failed} of {table.row_count} could not be sent, as listed above: mend that and sync again.")
+
+
+def _tracked(root: Path) -> Iterator[Path]:
+    """Directories with a journal: of jobs, and of sweeps."""
+    usual = [root / name for name in ("outputs", "multirun") if (root / name).is_dir()]
+    for folder in usual or [root]:
+        for file in sorted(folder.rglob(f"{FOLDER}/{EVENTS}")):
+            if begun(file.parent):
+                yield file.parents[1]
+
+
+def _runs(directory: Path) -> bool:
+    status = read_status(directory)
+    return status is not None and status.state == RUNNING
+
+
+def _concluded(directory: Path) -> Sender:
+    """A sender for a journal that says how its job ended, which a job that was killed could not write."""
+    status = read_status(directory)
+    if status is not None and status.state != RUNNING:
+        journal = Journal(directory)
+        if journal.is_open:
+            journal.end(status.state)
+        journal.close()
+    return Sender(directory)
+
+
+def _send(sender: Sender, away: dict[str, str]) -> str:
+    """What became of it; a store that was away for one job is not waited for by the next."""
+    if sender.uri in away:
+        return away[sender.uri]
+    try:
+        sender.open()
+    except Exception as error:
+        away[sender.uri] = f"{sender.uri}: {reason(error)}"
+        return away[sender.uri]
+    try:
+        sender.send()
+    except Exception as error:
+        return f"{sender.uri}: {reason(error)}"
+    return SENT

@@ -1,0 +1,50 @@
+"""trainer=ddp through the command line, on the CPU."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from short_training import SHORT, write_set
+
+ROOT = Path(__file__).parents[2]
+TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "speed.compile=false", "speed.fused=false")
+
+
+def run(where: Path, *arguments: str) -> dict[str, list[float]]:
+    """The history of a training: values of each metric, step by step."""
+    command = [sys.executable, str(ROOT / "run.py"), *SHORT, "logger=none", f"hydra.run.dir={where}", *arguments]
+    env = {**os.environ, "SEDSEP_CACHE": str(where.parent / "cache"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=where.parent, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Test scores") == 1  # the first process alone reports
+    history: dict[str, list[float]] = {}
+    (file,) = where.glob("checkpoints/*/metrics.csv")
+    with file.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            history.setdefault(row["name"], []).append(float(row["value"]))
+    return history
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set", valid_scenes=3)  # one process validates two of them, the other one
+    # A BatchNorm would see half of the batch: no process of its own on a CPU can know the other's statistics.
+    job = (f"data.root={root}", "model=tagger", "model.network.head_norm=false", "trainer.log_every_n_steps=1")
+    one = run(tmp_path / "one", *job)
+    two = run(tmp_path / "two", *job, *TWO, "scale.tagger.training.batch_size=2", "trainer.log_every_n_steps=1")
+    for metric in ("train/loss_step", "train/loss_epoch", "valid/loss", "valid/label_accuracy@0.5"):
+        assert len(one[metric]) == len(two[metric]) > 0
+        assert two[metric] == pytest.approx(one[metric], abs=1e-5), metric
+
+
+@pytest.mark.slow
+def test_a_process_without_a_scene_to_validate_keeps_nobody_waiting(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set", valid_scenes=1)
+    job = (f"data.root={root}", "model=separator", "refinement.iters=2", "task.label_sources=[baseline,oracle]")
+    history = run(tmp_path / "two", *job, *TWO, "scale.separator.score_every=2")
+    assert all(len(history[metric]) == 1 for metric in ("valid/loss", "valid/ca_sdri/baseline"))

@@ -9,9 +9,9 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 
 import sedsep
-from hydra_plugins.sedsep_sweeps._base import Planned
 from sedsep.runs import FAILED, FINISHED, INTERRUPTED, RUNNING
 from sedsep.sweeps import Manifest, commit, table
 from sedsep.sweeps.outcomes import MISSING, ORDER, QUEUED, Outcome
@@ -23,18 +23,17 @@ class SweepTracking:
     """Opens and closes the entry; a store that makes trouble costs a warning, never the sweep.
 
     Args:
-        planned: the jobs, whose config says where to track; without any, nothing changes.
+        config: of one of its jobs, which says where to track.
     """
 
-    def __init__(self, manifest: Manifest, planned: Sequence[Planned]) -> None:
+    def __init__(self, manifest: Manifest, config: DictConfig) -> None:
         self._manifest = manifest
-        self._planned = planned
+        self._config = config
         self._logging: Any = None
 
     def open(self) -> None:
         """Start the entry, or go on with it, before the jobs start."""
-        if self._planned:
-            self._guarded(self._open)
+        self._guarded(self._open)
 
     def close(self, found: Sequence[Outcome]) -> None:
         """End it with the table, unless jobs go on."""
@@ -43,9 +42,8 @@ class SweepTracking:
             self._guarded(lambda: self._close(found, states))
 
     def _open(self) -> None:
-        config = self._planned[0].config
-        HydraConfig.instance().set_config(config)
-        self._logging = instantiate(config.logger)
+        HydraConfig.instance().set_config(self._config)  # paths in it are Hydra's
+        self._logging = instantiate(self._config.logger)
         root = self._manifest.root
         tags = {
             "sedsep.command": self._manifest.command,

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import open_dict
+from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.sedsep_sweeps._base import ManifestLauncher, Planned
 from hydra_plugins.sedsep_sweeps._tracked import SweepTracking
@@ -55,7 +55,8 @@ class ResumableSweeper(BasicSweeper):
             if isinstance(self.launcher, ManifestLauncher):
                 self.launcher.check(planned)
             manifest.write()
-            found, stop = self._run(manifest, planned)
+            tracking = SweepTracking(manifest, planned[0].config if planned else self._composed(manifest.jobs[0]))
+            found, stop = self._run(manifest, planned, tracking)
         _conclude(manifest, found, stop)
 
     def _new(self, root: Path, arguments: Sequence[str]) -> Manifest:
@@ -81,22 +82,29 @@ class ResumableSweeper(BasicSweeper):
     def _planned(self, manifest: Manifest, job: Job) -> Planned:
         """Compose a job, and give it its directory, the one it had before."""
         from sedsep.tasks.launching import code
-        from sedsep.tasks.overrides import check_types, quoted
+        from sedsep.tasks.overrides import quoted
+
+        config = self._composed(job)
+        directory = job.directory or str(config.hydra.sweep.subdir)
+        printed = f"{directory}/{config.hydra.job.name}.log"
+        job = manifest.record(job.number, directory=directory, code=code(), id=None, log=printed, note=None)
+        return Planned(job, config, [*job.overrides, f"hydra.sweep.subdir={quoted(directory)}"])
+
+    def _composed(self, job: Job) -> DictConfig:
+        from sedsep.tasks.overrides import check_types
 
         assert self.config is not None and self.hydra_context is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job.overrides))
         check_types(config, job.overrides)
         with open_dict(config):
             config.hydra.job.num = job.number
-        directory = job.directory or str(config.hydra.sweep.subdir)
-        printed = f"{directory}/{config.hydra.job.name}.log"
-        job = manifest.record(job.number, directory=directory, code=code(), id=None, log=printed, note=None)
-        return Planned(job, config, [*job.overrides, f"hydra.sweep.subdir={quoted(directory)}"])
+        return config
 
-    def _run(self, manifest: Manifest, planned: Sequence[Planned]) -> tuple[list[Outcome], BaseException | None]:
+    def _run(
+        self, manifest: Manifest, planned: Sequence[Planned], tracking: SweepTracking
+    ) -> tuple[list[Outcome], BaseException | None]:
         """Launch the jobs; what stops that does not hide what became of them."""
         stop = None
-        tracking = SweepTracking(manifest, planned)
         tracking.open()
         try:
             for batch in _batches(planned, self.max_batch_size):
@@ -155,12 +163,10 @@ def _conclude(manifest: Manifest, found: Sequence[Outcome], stop: BaseException 
     """
     again = go_on(manifest.root)
     going_on = [one for one in found if one.state in (QUEUED, RUNNING)]
-    if isinstance(stop, KeyboardInterrupt) and going_on:
-        ids = " ".join(sorted({one.job.id.split("_")[0] for one in going_on if one.job.id}))
-        print(
-            f"{len(going_on)} jobs go on: look after them with {again}"
-            + (f", end them with scancel {ids}" if ids else "")
-        )
+    if isinstance(stop, KeyboardInterrupt):
+        if ids := sorted({one.job.id.split("_")[0] for one in going_on if one.job.id}):
+            log.info("The jobs go on in SLURM (scancel %s would end them)", " ".join(ids))
+        log.info("See how they do, and go on: %s", again)
     if stop is not None:
         raise stop
     all_jobs = f"of {len(found)} jobs"

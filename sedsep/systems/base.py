@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class System(lightning.LightningModule):
         self._description, self._optimizer, self._schedule = description, optimizer, schedule
         self.weight_decay, self.seed = weight_decay, seed
         self._scores: dict[str, tuple[float, int]] = {}
+        self._losses = (0.0, 0)  # of the epoch so far: their sum and the mixtures behind it
         self._batch: Batch | None = None
 
     def groups(self) -> list[dict[str, Any]]:
@@ -68,18 +70,28 @@ class System(lightning.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed(draw(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
+    def on_train_epoch_start(self) -> None:
+        self._losses = (0.0, 0)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss.
 
         Raises:
-            UserError: it is not finite; weights and batch are kept for inspection.
+            UserError: that of a rank is not finite; weights and batch are kept for inspection.
         """
         self._batch = batch
         loss = self.loss(batch)
-        if not loss.isfinite():
-            raise self._broken(f"loss is {loss.item()}")
+        mean = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
+        value = float(mean)
+        if not math.isfinite(value):
+            raise self._broken(f"loss is {value}")
+        total, count = self._losses
         size = len(batch.names)
-        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
+        self._losses = (total + value * size, count + size)
+        self.log("train/loss_step", mean, prog_bar=True, batch_size=1)
+        if self.trainer.is_last_batch:
+            average = self._losses[0] / self._losses[1]
+            self.log("train/loss_epoch", average, on_step=False, on_epoch=True, batch_size=1)
         return loss
 
     def configure_gradient_clipping(
@@ -95,7 +107,7 @@ class System(lightning.LightningModule):
         """
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        self.log("train/grad_norm", norm)
+        self.log("train/grad_norm", norm, batch_size=1)
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None  # it leaves such steps out itself
         if not scaled and not norm.isfinite():
             raise self._broken(f"gradient's norm is {norm.item()}")
@@ -130,9 +142,10 @@ class System(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the items of all ranks; a rank without any takes part, or the others would wait for it."""
-        for name, (total, count) in self._scores.items():
-            value = total / count if count else 0.0
-            self.log(f"valid/{name}", value, prog_bar=True, batch_size=count, sync_dist=True)
+        own = torch.tensor(list(self._scores.values()), dtype=torch.float64, device=self.device)
+        totals = self.trainer.strategy.reduce(own, reduce_op="sum")
+        for name, (total, count) in zip(self._scores, totals.tolist(), strict=True):
+            self.log(f"valid/{name}", total / count if count else math.nan, prog_bar=True, batch_size=1)
 
     def setup(self, stage: str) -> None:
         """Ask for no gradient where no optimiser group uses it: it costs a backward pass, and distributed training
@@ -148,6 +161,10 @@ class System(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[ENTRY] = self._description.entry()
+        checkpoint["epoch_losses"] = self._losses
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._losses = checkpoint["epoch_losses"]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         move = {name: getattr(batch, name).to(device, non_blocking=True) for name in _TENSORS}

@@ -13,7 +13,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Checkpoint
 
 LAST = "last.ckpt"
 
@@ -37,12 +37,15 @@ class WholeCheckpoints(TorchCheckpointIO):
         partial.replace(target)
 
 
-class LastCheckpoint(Callback):
+class LastCheckpoint(Checkpoint):
     """Keeps `last.ckpt` in the trainer's directory: after every epoch, every few minutes within one, and before a
     scheduler ends the process.
 
     The signal of a scheduler (SIGUSR2, which submitit listens for, or SIGTERM, which Lightning does) is noted at once
     and answered after the step: the checkpoint is written, then whoever was listening before gets the signal.
+
+    It comes after all other callbacks, as Lightning's own checkpoints do, and what it is told is logged twice, which
+    loggers of ours pass over.
 
     Args:
         minutes: between two checkpoints within an epoch.
@@ -78,6 +81,8 @@ class LastCheckpoint(Callback):
         told = self._signal is not None or trainer.received_sigterm
         due = time.monotonic() - self._saved > 60 * self.minutes
         if trainer.strategy.reduce_boolean_decision(told or due, all=False):  # all ranks take part in saving
+            # Lightning logs a step after it has called us: a kill between the two would lose what the step measured.
+            trainer._logger_connector.update_train_step_metrics()
             self._save(trainer)
             self._hand_over()
 

@@ -15,7 +15,7 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
@@ -39,7 +39,7 @@ ADVICE = (
     ".*Checkpoint directory.*exists.*",
     ".*overridden `transfer_batch_to_device`.*",
     ".*your dataloader is not resumable.*",  # ours goes on after the scenes that an epoch has had
-    ".*`srun` command is available.*",
+    ".*`srun`.*",
     ".*have no `val_dataloader`.*",
 )
 
@@ -118,6 +118,8 @@ class Session:
         if alone:
             given |= ON_ONE_DEVICE
             given["plugins"].append(LightningEnvironment())  # whatever a scheduler's variables say
+        elif SLURMEnvironment.detect():
+            given["plugins"].append(SLURMEnvironment(auto_requeue=False))  # submitit sees to it
         try:
             return instantiate(self.config.trainer)(**given)
         except (TypeError, ValueError, MisconfigurationException) as error:

@@ -16,6 +16,7 @@ CONF = Path(__file__).parents[2] / "conf"
 SHORT = (
     "data=folder",
     "data.workers=0",
+    "trainer.log_every_n_steps=1",
     "sample_rate=16000",
     "duration=1.0",
     "scale.sed.unit_frames=51",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import multiprocessing
@@ -76,6 +77,18 @@ def alike(one: Path, other: Path, name: str) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
+def measured(where: Path) -> dict[tuple[str, int], float]:
+    """What a training logged, but for what it cost: no value may be there twice."""
+    with (where / stages.HISTORY).open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["name"] not in COSTS]
+    values = {(row["name"], int(row["step"])): float(row["value"]) for row in rows}
+    assert len(values) == len(rows)
+    return values
+
+
+COSTS = {f"train/{cost}" for cost in ("step_seconds", "data_wait", "mixtures_per_second", "memory_gb")}
+
+
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_with_the_same_weights(
     root: Path, uninterrupted: tuple[Path, float], tmp_path: Path, kills: int
@@ -93,6 +106,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
         finish(root, where, *REFINING)
         assert alike(where, reference, "last.ckpt")
         assert alike(where, reference, "best.ckpt")
+        assert measured(where) == measured(reference)
     assert begun  # the moments were not all before the first step
 
 
@@ -121,6 +135,7 @@ def test_a_scheduler_gets_its_checkpoint_and_then_its_signal(
     assert torch.load(where / "last.ckpt", weights_only=True)["global_step"] == TOLD_AT
     finish(root, where, *overrides)
     assert alike(where, reference, "last.ckpt")
+    assert measured(where) == measured(reference)
 
 
 REQUEUED = 75  # exit code

@@ -34,9 +34,9 @@ def run(where: Path, *arguments: str) -> dict[str, list[float]]:
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
     root = write_set(tmp_path / "set", valid_scenes=3)  # one process validates two of them, the other one
     # A BatchNorm would see half of the batch: no process of its own on a CPU can know the other's statistics.
-    job = (f"data.root={root}", "model=tagger", "model.network.head_norm=false", "trainer.log_every_n_steps=1")
+    job = (f"data.root={root}", "model=tagger", "model.network.head_norm=false")
     one = run(tmp_path / "one", *job)
-    two = run(tmp_path / "two", *job, *TWO, "scale.tagger.training.batch_size=2", "trainer.log_every_n_steps=1")
+    two = run(tmp_path / "two", *job, *TWO, "scale.tagger.training.batch_size=2")
     for metric in ("train/loss_step", "train/loss_epoch", "valid/loss", "valid/label_accuracy@0.5"):
         assert len(one[metric]) == len(two[metric]) > 0
         assert two[metric] == pytest.approx(one[metric], abs=1e-5), metric

@@ -40,6 +40,8 @@ ADVICE = (
     ".*overridden `transfer_batch_to_device`.*",
     ".*your dataloader is not resumable.*",  # ours goes on after the scenes that an epoch has had
     ".*`srun`.*",
+    ".*sync_dist=True.*",  # it is done, with the weight of each process
+    ".*Grad strides do not match.*",
     ".*have no `val_dataloader`.*",
 )
 

@@ -210,12 +210,13 @@ def session(composed: Compose, tiny_set: Path, tmp_path: Path) -> Callable[..., 
 
 
 def fit(session: Session, directory: Path) -> tuple[nn.Module, dict[str, Tensor], pandas.DataFrame]:
-    """Train the configured model: the network, its state before, and what was logged."""
+    """Train the configured model: the network, its state before, and what was logged, step by step."""
     network = build(session, session.config.model)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     guided = isinstance(network, GuidedSeparator)
     train(session, session.config.model, network, directory, None, **({"labels": session.labels} if guided else {}))
-    return network, before, pandas.read_csv(directory / "metrics.csv")
+    logged = pandas.read_csv(directory / "metrics.csv").pivot(index="step", columns="name", values="value")
+    return network, before, logged
 
 
 def moved(network: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
@@ -229,7 +230,7 @@ def test_every_experiment_trains(session: Callable[..., Session], tmp_path: Path
     network, before, logged = fit(opened, tmp_path / "checkpoints")
     assert logged["train/loss_epoch"].dropna().map(math.isfinite).all()
     assert logged["valid/loss"].dropna().map(math.isfinite).all()
-    assert logged["step"].max() == 2
+    assert logged.index.max() == 2
     names = {id(p): name for name, p in network.named_parameters()}
     grouped = [{names[id(p)] for p in group["params"]} for group in groups_of(opened.config, network)]
     changed = moved(network, before)

@@ -65,7 +65,7 @@ def occupied(run_dir: Path, task: str, cause: Callable[[BaseException], str]) ->
     run_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run_dir / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=1)  # who asks for the status holds it for a moment
     except Timeout as error:
         raise UserError(
             f"Another process is working in {run_dir}: wait for it, or give this one a directory of its own "

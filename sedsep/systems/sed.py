@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from sedsep.losses import sed_loss
-from sedsep.metrics import mixture_accuracy
+from sedsep.metrics import mixture_accuracy, sed_scenes
+from sedsep.metrics.aggregate import SedCurve
 from sedsep.models.sed import SedModel, choose_labels
 from sedsep.systems.augment import FrequencyWarp, Mixup
 from sedsep.systems.base import System
@@ -47,6 +48,7 @@ class SedSystem(System):
         self.rates, self.thresholds = rates, tuple(thresholds)
         self.clip_weight, self.frame_weight = clip_weight, frame_weight
         self.mixup, self.frequency_warp = mixup or Mixup(), frequency_warp or FrequencyWarp()
+        self.curve = SedCurve([str(index) for index in range(network.classes)])
 
     def groups(self) -> list[dict[str, Any]]:
         return sed_groups(self.network, self.rates, self.weight_decay)
@@ -73,6 +75,21 @@ class SedSystem(System):
         for threshold in self.thresholds:
             answers = choose_labels(output.clip_probabilities, threshold, at_most=batch.query.shape[1])
             self.score(f"label_accuracy@{threshold}", mixture_accuracy(answers, truth), count)
+        if output.strong_probabilities is not None:
+            self.curve.update(sed_scenes(output.strong_probabilities, batch, self.network.input_rate))
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        self.curve.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the partial AUROC of segments beside the means; every rank has it from the scenes of all."""
+        super().on_validation_epoch_end()
+        if self.network.strong_head is None:
+            return
+        value = self.curve.compute()
+        if value.isfinite():  # there is a curve where a class sounds in some segments, and in others not
+            self.log("valid/segment_pauroc", value, prog_bar=True, sync_dist=True)
 
 
 def frame_labels(batch: Batch, frames: int) -> Tensor:

@@ -1,19 +1,27 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import lightning
 import pytest
 import torch
-from minis import CLASSES, MICROPHONES, fit, make_batch, make_sed, one_hot
+from minis import CLASSES, MICROPHONES, RATE, fit, make_batch, make_sed, one_hot
+from torch.utils.data import DataLoader
 
 from sedsep.checkpoints import Description
 from sedsep.losses import sed_loss
-from sedsep.metrics import mixture_accuracy
+from sedsep.metrics import mixture_accuracy, sed_scenes, segment_pauroc
 from sedsep.models.sed import choose_labels
 from sedsep.systems import FrequencyWarp, Mixup, SedRates, SedSystem, warmup_constant
 from sedsep.systems.sed import frame_labels
-from sedsep.types import Batch
+from sedsep.types import FILLER, Batch
 
 
 def spanned(rows: list[list[int | None]], spans: list[list[tuple[int, int]]], length: int = 1000) -> Batch:
@@ -87,6 +95,44 @@ def test_a_short_fit_lowers_the_loss_and_scores_every_threshold() -> None:
     for threshold in (0.1, 0.5):
         expected = mixture_accuracy(choose_labels(probabilities, threshold), truth)
         assert logged[f"valid/label_accuracy@{threshold}"] == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_segments_are_scored_over_all_batches_of_a_validation_and_fillers_are_not() -> None:
+    network = make_sed()
+    batches = [make_batch([[0, 2, None], [1, None, None]], length=5 * RATE // 2), make_batch([[3, 0, None]], 2 * RATE)]
+    filler = replace(make_batch([[4, 4, 4]], length=5 * RATE // 2, seed=9), names=[FILLER])
+    system = make_system(network)
+    trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    for _ in range(2):  # a validation forgets the one before
+        trainer.validate(system, DataLoader([*batches, filler], batch_size=None), verbose=False)
+    with torch.no_grad():
+        scenes = [s for b in batches for s in sed_scenes(network(b.mixture).strong_probabilities, b, RATE)]
+    expected = segment_pauroc(scenes, [str(index) for index in range(CLASSES)]).overall.value
+    assert trainer.callback_metrics["valid/segment_pauroc"].item() == pytest.approx(expected, abs=1e-6)
+    assert "curve" not in "".join(system.state_dict())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("head", "seconds"), [("linear", 3), ("attention", 0.5)])
+def test_without_frames_or_silent_segments_there_is_no_curve(head: str, seconds: float) -> None:
+    system = make_system(make_sed(head=head, head_norm=False))
+    batch = make_batch([[0, 2, None], [0, 2, None]], length=int(seconds * RATE))
+    trainer = fit(system, [batch], epochs=1)
+    assert "valid/loss" in trainer.callback_metrics
+    assert "valid/segment_pauroc" not in trainer.callback_metrics
+
+
+@pytest.mark.slow
+def test_a_rank_that_has_fillers_alone_takes_part_in_the_score(tmp_path: Path) -> None:
+    tests = Path(__file__).parents[1]
+    env = {**os.environ, "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(tests / "systems" / "two_validations.py"), str(tmp_path)]
+    subprocess.run(command, env=env, check=True, capture_output=True, timeout=120)
+    one, other, alone = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("0", "1", "alone"))
+    assert one == other
+    assert one == pytest.approx(alone, abs=1e-5)
+    assert "valid/segment_pauroc" in one
 
 
 def test_a_head_that_names_no_frames_learns_from_clips_alone() -> None:

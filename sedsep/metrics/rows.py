@@ -1,0 +1,208 @@
+"""One row a mixture and label source; metrics are ratios of sums over rows.
+
+Each metric adds a numerator and a denominator for every row and divides the sums. Ranks, uneven batches and resampled
+mixtures need nothing else, for sums add up.
+
+Axes: n rows, m metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from statistics import fmean
+from typing import Literal, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from sedsep.metrics.bootstrap import Bootstrap, Estimate, ratios
+from sedsep.metrics.labels import exact, hits
+from sedsep.metrics.sdri import ClassScore, Sources, pairs, score_mixture
+
+Part = tuple[float, float]
+"""Numerator and denominator that a row adds to a metric; a denominator of 0 leaves the row out."""
+
+Key = TypeVar("Key", str, int, tuple[float, float])
+Improvement = Literal["improvement", "si_improvement"]
+LEVELS = (-10.0, -5.0, 0.0, 5.0, 10.0)
+BOOTSTRAP = Bootstrap()
+
+
+@dataclass(frozen=True)
+class MixtureRow:
+    """What a label source, and a separator asked for its labels, made of a mixture.
+
+    Attributes:
+        name: the mixture. labels_from: the label source.
+        true, predicted: labels without silence; they may repeat.
+        passes: of refinement; `None` where there is one kind only.
+        scores: entries of CAPI-SDRi; empty where nothing was separated, and where nothing sounds or is said to.
+        ca_sdri: dB, `None` without entries; other than CAPI-SDRi where labels repeat.
+    """
+
+    name: str
+    labels_from: str
+    true: tuple[str, ...]
+    predicted: tuple[str, ...]
+    passes: int | None = None
+    scores: tuple[ClassScore, ...] = ()
+    ca_sdri: float | None = None
+
+    def record(self) -> dict[str, object]:
+        """The mixture's line in a table; labels are joined by `+`, and what is not defined is `None`."""
+        parts = {name: metric.part(self) for name, metric in METRICS.items()}
+        return {
+            **self._key(),
+            "true": "+".join(self.true),
+            "predicted": "+".join(self.predicted),
+            **{name: total / count if count else None for name, (total, count) in parts.items()},
+        }
+
+    def entries(self) -> list[dict[str, object]]:
+        """A line in a table for each entry of the score."""
+        return [{**self._key(), **asdict(score)} for score in self.scores]
+
+    def _key(self) -> dict[str, object]:
+        return {"mixture": self.name, "labels_from": self.labels_from, "passes": self.passes}
+
+
+def separated_row(
+    name: str,
+    labels_from: str,
+    estimates: Sources,
+    references: Sources,
+    mixture: Tensor,
+    passes: int | None = None,
+) -> MixtureRow:
+    """Score what was separated of a mixture; arguments and errors as of `score_mixture`."""
+    said, true = pairs(estimates), pairs(references)
+    scores = tuple(score_mixture(said, true, mixture))
+    last = scores
+    if len(dict(said)) < len(said) or len(dict(true)) < len(true):
+        last = tuple(score_mixture(dict(said), dict(true), mixture))  # CA-SDRi: of a repeated label the last counts
+    return MixtureRow(
+        name,
+        labels_from,
+        true=tuple(label for label, _ in true),
+        predicted=tuple(label for label, _ in said),
+        passes=passes,
+        scores=scores,
+        ca_sdri=fmean(score.improvement for score in last) if last else None,
+    )
+
+
+@dataclass(frozen=True)
+class RowMetric:
+    """A metric of rows.
+
+    Attributes:
+        title, unit: for people. part: what a row adds.
+    """
+
+    title: str
+    unit: str
+    part: Callable[[MixtureRow], Part]
+
+
+def _ca_sdri(row: MixtureRow) -> Part:
+    return (0.0, 0.0) if row.ca_sdri is None else (row.ca_sdri, 1.0)
+
+
+def _mean_improvement(of: Improvement) -> Callable[[MixtureRow], Part]:
+    def part(row: MixtureRow) -> Part:
+        return (fmean(getattr(score, of) for score in row.scores), 1.0) if row.scores else (0.0, 0.0)
+
+    return part
+
+
+def _entries(of: str, counted: Callable[[ClassScore], bool]) -> Callable[[MixtureRow], Part]:
+    """Mean over the entries that count, of all mixtures together."""
+
+    def part(row: MixtureRow) -> Part:
+        values = [getattr(score, of) for score in row.scores if counted(score)]
+        return math.fsum(values), float(len(values))
+
+    return part
+
+
+def _is_hit(score: ClassScore) -> bool:
+    return score.outcome == "hit"
+
+
+def _label_accuracy(row: MixtureRow) -> Part:
+    return 100.0 * exact(row.predicted, row.true), 1.0
+
+
+def _source_accuracy(row: MixtureRow) -> Part:
+    both = hits(row.predicted, row.true)
+    return 100.0 * both, float(len(row.predicted) + len(row.true) - both)
+
+
+METRICS: Mapping[str, RowMetric] = {
+    "ca_sdri": RowMetric("CA-SDRi", "dB", _ca_sdri),
+    "capi_sdri": RowMetric("CAPI-SDRi", "dB", _mean_improvement("improvement")),
+    "si_sdri": RowMetric("CAPI-SI-SDRi", "dB", _mean_improvement("si_improvement")),
+    "sdr": RowMetric("SDR of sources named rightly", "dB", _entries("sdr", _is_hit)),
+    "si_sdr": RowMetric("SI-SDR of sources named rightly", "dB", _entries("si_sdr", _is_hit)),
+    "label_accuracy": RowMetric("Label accuracy, mixtures", "%", _label_accuracy),
+    "source_accuracy": RowMetric("Label accuracy, sources", "%", _source_accuracy),
+}
+
+
+def summarise(
+    rows: Sequence[MixtureRow], metrics: Iterable[str] = tuple(METRICS), bootstrap: Bootstrap = BOOTSTRAP
+) -> dict[str, Estimate]:
+    """Metrics of the rows of one label source and number of passes."""
+    return _estimates(rows, {name: METRICS[name].part for name in metrics}, bootstrap)
+
+
+def by_class(
+    rows: Sequence[MixtureRow], of: Improvement = "improvement", bootstrap: Bootstrap = BOOTSTRAP
+) -> dict[str, Estimate]:
+    """Mean over the entries of each class, dB; misses and false alarms count 0 dB, as in CAPI-SDRi."""
+
+    def named(label: str) -> Callable[[ClassScore], bool]:
+        return lambda score: score.label == label
+
+    labels = sorted({score.label for row in rows for score in row.scores})
+    return _estimates(rows, {label: _entries(of, named(label)) for label in labels}, bootstrap)
+
+
+def by_count(
+    rows: Sequence[MixtureRow], metric: str = "ca_sdri", bootstrap: Bootstrap = BOOTSTRAP
+) -> dict[int, Estimate]:
+    """A metric of the mixtures that hold 0, 1, 2, ... sources, as far as there are any."""
+
+    def of(count: int) -> Callable[[MixtureRow], Part]:
+        return lambda row: METRICS[metric].part(row) if len(row.true) == count else (0.0, 0.0)
+
+    return _estimates(rows, {count: of(count) for count in sorted({len(row.true) for row in rows})}, bootstrap)
+
+
+def by_level(
+    rows: Sequence[MixtureRow],
+    edges: Sequence[float] = LEVELS,
+    of: Improvement = "improvement",
+    bootstrap: Bootstrap = BOOTSTRAP,
+) -> dict[tuple[float, float], Estimate]:
+    """Mean over the sources of each band of SNR, from `low` to below `high` dB; misses count 0 dB.
+
+    A source's SNR is the SDR of the mixture: its level beside all else that sounds. False alarms have none and are
+    left out.
+    """
+
+    def within(low: float, high: float) -> Callable[[ClassScore], bool]:
+        return lambda score: score.input_sdr is not None and low <= score.input_sdr < high
+
+    bands = list(pairwise([-math.inf, *edges, math.inf]))
+    return _estimates(rows, {band: _entries(of, within(*band)) for band in bands}, bootstrap)
+
+
+def _estimates(
+    rows: Sequence[MixtureRow], parts: Mapping[Key, Callable[[MixtureRow], Part]], bootstrap: Bootstrap
+) -> dict[Key, Estimate]:
+    table_nm2 = np.array([[part(row) for part in parts.values()] for row in rows], dtype=float)
+    return dict(zip(parts, ratios(table_nm2.reshape(len(rows), len(parts), 2), bootstrap), strict=True))

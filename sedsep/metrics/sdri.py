@@ -1,0 +1,154 @@
+"""SDR improvement by class: the ranking metrics of DCASE 2025 (CA-SDRi) and 2026 (CAPI-SDRi) Task 4.
+
+SDR is plain SNR, as in the challenge; SI-SDR stands beside it. A silent estimate is at 0 dB in both.
+
+Axes: E estimates and R references of one class, L samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sedsep.dsp import snr_db
+from sedsep.errors import UserError
+from sedsep.labels import SILENCE
+
+Outcome = Literal["hit", "miss", "false_alarm"]
+Sources = Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]
+"""Waveforms [L] with their labels, without silence; pairs where a label may repeat."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """What one entry of a class adds to a mixture's score, in dB.
+
+    Attributes:
+        label: the class.
+        outcome: an estimate with its reference, a reference without estimate, an estimate without reference.
+        improvement: SDR(estimate) - SDR(mixture) of a hit, else 0.
+        si_improvement: the same of SI-SDR.
+        sdr, si_sdr: of a hit's estimate.
+        input_sdr: SDR of the mixture: how loud the source is beside everything else. `None` for a false alarm.
+    """
+
+    label: str
+    outcome: Outcome
+    improvement: float = 0.0
+    si_improvement: float = 0.0
+    sdr: float | None = None
+    si_sdr: float | None = None
+    input_sdr: float | None = None
+
+
+def score_mixture(estimates: Sources, references: Sources, mixture: Tensor) -> list[ClassScore]:
+    """Score one mixture, on the device where its waveforms are (spec: evaluation, Metrics).
+
+    Within a class, estimates and references are matched so that the mean SDR is highest. `ca_sdri` of the result is
+    CAPI-SDRi, and CA-SDRi too where no label repeats.
+
+    Args:
+        estimates: separated waveforms. references: dry sources. mixture: the reference channel [L].
+
+    Returns:
+        The entries by class: min(E, R) hits and |E - R| misses or false alarms.
+
+    Raises:
+        UserError: a waveform is not as long as the mixture, or holds values that are not finite.
+    """
+    said, true = _by_label(estimates), _by_label(references)
+    return [
+        score for label in sorted({*said, *true}) for score in _score_class(label, said[label], true[label], mixture)
+    ]
+
+
+def pairs(sources: Sources) -> list[tuple[str, Tensor]]:
+    """Labels with their waveforms."""
+    return list(sources.items() if isinstance(sources, Mapping) else sources)
+
+
+def _by_label(sources: Sources) -> defaultdict[str, list[Tensor]]:
+    rows = defaultdict(list)
+    for label, waveform in pairs(sources):
+        rows[label].append(waveform)
+    return rows
+
+
+def _score_class(label: str, estimates: list[Tensor], references: list[Tensor], mixture: Tensor) -> list[ClassScore]:
+    if not references:
+        return [ClassScore(label, "false_alarm")] * len(estimates)
+    sdr, si_sdr = _levels(label, estimates, references, mixture)
+    matched = match([row[:-1] for row in sdr])
+    scores = []
+    for r, (level, si_level) in enumerate(zip(sdr, si_sdr, strict=True)):
+        if r in matched:
+            now, si_now = level[matched[r]], si_level[matched[r]]
+            gains = now - level[-1], si_now - si_level[-1]
+            scores.append(ClassScore(label, "hit", *gains, now, si_now, input_sdr=level[-1]))
+        else:
+            scores.append(ClassScore(label, "miss", input_sdr=level[-1]))
+    return scores + [ClassScore(label, "false_alarm")] * (len(estimates) - len(matched))
+
+
+def _levels(
+    label: str, estimates: list[Tensor], references: list[Tensor], mixture: Tensor
+) -> tuple[list[list[float]], list[list[float]]]:
+    """SDR and SI-SDR in dB of every estimate and, last, of the mixture against every reference: R rows of E + 1."""
+    for waveform in (*estimates, *references):
+        if waveform.shape != mixture.shape:
+            raise UserError(
+                f"A waveform of {label} has {waveform.shape[-1]} samples and its mixture {mixture.shape[-1]}: give "
+                "estimates and references of the mixture's length."
+            )
+    # Single precision is good to 1e-5 dB here, and several times as fast as double.
+    reference_r1l = torch.stack(references).float()[:, None]
+    heard_el = torch.stack([*estimates, mixture]).float()
+    levels = torch.stack([snr_db(reference_r1l, heard_el), si_sdr_db(reference_r1l, heard_el)])
+    sdr, si_sdr = levels.tolist()
+    if not all(math.isfinite(value) for row in (*sdr, *si_sdr) for value in row):
+        raise UserError(
+            f"The estimate or reference of {label} holds values that are not finite and has no score: look at what "
+            "made it."
+        )
+    return sdr, si_sdr
+
+
+def match(quality: Sequence[Sequence[float]]) -> dict[int, int]:
+    """Row to column so that min(rows, columns) entries with the highest sum are chosen, none sharing either."""
+    if len(quality) == 1 and len(quality[0]) == 1:
+        return {0: 0}
+    if not quality[0]:
+        return {}
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(quality, maximize=True)
+    return dict(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def si_sdr_db(reference: Tensor, estimate: Tensor) -> Tensor:
+    """Scale-invariant SDR of [..., L] against [..., L] in dB, no mean removed: SNR against the reference at the level
+    that fits the estimate best (Le Roux et al. 2019, "SDR - half-baked or well done?")."""
+    energy = reference.square().sum(-1, keepdim=True)
+    level = (reference * estimate).sum(-1, keepdim=True) / energy.clamp_min(torch.finfo(energy.dtype).tiny)
+    return snr_db(level * reference, estimate)
+
+
+def ca_sdri(mixtures: Iterable[Sequence[ClassScore]]) -> float:
+    """Mean over a mixture's entries, then over mixtures, dB. Mixtures without an entry are left out: nothing sounds,
+    and nothing is said to.
+
+    NaN when nothing is left.
+    """
+    means = [sum(score.improvement for score in scores) / len(scores) for scores in mixtures if scores]
+    return sum(means) / len(means) if means else float("nan")
+
+
+def label_rows(labels: Iterable[str], waveforms: Tensor, silence: str = SILENCE) -> dict[str, Tensor]:
+    """Waveforms [K, L] by label, silence left out; of a repeated label the last row counts, as in CA-SDRi."""
+    return {label: row for label, row in zip(labels, torch.atleast_2d(waveforms), strict=True) if label != silence}

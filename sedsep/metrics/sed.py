@@ -79,7 +79,7 @@ def segment_pauroc(scenes: Sequence[SedScene], labels: Sequence[str], bootstrap:
     The area is divided by 0.1, without McClish's correction: chance is 0.05, not 0.5. Mean over classes; one that
     sounds in every segment has no curve either (spec: evaluation, Metrics).
     """
-    from sed_scores_eval.segment_based import auroc, intermediate_statistics  # type: ignore[import-untyped]
+    from sed_scores_eval.segment_based import auroc, intermediate_statistics
 
     def deltas(scores: Any, truth: Any, durations: Any) -> Any:
         return intermediate_statistics.intermediate_statistics_deltas(
@@ -98,7 +98,7 @@ def segment_pauroc(scenes: Sequence[SedScene], labels: Sequence[str], bootstrap:
 def psds1(scenes: Sequence[SedScene], labels: Sequence[str], bootstrap: Bootstrap = NO_INTERVAL) -> SedScore:
     """Polyphonic sound detection score, 0 to 1: detection and ground truth tolerance 0.7, no cross-triggers, up to 100
     false positives an hour; mean less one standard deviation over classes (spec: evaluation, Metrics)."""
-    from sed_scores_eval import intersection_based  # type: ignore[import-untyped]
+    from sed_scores_eval import intersection_based
 
     tolerances = {"dtc_threshold": OVERLAP, "gtc_threshold": OVERLAP}
 
@@ -185,7 +185,7 @@ def _measure(
 
 def _table(scene: SedScene, kept: Mapping[int, str]) -> Any:
     """The probabilities of the classes that are kept, in the form of sed_scores_eval."""
-    from sed_scores_eval.base_modules.scores import create_score_dataframe  # type: ignore[import-untyped]
+    from sed_scores_eval.base_modules.scores import create_score_dataframe
 
     if not np.isfinite(scene.probabilities).all():
         raise UserError("The SED model gave probabilities that are not finite and have no curve: look at its weights.")

@@ -19,7 +19,7 @@ SYSTEMS = NETWORKS | {"downloads", "checkpoints", "evaluation", "systems"}
 ROOT = ""  # sedsep/__init__.py: the version
 
 MAY_IMPORT = {
-    ROOT: set(),
+    ROOT: {"inference"},  # when it is asked for
     "errors": set(),
     "memory": set(),
     "locks": set(),
@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "checkpoints": NETWORKS | {"downloads"},
     "benchmark": NETWORKS,
     "evaluation": NETWORKS | {"checkpoints"},
-    "inference": NETWORKS | {"checkpoints"},
+    "inference": NETWORKS | {"checkpoints", "data"},
     "report": {"errors"},
     "systems": NETWORKS | {"checkpoints", "evaluation"},
     "data": BASE | {"downloads"},

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 HISTORY = HistoryLogger.NAME
 RECIPE = "recipe.json"
 WITHOUT_EFFECT = (
-    *("tasks/", "report/", "evaluation/", "metrics/", "tracking/", "sweeps/", "runs.py", "benchmark.py"),
+    *("tasks/", "report/", "evaluation/", "metrics/", "tracking/", "sweeps/", "inference/", "runs.py", "benchmark.py"),
     *("systems/progress.py", "systems/summary.py", "systems/meters.py"),
 )
 """Parts of the package that trained weights do not depend on."""

@@ -1,0 +1,22 @@
+"""Separation of any recording, in files and in memory: what `sedsep.load` gives."""
+
+from sedsep.inference.detection import Detection, SoundEvent
+from sedsep.inference.loading import load
+from sedsep.inference.recordings import Recording, find, from_array, from_file
+from sedsep.inference.separator import Job, Request, SceneSeparator, Separated
+from sedsep.inference.writing import write
+
+__all__ = [
+    "Detection",
+    "Job",
+    "Recording",
+    "Request",
+    "SceneSeparator",
+    "Separated",
+    "SoundEvent",
+    "find",
+    "from_array",
+    "from_file",
+    "load",
+    "write",
+]

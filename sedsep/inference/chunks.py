@@ -1,0 +1,124 @@
+"""Long recordings piece by piece: spans that overlap, the rate on the way, and estimates put together again.
+
+Axes: F frames, C channels or stems. Streams are iterators of arrays [f, C] of any length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+
+from sedsep.data.audio import fit
+from sedsep.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece that is processed at once, and the part of it that is kept, frames.
+
+    What is kept of neighbours overlaps by the fade between them.
+    """
+
+    start: int
+    stop: int
+    keep_from: int
+    keep_to: int
+
+
+def spans(length: int, chunk: int, edge: int, fade: int, step: int) -> list[Span]:
+    """Cover `length` frames evenly.
+
+    Args:
+        chunk: frames of a span; the last has up to `step` more, and a recording that fits is one span.
+        edge: at least so many frames are discarded where a span ends and the recording does not.
+        fade: frames of a cross-fade.
+        step: spans start at multiples of it; at least so much of a chunk must be left without edges and fade.
+    """
+    if length < chunk + step:
+        return [Span(0, length, 0, length)]
+    steps = (length - chunk) // step
+    count = math.ceil(steps / ((chunk - 2 * edge - fade) // step))
+    starts = [index * steps // count * step for index in range(count + 1)]
+    stops = [*(start + chunk for start in starts[:-1]), length]
+    # The middle of what neighbours share is farthest from the edges of both.
+    fades = [(start + stop - fade) // 2 for start, stop in zip(starts[1:], stops, strict=False)]
+    return [
+        Span(*span)
+        for span in zip(starts, stops, [0, *fades], [*(begin + fade for begin in fades), length], strict=True)
+    ]
+
+
+def windows(stream: Iterable[FloatArray], pieces: Sequence[Span]) -> Iterator[FloatArray]:
+    """The samples [stop - start, C] of each span, zeros beyond the stream's end."""
+    shelf, begun = Shelf(stream), 0
+    for piece in pieces:
+        shelf.drop(piece.start - begun)
+        begun = piece.start
+        yield shelf.look(piece.stop - piece.start)
+
+
+def joined(parts: Iterable[FloatArray], pieces: Sequence[Span]) -> Iterator[FloatArray]:
+    """One stream from the estimates [stop - start, C] of each span."""
+    tail: FloatArray | None = None
+    for part, piece, after in zip(parts, pieces, [*pieces[1:], None], strict=True):
+        kept = part[piece.keep_from - piece.start : piece.keep_to - piece.start]
+        if tail is not None:
+            rise = np.sin(np.pi / 2 * (np.arange(len(tail), dtype=np.float32)[:, None] + 0.5) / len(tail)) ** 2
+            faded = tail + rise * (kept[: len(tail)] - tail)
+            kept = np.concatenate([faded, kept[len(tail) :]])
+        cut = len(kept) if after is None else after.keep_from - piece.keep_to + len(kept)
+        yield kept[:cut]
+        tail = kept[cut:]
+
+
+def resampled(
+    stream: Iterable[FloatArray], rate: int, new_rate: int, channels: int, length: int
+) -> Iterator[FloatArray]:
+    """A stream [f, channels] at another rate, `length` frames in all."""
+    if rate != new_rate:
+        stream = _resampled(stream, rate, new_rate, channels)
+    left = length
+    for block in stream:
+        if kept := min(left, len(block)):
+            yield block[:kept]
+            left -= kept
+    if left:
+        yield np.zeros((left, channels), np.float32)
+
+
+def _resampled(stream: Iterable[FloatArray], rate: int, new_rate: int, channels: int) -> Iterator[FloatArray]:
+    filter_ = soxr.ResampleStream(rate, new_rate, channels, dtype="float32", quality="HQ")
+    for block in stream:
+        yield filter_.resample_chunk(np.ascontiguousarray(block))
+    yield filter_.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+
+
+class Shelf:
+    """The frames of a stream, which holds at least one, that are still wanted."""
+
+    def __init__(self, stream: Iterable[FloatArray]) -> None:
+        self._stream = iter(stream)
+        self._held = next(self._stream)
+
+    def take(self, count: int) -> FloatArray:
+        """The next `count` frames."""
+        taken = self.look(count)
+        self.drop(count)
+        return taken
+
+    def look(self, count: int) -> FloatArray:
+        """The next `count` frames, which stay; zeros beyond the stream's end."""
+        parts, held = [self._held], len(self._held)
+        while held < count and (block := next(self._stream, None)) is not None:
+            parts.append(block)
+            held += len(block)
+        self._held = np.concatenate(parts)
+        return fit(self._held, count)
+
+    def drop(self, count: int) -> None:
+        """Forget the next `count` frames, which have been looked at."""
+        self._held = self._held[count:].copy()  # a view would keep them

@@ -1,0 +1,147 @@
+"""The Stage 2 SED model on a recording longer than a chunk: heard once, as it would hear the recording whole.
+
+Its transformer divides a recording into units from the start on. Were each chunk heard anew, the units would lie
+elsewhere, and neighbouring chunks would be guided by different curves: here all chunks are guided by the same.
+
+Axes: N classes, W patches along time of the whole recording, w of a chunk, G patches along frequency, s guiding frames.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sedsep.inference.chunks import Span
+from sedsep.models.sed import SedModel
+from sedsep.models.separator import Separator
+from sedsep.types import SedOutput
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A unit of the transformer.
+
+    Attributes:
+        span: samples, with enough around them for its spectra. before: mel frames of these that are not its own.
+        frames: mel frames of its own. first, count: its patches along time.
+    """
+
+    span: Span
+    before: int
+    frames: int
+    first: int
+    count: int
+
+    def own(self, mel_bqt: Tensor) -> Tensor:
+        """The unit's part of the spectrum of its span."""
+        return mel_bqt[:, :, self.before : self.before + self.frames]
+
+
+class Guide:
+    """What guides a separator in each chunk of a recording, asked for in order.
+
+    Args:
+        sed: the Stage 2 SED model, without recurrence over time. separator: what it guides.
+        length: samples of the recording at the separator's input rate.
+        mixtures: gives the samples [1, M, stop - start] of spans, in order.
+    """
+
+    def __init__(
+        self,
+        sed: SedModel,
+        separator: Separator,
+        length: int,
+        mixtures: Callable[[Sequence[Span]], Iterator[Tensor]],
+    ) -> None:
+        self._separator = separator
+        self._sed = copy.copy(sed)
+        self._sed.frame_s = None  # patch by patch: `of` interpolates across the joints of units
+        units = _units(sed, length)
+        self._patches = units[-1].first + units[-1].count
+        self._points = sed.frames(length) or self._patches
+        self._frames = _padded_frames(separator, length)
+        self._coming = self._listen(units, mixtures([unit.span for unit in units]))
+        self._held: deque[tuple[_Unit, SedOutput]] = deque()
+
+    @torch.inference_mode()
+    def of(self, piece: Span) -> SedOutput:
+        """The part of the recording's curve and layer features that a chunk gets when the separator hears it all."""
+        separator = self._separator
+        frames = _padded_frames(separator, piece.stop - piece.start)
+        before = piece.start * separator.sample_rate // (separator.input_rate * separator.stft.hop)
+
+        def places(whole: int) -> Tensor:
+            """Of the chunk's share of points that the recording has evenly spread, in patches of the recording."""
+            count = max(1, round(whole * frames / self._frames))
+            points = (torch.arange(count, dtype=torch.float64) + 0.5) * frames / count + before
+            return (points * self._patches / self._frames - 0.5).clamp(0, self._patches - 1)
+
+        curve, patches = places(self._points), places(self._patches).round().long()
+        held = self._holding(int(min(curve[0], patches[0])), math.ceil(max(curve[-1], patches[-1])))
+        first, device = held[0][0].first, held[0][1].clip_probabilities.device
+        outputs = [output for _, output in held]
+        logits = [output.strong_logits for output in outputs if output.strong_logits is not None]
+        chosen = (patches - first).to(device)
+        return SedOutput(
+            clip_probabilities=outputs[0].clip_probabilities,
+            strong_logits=_between(torch.cat(logits, dim=2), curve - first) if logits else None,
+            layers=[
+                torch.cat([part.unflatten(1, output.grid) for part, output in zip(parts, outputs, strict=True)], dim=2)
+                .index_select(2, chosen)
+                .flatten(1, 2)
+                for parts in zip(*(output.layers for output in outputs), strict=True)
+            ],
+            grid=(outputs[0].grid[0], len(chosen)),
+        )
+
+    def _holding(self, first: int, last: int) -> list[tuple[_Unit, SedOutput]]:
+        """The units that a range of patches lies in; those before it are forgotten."""
+        held = self._held
+        while not held or held[-1][0].first + held[-1][0].count <= last:
+            held.append(next(self._coming))
+        while held[0][0].first + held[0][0].count <= first:
+            held.popleft()
+        return list(held)
+
+    def _listen(self, units: Sequence[_Unit], mixtures: Iterator[Tensor]) -> Iterator[tuple[_Unit, SedOutput]]:
+        layers = self._separator.injection is not None
+        for unit, mixture in zip(units, mixtures, strict=True):
+            yield unit, self._sed(mixture, layers, warp=unit.own)
+
+
+def _units(sed: SedModel, length: int) -> list[_Unit]:
+    """The units that a SED model divides a recording of some samples into."""
+    backbone, frontend = sed.backbone, sed.backbone.frontend
+    per_frame = frontend.stft.hop * frontend.input_rate / frontend.sample_rate
+    around = frontend.stft.n_fft // frontend.stft.hop + 2
+    total = math.ceil(length * frontend.sample_rate / frontend.input_rate) // frontend.stft.hop + 1
+    units: list[_Unit] = []
+    for first in range(0, total, backbone.unit_frames):
+        last = min(first + backbone.unit_frames, total)
+        begin = max(0, first - around)
+        span = Span(round(begin * per_frame), min(round((last + around) * per_frame), length), 0, length)
+        count = min(-(-(last - first) // backbone.patch[1]), backbone.grid[1])
+        units.append(_Unit(span, first - begin, last - first, len(units) * backbone.grid[1], count))
+    return units
+
+
+def _padded_frames(separator: Separator, length: int) -> int:
+    """Frames of the U-Net's widest map for a clip of some samples at the input rate."""
+    working = math.ceil(length * separator.sample_rate / separator.input_rate)
+    frames = working // separator.stft.hop + 1
+    return frames + -frames % separator.unet.time_stride
+
+
+def _between(curve_bnw: Tensor, places: Tensor) -> Tensor:
+    """A curve at places between its points, linearly."""
+    below = places.floor().long()
+    above = (below + 1).clamp_max(curve_bnw.shape[2] - 1)
+    weight = (places - below).to(curve_bnw)
+    low, high = (curve_bnw.index_select(2, index.to(curve_bnw.device)) for index in (below, above))
+    return torch.lerp(low, high, weight)

@@ -1,0 +1,161 @@
+"""Recordings as they come: files that libsndfile reads, or arrays, handed out in blocks.
+
+Axes: F frames, C channels of a recording.
+"""
+
+from __future__ import annotations
+
+import glob
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from sedsep.data import audio
+from sedsep.data.audio import FileError
+from sedsep.errors import UserError
+from sedsep.types import FloatArray
+
+BLOCK = 1 << 16
+"""Frames that are read at a time."""
+
+SUFFIXES = (
+    *(".wav", ".wave", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".aif", ".aiff", ".aifc", ".au", ".caf"),
+)
+"""What is taken for a recording in a folder."""
+
+OGG_PAGE = 1 << 16
+"""Bytes that an Ogg page fits in, but for a few."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Sound to be taken apart, known to be readable from the first to the last frame.
+
+    Attributes:
+        name: for people and for files. rate: Hz. channels: C. frames: F, at least 1.
+        level: mean power of the loudest channel, dB re full scale; `-inf` for silence.
+        blocks: a new pass over the samples, float32 [f, C] with f at most `BLOCK`.
+    """
+
+    name: str
+    rate: int
+    channels: int
+    frames: int
+    level: float
+    blocks: Callable[[], Iterator[FloatArray]]
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.frames / self.rate
+
+
+def from_file(path: Path) -> Recording:
+    """A file, read through once: what is wrong with it shows here and not after hours of work.
+
+    Raises:
+        FileError: it is missing, is not audio, is cut off, holds nothing, or NaN or infinite samples.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise FileError(f"The recording {path} {what}: give the path of an audio file.", path)
+    if not path.stat().st_size:
+        raise FileError(f"{path} is empty: fetch or convert it again.", path)
+    info = audio.info(path)
+    if _lacks_its_end(path):
+        raise FileError(f"{path} stops before its end: fetch or convert it again.", path)
+
+    def blocks() -> Iterator[FloatArray]:
+        return _blocks(path)
+
+    frames, level = _through(blocks(), str(path))
+    if frames < info.frames:
+        raise FileError(f"{path} ends after {frames} of {info.frames} frames: fetch or convert it again.", path)
+    return Recording(path.stem, info.rate, info.channels, frames, level, blocks)
+
+
+def from_array(samples: FloatArray, rate: int) -> Recording:
+    """Float32 samples [F, C] in memory.
+
+    Raises:
+        UserError: there are none, NaN or infinite ones, or the rate is none.
+    """
+    if rate < 1:
+        raise UserError(f"sample_rate={rate} is no rate: give the waveform's samples per second.")
+    if not samples.size:
+        raise UserError(f"The waveform has shape {list(samples.T.shape)} and holds no samples: give at least one.")
+
+    def blocks() -> Iterator[FloatArray]:
+        return (samples[start : start + BLOCK] for start in range(0, len(samples), BLOCK))
+
+    frames, level = _through(blocks(), "The waveform")
+    return Recording("waveform", rate, samples.shape[1], frames, level, blocks)
+
+
+def find(pattern: str) -> list[Path]:
+    """The files that a path, a folder or a glob means, in order of their names.
+
+    Raises:
+        UserError: there are none.
+    """
+    path = Path(pattern).expanduser()
+    if path.is_dir():
+        found = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+        if not found:
+            raise UserError(
+                f"The folder {path} holds no audio files ({', '.join(SUFFIXES)}): give the one that does, or "
+                f"audio='{path}/**/*.wav' for those below it."
+            )
+    elif glob.has_magic(pattern) and not path.exists():
+        found = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]  # noqa: PTH207
+        if not found:
+            raise UserError(f"No file is called {pattern}: check the pattern.")
+    else:
+        found = [path]
+    return sorted(found)
+
+
+def _blocks(path: Path) -> Iterator[FloatArray]:
+    try:
+        with soundfile.SoundFile(path) as file:
+            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+                yield block
+    except (soundfile.SoundFileError, OSError) as error:
+        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+        raise FileError(
+            f"{path} cannot be decoded ({reason.strip().rstrip('.')}): fetch or convert it again.", path
+        ) from error
+
+
+def _through(blocks: Iterator[FloatArray], name: str) -> tuple[int, float]:
+    """Frames, and the loudest channel's mean power in dB, of samples that are all finite."""
+    frames, energy_c = 0, np.zeros(1)
+    for block in blocks:
+        # A sum is NaN or infinite exactly when a sample is: float32 audio cannot overflow float64.
+        if not math.isfinite(float(block.sum(dtype=np.float64))):
+            raise UserError(f"{name} holds NaN or infinite samples: convert it again.")
+        frames += len(block)
+        energy_c = energy_c + np.square(block, dtype=np.float64).sum(axis=0)
+    energy = float(energy_c.max())
+    return frames, 10 * math.log10(energy / frames) if energy else -math.inf
+
+
+def _lacks_its_end(path: Path) -> bool:
+    """Whether an Ogg file's last page is not marked as the last, or an AIFF file is shorter than it says: libsndfile
+    reads both without complaint."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        size = path.stat().st_size
+        if head[:4] == b"FORM":
+            return int.from_bytes(head[4:8], "big") + 8 > size
+        if head[:4] != b"OggS":
+            return False
+        file.seek(max(0, size - OGG_PAGE))
+        rest = file.read()
+    page = rest.rfind(b"OggS")
+    return page < 0 or len(rest) < page + 6 or not rest[page + 5] & 4

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from dcase_util.containers import MetaDataContainer
+from minis import RATE, noise, refused
+from whole_systems import GUIDED, system, tagger
+
+from sedsep.inference import Job, Request, from_array, from_file, write, writing
+
+FRAMES = 12_000
+
+
+def job(request: Request, gain: float = 0.02, **changes: object) -> Job:
+    recording = from_array((gain * noise(FRAMES, 2)).numpy(), 2 * RATE)
+    return system(0.5, tagger(), **{**GUIDED, **changes}).begin(recording, request)
+
+
+def test_a_folder_holds_everything(tmp_path: Path) -> None:
+    done = job(Request(threshold=0.0, per_chunk=True))
+    folder = write(done, tmp_path, {"file": "x.wav"}, {"events.svg": b"<svg/>"})
+    account = json.loads((folder / "separation.json").read_text())
+    stems = [soundfile.read(folder / stem["file"], dtype="float32") for stem in account["stems"]]
+    residual, rate = soundfile.read(folder / account["residual"], dtype="float32")
+    assert {rate, *(rate for _, rate in stems)} == {2 * RATE}
+    assert soundfile.info(folder / "residual.wav").subtype == "FLOAT"
+    mixture = np.concatenate([block @ done.hearing.matrix[0] for block in done.recording.blocks()])
+    np.testing.assert_allclose(sum(samples for samples, _ in stems) + residual, mixture, atol=1e-6)
+    assert account["file"] == "x.wav"
+    assert account["heard"]["as"].startswith("2 channels")
+    assert account["labels"] == {"chosen": "heard", "over": "each chunk", "by": "the tagger", "threshold": 0.0}
+    assert account["stems"][0]["chunks"] == list(range(len(account["chunks"])))
+    assert (folder / "events.svg").read_bytes() == b"<svg/>"
+    events = [(event["label"], round(event["onset"], 3), round(event["offset"], 3)) for event in account["events"]]
+    assert len(events) >= len(stems)
+    for name in ("audacity", "dcase"):
+        read = MetaDataContainer().load(str(folder / f"events.{name}.txt"))
+        assert [(e.event_label, round(e.onset, 3), round(e.offset, 3)) for e in read] == events
+    assert (folder / "events.csv").read_text().splitlines()[0] == "onset,offset,label,probability"
+
+
+def test_loud_recordings_are_neither_rescaled_nor_clipped(tmp_path: Path) -> None:
+    folder = write(job(Request(("Dog",)), gain=5.0), tmp_path)
+    stem, residual = (soundfile.read(folder / f"{name}.wav")[0] for name in ("Dog", "residual"))
+    assert np.abs(stem + residual).max() > 5
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    first, second = (write(job(Request(("Dog",))), tmp_path) for _ in range(2))
+    assert (first.name, second.name) == ("waveform", "waveform-2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["waveform", "waveform-2"]
+
+
+def test_nothing_is_left_of_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", broken)
+    with refused("No space left on device"):
+        write(job(Request(("Dog",))), tmp_path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with refused("cannot be written"):
+        write(job(Request(("Dog",))), tmp_path / "file" / "below")
+
+
+def test_a_recording_of_more_than_4_gb_gets_the_format_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "LARGEST_WAV", 4 * FRAMES)
+    folder = write(job(Request(("Dog",))), tmp_path)
+    assert soundfile.info(folder / "Dog.wav").format == "RF64"
+    assert from_file(folder / "Dog.wav").frames == FRAMES
+
+
+def test_labels_are_names_of_files_on_every_system() -> None:
+    names = writing._file_names(["dog", "Dog", "Male/Female", "residual", "..", "a:b"])
+    assert list(names.values()) == ["dog.wav", "Dog-2.wav", "Male_Female.wav", "residual-2.wav", ".wav", "a_b.wav"]

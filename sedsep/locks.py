@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from sedsep.errors import UserError
+
 log = logging.getLogger(__name__)
 
 
@@ -28,3 +30,32 @@ def sole_writer(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def sole_user(lock: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock file, which stays.
+
+    Raises:
+        UserError: another process holds it; `refusal` is what it says.
+    """
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=1)  # who asks whether it is held holds it for a moment
+    except Timeout as error:
+        raise UserError(refusal) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds a lock file; where that cannot be found out, it may."""
+    tried = FileLock(lock)
+    try:
+        tried.acquire(timeout=0)
+    except (Timeout, OSError):
+        return True
+    tried.release()
+    return False

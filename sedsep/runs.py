@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from sedsep.errors import UserError
+from sedsep.files import write_json
+from sedsep.locks import is_held, sole_user
 
 STATUS = "status.json"
 LOCK = ".running.lock"
+
+RANKS = ("RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
+"""Environment variables by which torchrun, Lightning and SLURM number the processes of a job."""
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 STATES = (RUNNING, FINISHED, FAILED, INTERRUPTED)
@@ -47,7 +49,7 @@ def read_status(run_dir: Path) -> Status | None:
         status = Status(**json.loads((run_dir / STATUS).read_text()))
     except FileNotFoundError:
         return None
-    if status.state == RUNNING and not _is_held(run_dir):
+    if status.state == RUNNING and not is_held(run_dir / LOCK):
         return replace(status, state=INTERRUPTED)
     return status
 
@@ -63,14 +65,15 @@ def occupied(run_dir: Path, task: str, cause: Callable[[BaseException], str]) ->
         UserError: another process works there.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / LOCK)
-    try:
-        lock.acquire(timeout=1)  # who asks for the status holds it for a moment
-    except Timeout as error:
-        raise UserError(
-            f"Another process is working in {run_dir}: wait for it, or give this one a directory of its own "
-            "(hydra.run.dir=...)."
-        ) from error
+    refusal = (
+        f"Another process is working in {run_dir}: wait for it, or give this one a directory of its own "
+        "(hydra.run.dir=...)."
+    )
+    with sole_user(run_dir / LOCK, refusal):
+        yield from _noted(run_dir, task, cause)
+
+
+def _noted(run_dir: Path, task: str, cause: Callable[[BaseException], str]) -> Iterator[None]:
     status = Status(RUNNING, task, platform.node(), os.getpid(), time.time())
     try:
         _write(run_dir, status)
@@ -82,26 +85,12 @@ def occupied(run_dir: Path, task: str, cause: Callable[[BaseException], str]) ->
     except BaseException:  # told to stop, by a key or a scheduler: it may go on later
         _write(run_dir, replace(status, state=INTERRUPTED, ended=time.time()))
         raise
-    finally:
-        lock.release()
 
 
 def is_main_process() -> bool:
     """Whether this process leads its job: of several, one a device, the first alone writes and reports."""
-    return all(int(os.environ.get(rank, "0")) == 0 for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return all(int(os.environ.get(rank, "0")) == 0 for rank in RANKS)
 
 
 def _write(run_dir: Path, status: Status) -> None:
-    partial = run_dir / f".{STATUS}.{os.getpid()}"
-    partial.write_text(json.dumps(asdict(status), indent=2) + "\n")
-    partial.replace(run_dir / STATUS)
-
-
-def _is_held(run_dir: Path) -> bool:
-    lock = FileLock(run_dir / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
-        return True
-    lock.release()
-    return False
+    write_json(run_dir / STATUS, asdict(status))

@@ -12,7 +12,7 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "sedsep"
 
-BASE = {"errors", "labels", "types", "dsp", "memory", "locks", "runs"}
+BASE = {"errors", "labels", "types", "dsp", "memory", "files", "locks", "runs"}
 PARTS = BASE | {"losses", "metrics", "modules"}
 NETWORKS = PARTS | {"conditioning", "models"}
 SYSTEMS = NETWORKS | {"downloads", "checkpoints", "evaluation", "systems"}
@@ -22,8 +22,9 @@ MAY_IMPORT = {
     ROOT: {"inference"},  # when it is asked for
     "errors": set(),
     "memory": set(),
-    "locks": set(),
-    "runs": {"errors"},
+    "files": set(),
+    "locks": {"errors"},
+    "runs": {"files", "locks"},
     "labels": {"errors"},
     "types": {"errors"},
     "dsp": {"errors"},
@@ -37,11 +38,11 @@ MAY_IMPORT = {
     "benchmark": NETWORKS,
     "evaluation": NETWORKS | {"checkpoints"},
     "inference": NETWORKS | {"checkpoints", "data"},
-    "report": {"errors"},
+    "report": {"errors", "files"},
     "systems": NETWORKS | {"checkpoints", "evaluation"},
     "data": BASE | {"downloads"},
-    "tracking": {"errors"},
-    "sweeps": {"errors", "runs"},
+    "tracking": {"errors", "files"},
+    "sweeps": {"errors", "files", "runs"},
     "tasks": SYSTEMS | {"benchmark", "inference", "report", "data", "tracking", "sweeps"},
 }
 

@@ -55,9 +55,9 @@ def test_one_process_works_in_a_directory_and_a_killed_one_leaves_it_free(tmp_pa
     work(tmp_path)
 
 
-@pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
+@pytest.mark.parametrize("variable", ["RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID"])
 def test_the_first_of_several_processes_leads(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+    for name in ("RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
     assert is_main_process()
     monkeypatch.setenv(variable, "0")

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sedsep.data.synthetic import write_synthetic
 
 LABELS = ("Doorbell", "Speech", "Typing")
 
 
-def write_tiny_set(root: Path) -> Path:
-    """Three classes, a file or two each, scenes of 2 s at 16 kHz."""
-    return write_synthetic(
-        root,
-        LABELS,
-        sample_rate=16000,
-        scenes_per_split={"valid": 2, "test": 3},
-        files_per_class={"train": 2, "valid": 1, "test": 1},
-        rooms={"train": 1, "valid": 1, "test": 1},
-        positions=3,
-        noises_per_room=1,
-        scene_seconds=2.0,
-        noise_seconds=3.0,
-        event_seconds=(0.6, 1.0),
-        response_seconds=0.1,
-    )
+def write_tiny_set(root: Path, seconds: float = 2.0, **changes: Any) -> Path:
+    """Three classes, a file or two each, scenes of some seconds at 16 kHz."""
+    recipe: dict[str, Any] = {
+        "sample_rate": 16000,
+        "scenes_per_split": {"valid": 2, "test": 3},
+        "files_per_class": {"train": 2, "valid": 1, "test": 1},
+        "rooms": {"train": 1, "valid": 1, "test": 1},
+        "positions": 3,
+        "noises_per_room": 1,
+        "scene_seconds": seconds,
+        "noise_seconds": seconds + 1.0,
+        "event_seconds": (0.5, 0.5 * seconds + 0.1),
+        "response_seconds": 0.1,
+    }
+    return write_synthetic(root, LABELS, **(recipe | changes))

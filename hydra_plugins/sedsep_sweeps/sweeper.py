@@ -8,10 +8,8 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, open_dict
@@ -19,6 +17,7 @@ from omegaconf import DictConfig, open_dict
 from hydra_plugins.sedsep_sweeps._base import ManifestLauncher, Planned
 from hydra_plugins.sedsep_sweeps._tracked import SweepTracking
 from sedsep.errors import UserError
+from sedsep.locks import sole_user
 from sedsep.runs import RUNNING
 from sedsep.sweeps import SWEEP, Job, Manifest, slurm, table
 from sedsep.sweeps.outcomes import QUEUED, TO_RUN, Outcome, counts, outcomes
@@ -44,7 +43,8 @@ class ResumableSweeper(BasicSweeper):
         root = Path(self.config.hydra.sweep.dir).absolute()
         root.mkdir(parents=True, exist_ok=True)
         os.environ[SWEEP] = str(root)  # jobs inherit it
-        with _alone(root):
+        refusal = f"Another process is looking after the sweep in {root}: wait for it, or stop it."
+        with sole_user(root / ".sweep.lock", refusal):
             if self.config.sweep.resume:
                 manifest = Manifest.read(root)
                 jobs = _left(manifest)
@@ -124,19 +124,6 @@ class ResumableSweeper(BasicSweeper):
             return
         for group in _consecutive(planned):  # Hydra's launchers count on from the first number
             self.launcher.launch([one.overrides for one in group], initial_job_idx=group[0].job.number)
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    lock = FileLock(root / ".sweep.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"Another process is looking after the sweep in {root}: wait for it, or stop it.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _left(manifest: Manifest) -> list[Job]:

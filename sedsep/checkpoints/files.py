@@ -6,7 +6,6 @@ Nothing in a file is run: torch files are opened with `weights_only=True`, safet
 from __future__ import annotations
 
 import json
-import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sedsep.errors import UserError
+from sedsep.files import whole
 
 SAFETENSORS = ".safetensors"
 STATE = "state_dict"
@@ -70,14 +70,9 @@ def write_weights(path: Path | str, state: Mapping[str, Tensor], **entries: Any)
         UserError: the file cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole(path) as partial:
             _write(partial, path.suffix, state, entries)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} cannot be written ({_one_line(error)}): give another target.") from error
 

@@ -7,7 +7,6 @@ and beside it the events of the scene as a text file.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from sedsep.data.annotations import write_annotation
 from sedsep.data.layout import Layout
 from sedsep.errors import UserError
+from sedsep.files import write_json
 from sedsep.labels import SILENCE
 from sedsep.types import Event, SceneDirs, SceneSpec
 
@@ -151,7 +151,7 @@ def write_spec(spec: SceneSpec, json_path: Path) -> None:
         "int_events": [_from_event(event, "foreground") for event in spec.interference],
         "room": spec.room,
     }
-    _write_json(content, Path(json_path))
+    write_json(Path(json_path), content)
 
 
 def write_index(specs: Sequence[SceneSpec], path: Path) -> None:
@@ -169,8 +169,8 @@ def write_index(specs: Sequence[SceneSpec], path: Path) -> None:
         write_spec(spec, path.with_suffix("") / f"{spec.name}.json")
         write_annotation(spec, path.with_suffix("") / f"{spec.name}.txt")
     # The index comes last: where it lies, its scenes are complete.
-    _write_json(
-        [{"metadata_path": f"{path.stem}/{spec.name}.json", "ref_event": list(spec.slots)} for spec in specs], path
+    write_json(
+        path, [{"metadata_path": f"{path.stem}/{spec.name}.json", "ref_event": list(spec.slots)} for spec in specs]
     )
 
 
@@ -295,13 +295,6 @@ def _read_json(path: Path) -> Any:
         raise UserError(f"{path} does not exist: check the data set's root or prepare the metadata.") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not readable as JSON ({error}): fetch or prepare the metadata again.") from error
-
-
-def _write_json(content: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def _short(value: object) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from sedsep.data.audio import FileError
 from sedsep.errors import UserError
+from sedsep.files import whole
 from sedsep.types import FloatArray
 
 OPEN_FILES = 16
@@ -173,16 +174,10 @@ def write_sofa(
         )
     if not (np.isfinite(responses).all() and np.isfinite(positions).all()):
         raise UserError(f"The room {title} holds NaN or infinite values: only finite responses can be written.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with h5py.File(partial, "w", track_order=True) as file:
-            _store(file, responses, positions, sample_rate, title, compressed)
-        partial.replace(path)
-        for cached in (open_room, _responses):  # this process may hold the file it replaces
-            cached.cache_clear()
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as partial, h5py.File(partial, "w", track_order=True) as file:
+        _store(file, responses, positions, sample_rate, title, compressed)
+    for cached in (open_room, _responses):  # this process may hold the file it replaces
+        cached.cache_clear()
 
 
 def _fill_values(stored: h5py.Dataset) -> list[float]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from sedsep.files import write_json
 from sedsep.models.sed import SedModel, choose_labels
 from sedsep.types import Batch
 
@@ -56,10 +56,7 @@ def cached_probabilities(
     if path.is_file():
         return json.loads(path.read_text())
     table = tag(model, batches, device)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(table))
-    partial.replace(path)
+    write_json(path, table)
     return table
 
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from sedsep.report.data import FloatArray
-from sedsep.report.figures import SERIES_COLOURS, WIDE, _drawn, _heat, _tidy, timeline_labels
+from sedsep.report.figures import SERIES_COLOURS, WIDE, drawn, heat, tidy, timeline_labels
 
 COLUMNS = 1200
 """Frames that are drawn at most; of more, each column shows the likeliest moment."""
@@ -22,7 +22,7 @@ IN_SECONDS = 120.0
 """Longer recordings have minutes on the time axis."""
 
 
-@_drawn
+@drawn
 def activity_figure(
     activity: FloatArray,
     labels: Sequence[str],
@@ -42,7 +42,7 @@ def activity_figure(
     rows = timeline_labels(activity, labels, chosen, [], most)
     figure = Figure(figsize=(1.5 * WIDE[0], 0.78 + 0.225 * max(len(rows), 2)), layout="constrained")
     axes = figure.add_subplot()
-    strips, image = _heat(SERIES_COLOURS[0]), None
+    strips, image = heat(SERIES_COLOURS[0]), None
     for row, label in enumerate(rows):
         strip = _columns(activity[list(labels).index(label)])[None]
         extent = (0, seconds, row + 0.18, row - 0.42)
@@ -64,7 +64,7 @@ def activity_figure(
     assert image is not None  # there is a class at least
     bar = figure.colorbar(image, ax=axes, ticks=[0, 0.5, 1], fraction=0.03, pad=0.02, aspect=14)
     bar.set_label("Probability", labelpad=2)
-    _tidy(bar)
+    tidy(bar)
     key = [Patch(color=SERIES_COLOURS[0], label="heard"), Patch(color=SERIES_COLOURS[1], label="event")]
     figure.legend(handles=key, loc="outside upper left", ncols=2, handlelength=1, columnspacing=1.2, borderpad=0)
     return figure

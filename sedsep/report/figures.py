@@ -83,7 +83,7 @@ def _styled() -> Iterator[None]:
         yield
 
 
-def _drawn(build: Callable[P, Figure]) -> Callable[P, bytes]:
+def drawn(build: Callable[P, Figure]) -> Callable[P, bytes]:
     """Turn a function that builds a figure into one that returns it as SVG bytes."""
 
     @wraps(build)
@@ -158,7 +158,7 @@ def _indexed(png: str) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-@_drawn
+@drawn
 def spectrogram_figure(
     levels: FloatArray,
     duration: float,
@@ -201,11 +201,11 @@ def spectrogram_figure(
     if colour_bar:
         bar = figure.colorbar(image, cax=figure.add_axes((0.855, 0.225, 0.02, 0.735)), ticks=[0, -20, -40, -60, -80])
         bar.set_label("Level (dB)", labelpad=2)
-        _tidy(bar)
+        tidy(bar)
     return figure
 
 
-@_drawn
+@drawn
 def timeline_figure(
     probabilities: NDArray[np.floating],
     labels: Sequence[str],
@@ -231,7 +231,7 @@ def timeline_figure(
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr, call-arg]
     axes = figure.add_subplot()
     length = frame_s * probabilities.shape[1]
-    strips = _heat(SERIES_COLOURS[0])
+    strips = heat(SERIES_COLOURS[0])
     image = None
     for row, label in enumerate(rows):
         if label in labels:
@@ -251,7 +251,7 @@ def timeline_figure(
     if image is not None:
         bar = figure.colorbar(image, ax=axes, ticks=[0, 0.5, 1], fraction=0.03, pad=0.02, aspect=14)
         bar.set_label("Probability", labelpad=2)
-        _tidy(bar)
+        tidy(bar)
     key = [Patch(color=SERIES_COLOURS[0], label="detected"), Patch(color=SERIES_COLOURS[1], label="true event")]
     figure.legend(handles=key, loc="outside upper left", ncols=2, handlelength=1, columnspacing=1.2, borderpad=0)
     return figure
@@ -272,7 +272,7 @@ def timeline_labels(
     return list(dict.fromkeys([*needed, *likeliest]))[: max(most, len(needed))]
 
 
-@_drawn
+@drawn
 def sounds_figure(sounds: Sequence[tuple[str, str, float, float]], seconds: float) -> Figure:
     """Draw when which sound is played: a row a sound, in the colour of its role.
 
@@ -300,7 +300,7 @@ def sounds_figure(sounds: Sequence[tuple[str, str, float, float]], seconds: floa
     return figure
 
 
-@_drawn
+@drawn
 def curve_figure(curve: Curve) -> Figure:
     """Draw the lines of `curve`, at most `CURVE_POINTS` evenly chosen points of each."""
     figure, axes = _plain(2.6)
@@ -326,7 +326,7 @@ def curve_figure(curve: Curve) -> Figure:
     return figure
 
 
-@_drawn
+@drawn
 def bar_figure(groups: Sequence[str], series: Mapping[str, Sequence[float | None]], unit: str) -> Figure:
     """Draw horizontal bars: one group a class or refinement pass, one bar in it a series.
 
@@ -372,14 +372,14 @@ def _legend(figure: Figure, handles: list, names: list[str]) -> None:
         figure.legend(handles, shown, loc="outside upper left", ncols=columns, borderpad=0, columnspacing=1.2)
 
 
-def _tidy(bar: Colorbar) -> None:
+def tidy(bar: Colorbar) -> None:
     bar.outline.set_visible(False)
     # As an image: the edges between vector steps shine through as lines.
     if bar.solids is not None:
         bar.solids.set_rasterized(True)
 
 
-def _heat(colour: str) -> Colormap:
+def heat(colour: str) -> Colormap:
     """From nothing to `colour` by opacity, so that zero is the page itself, light or dark."""
     red, green, blue, _ = mpl.colors.to_rgba(colour)
     return LinearSegmentedColormap.from_list("heat", [(red, green, blue, 0.04), (red, green, blue, 1.0)], N=32)

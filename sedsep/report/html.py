@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sedsep.errors import UserError
+from sedsep.files import write_whole
 
 MISSING = "–"  # noqa: RUF001 - an en dash is meant
 
@@ -37,12 +37,7 @@ def write_page(path: Path, text: str) -> None:
         UserError: the file cannot be written there.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            # A folder of our own beside the target: same file system, ordinary permissions, gone on failure.
-            draft = Path(folder, path.name)
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
+        write_whole(path, text)
     except OSError as error:
         reason = error.strerror or error
         raise UserError(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sedsep.errors import UserError
+from sedsep.files import write_json
 
 FILE = "sweep.json"
 
@@ -94,9 +94,7 @@ class Manifest:
     def write(self) -> None:
         """Write it to its directory, whole or not at all."""
         content = {key: value for key, value in asdict(self).items() if key != "root"}
-        partial = self.root / f".{FILE}.{os.getpid()}"
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        partial.replace(self.root / FILE)
+        write_json(self.root / FILE, content)
 
 
 def differing(jobs: Sequence[Job]) -> dict[int, tuple[str, ...]]:

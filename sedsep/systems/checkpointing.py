@@ -27,9 +27,8 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], *_: Any, **__: Any) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(
-            f".{target.name}.partial"
-        )  # of a directory's only writer: a stale one is overwritten
+        # Of the directory's only writer, always by this name: what a kill leaves is overwritten.
+        partial = target.with_name(f".{target.name}.partial")
         with partial.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from sedsep.errors import UserError
 from sedsep.runs import FINISHED, RUNNING, STATUS, read_status
+from sedsep.tasks.overrides import quoted
 
 OPTION = "ckpt="
 TASK = "task="
@@ -27,7 +28,7 @@ def continued(arguments: Sequence[str]) -> list[str]:
     run_dir = _newest(Path("outputs")) if named[-1] == "last" else _run_of(Path(named[-1]))
     begun = OmegaConf.load(run_dir / ".hydra" / "overrides.yaml")
     rest = [argument for argument in arguments if not argument.startswith(OPTION)]
-    return [*map(str, begun), *rest, f"hydra.run.dir='{run_dir}'"]
+    return [*map(str, begun), *rest, f"hydra.run.dir={quoted(str(run_dir))}"]
 
 
 def _newest(outputs: Path) -> Path:

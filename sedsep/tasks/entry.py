@@ -34,7 +34,10 @@ def run(config: DictConfig) -> None:
     """Run the task that `config.task._target_` names, alone in its directory."""
     job = HydraConfig.get()
     try:
-        alone = occupied(Path(job.runtime.output_dir), str(job.runtime.choices["task"]), _cause)
+        task = str(job.runtime.choices["task"])
+        if not is_main_process() and task != "train":
+            return  # of several processes that were started, all train, and the first does the rest
+        alone = occupied(Path(job.runtime.output_dir), task, _cause)
         with alone if is_main_process() else nullcontext():
             overrides.check_types(config, job.overrides.task)
             OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training

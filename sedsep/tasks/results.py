@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from sedsep.evaluation import (
     true_sources,
 )
 from sedsep.evaluation.label_sources import LabelTable
+from sedsep.files import write_json
 from sedsep.labels import LabelSet
 from sedsep.metrics import score_mixture
 from sedsep.models.sed import SedModel
@@ -96,11 +95,9 @@ def conclude(
 
 
 def _write_json(path: Path, values: Mapping[str, float]) -> None:
-    """Whole or not at all; JSON has no NaN, so an undefined number is null."""
+    """JSON has no NaN: an undefined number is null."""
     plain = {name: value if math.isfinite(value) else None for name, value in values.items()}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(plain, indent=2) + "\n")
-    partial.replace(path)
+    write_json(path, plain)
 
 
 def _seconds(trained: Trained) -> str:

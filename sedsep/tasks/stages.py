@@ -24,6 +24,7 @@ from sedsep import checkpoints
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.starting import start_backbone, start_separator
 from sedsep.errors import UserError
+from sedsep.files import write_json
 from sedsep.locks import sole_writer
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
@@ -199,10 +200,14 @@ def _interrupted(session: Session, node: DictConfig, directory: Path) -> Path | 
     last = directory / LAST
     if not last.is_file():
         if is_main_process():
-            directory.mkdir(parents=True, exist_ok=True)
             (directory / HISTORY).unlink(missing_ok=True)  # of an attempt that came to no checkpoint
-            note.write_text(json.dumps(recipe, indent=2) + "\n")
+            write_json(note, recipe)
         return None
+    if not note.is_file():
+        raise UserError(
+            f"{last} says nothing of the settings that it was trained with ({note.name} is missing): choose another "
+            f"directory, and start from its weights with model.ckpt={last} if you like."
+        )
     begun = json.loads(note.read_text())
     for name in dict.fromkeys([*recipe, *begun]):
         if begun.get(name) != recipe.get(name):

@@ -14,7 +14,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from sedsep.tracking.files import Steps, whole_lines, write_whole
+from sedsep.files import write_json
+from sedsep.tracking.files import Steps, whole_lines
 from sedsep.tracking.lightning_logger import StepLogger
 
 COLUMNS = ("time", "step", "name", "value")
@@ -129,7 +130,7 @@ class CsvTracker:
     def tags(self, values: Mapping[str, str]) -> None:
         file = self._directory / FACTS
         known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        write_whole(file, json.dumps({**known, **values}, indent=2) + "\n")
+        write_json(file, {**known, **values})
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         pass

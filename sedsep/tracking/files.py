@@ -42,10 +42,3 @@ def whole_lines(path: Path, offset: int = 0, *, mend: bool = False) -> Iterator[
                     os.truncate(path, path.stat().st_size - len(line))
                 return
             yield line
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from sedsep.tracking.files import write_whole
+from sedsep.files import write_json
 from sedsep.tracking.journal import AT_ONCE, EVENTS, FOLDER, PARENT, SWEEP, Event, begun, events
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Sender:
         return sent if (sent.uri, sent.experiment) == (fresh.uri, fresh.experiment) else fresh
 
     def _save(self, sent: Sent) -> None:
-        write_whole(self._folder / SENT, json.dumps(asdict(sent)))
+        write_json(self._folder / SENT, asdict(sent))
         self.progress += 1
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
+from tiny import write_tiny_set
 from torch import Tensor
 
-from sedsep.data.synthetic import write_synthetic
 from sedsep.tasks import stages
 from sedsep.tasks.session import Session
 
@@ -38,20 +38,7 @@ SHORT = (
 
 
 def write_set(root: Path, valid_scenes: int = 2) -> Path:
-    return write_synthetic(
-        root,
-        ("Doorbell", "Speech", "Typing"),
-        sample_rate=16000,
-        scenes_per_split={"valid": valid_scenes, "test": 1},
-        files_per_class={"train": 2, "valid": 1, "test": 1},
-        rooms={"train": 1, "valid": 1, "test": 1},
-        positions=3,
-        noises_per_room=1,
-        scene_seconds=1.0,
-        noise_seconds=2.0,
-        event_seconds=(0.5, 0.6),
-        response_seconds=0.1,
-    )
+    return write_tiny_set(root, seconds=1.0, scenes_per_split={"valid": valid_scenes, "test": 1})
 
 
 def open_session(root: Path, where: Path, *overrides: str) -> Session:

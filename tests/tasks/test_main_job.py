@@ -10,8 +10,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import soundfile
-
-from sedsep.data.synthetic import write_synthetic
+from tiny import write_tiny_set
 
 RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -36,20 +35,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic(
-        tmp_path_factory.mktemp("data") / "set",
-        LABELS,
-        sample_rate=16000,
-        scenes_per_split={"valid": 2, "test": 3},
-        files_per_class={"train": 2, "valid": 1, "test": 1},
-        rooms={"train": 1, "valid": 1, "test": 1},
-        positions=3,
-        noises_per_room=1,
-        scene_seconds=2.0,
-        noise_seconds=3.0,
-        event_seconds=(0.6, 1.0),
-        response_seconds=0.1,
-    )
+    return write_tiny_set(tmp_path_factory.mktemp("data") / "set")
 
 
 def run_directory(cwd: Path) -> Path:

@@ -12,11 +12,11 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from tiny import write_tiny_set
 from torch import Tensor, nn
 
 from sedsep.data.dataset import GeneratedScenes
 from sedsep.data.layout import Layout
-from sedsep.data.synthetic import write_synthetic
 from sedsep.labels import LabelSet
 from sedsep.models import GuidedSeparator
 from sedsep.systems.groups import sed_groups, separator_groups
@@ -180,20 +180,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic(
-        tmp_path_factory.mktemp("data") / "set",
-        ("Doorbell", "Speech", "Typing"),
-        sample_rate=16000,
-        scenes_per_split={"valid": 2, "test": 1},
-        files_per_class={"train": 2, "valid": 1, "test": 1},
-        rooms={"train": 1, "valid": 1, "test": 1},
-        positions=3,
-        noises_per_room=1,
-        scene_seconds=1.0,
-        noise_seconds=2.0,
-        event_seconds=(0.5, 0.9),
-        response_seconds=0.1,
-    )
+    return write_tiny_set(tmp_path_factory.mktemp("data") / "set", seconds=1.0)
 
 
 @pytest.fixture

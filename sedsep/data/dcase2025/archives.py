@@ -15,6 +15,7 @@ from stream_unzip import UnzipError, stream_unzip
 
 from sedsep.downloads import leads_outside, progress
 from sedsep.errors import UserError
+from sedsep.files import whole
 
 CHUNK = 1 << 20
 """Bytes read at once."""
@@ -58,12 +59,9 @@ def unpack_split(parts: Sequence[Path], folder: Path) -> int:
 
 def write_whole(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     """Write a file that appears under its name when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("wb") as file:
+    with whole(path) as partial, partial.open("wb") as file:
         for chunk in chunks:
             file.write(chunk)
-    partial.replace(path)
 
 
 class Archive(Protocol):

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from sedsep.data.dcase2025.place import Journal, Licence, Place, now, read_json, write_json
+from sedsep.data.dcase2025.place import Journal, Licence, Place, now, read_json
 from sedsep.data.dcase2025.steps import Step
 from sedsep.downloads import check_space
 from sedsep.errors import UserError, choice
+from sedsep.files import write_json
 from sedsep.locks import sole_writer
 
 Agree = Callable[[Sequence[Licence]], bool]
@@ -89,7 +90,7 @@ class Assembly:
                 "and add task.accept_licences=true."
             )
         given = {name: asdict(licence) | {"accepted": now()} for name, licence in new.items()}
-        write_json(accepted | given, place.licences)
+        write_json(place.licences, accepted | given)
 
 
 def prepared(root: Path | str) -> Path:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sedsep.errors import UserError
+from sedsep.files import write_json
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Journal:
     def save(self) -> None:
         """Write the journal."""
         content = {"settings": self.settings, "begun": self.begun, "finished": self.finished, "parts": self.parts}
-        write_json(content, self.path)
+        write_json(self.path, content)
 
 
 def now() -> str:
@@ -116,7 +116,7 @@ def now() -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read what `write_json` wrote, or another JSON file of the data set.
+    """Read what was written here, or another JSON file of the data set.
 
     Raises:
         UserError: it is missing or damaged.
@@ -127,11 +127,3 @@ def read_json(path: Path) -> Any:
         raise UserError(
             f"{path} is not readable as JSON: remove it, or what it belongs to, and prepare again."
         ) from error
-
-
-def write_json(content: Any, path: Path) -> None:
-    """Write a file that is whole at any moment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)

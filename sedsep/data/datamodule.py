@@ -128,11 +128,8 @@ class SceneDataModule(LightningDataModule):
 
     def val_dataloader(self) -> SceneLoader:
         """The validation scenes, in order; of several ranks, each has its share."""
-        return self._evaluation_loader(self.valid_split, *self._place())
-
-    def test_dataloader(self) -> SceneLoader:
-        """The test scenes, in order."""
-        return self._evaluation_loader(self.test_split)
+        scenes = self.eval_dataset(self.valid_split)
+        return evaluation_loader(scenes, self.labels, self.eval_batch_size, self.workers, *self._place())
 
     def eval_dataset(self, split: str) -> IndexedScenes | GeneratedScenes | RecordedScenes:
         """The fixed scenes of a split: described by an index, recorded, or drawn.
@@ -174,10 +171,32 @@ class SceneDataModule(LightningDataModule):
         """Number of ranks, and this one."""
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
-    def _evaluation_loader(self, split: str, replicas: int = 1, rank: int = 0) -> SceneLoader:
-        gather = partial(_gather_evaluation, labels=self.labels)
-        scenes = SharedScenes(self.eval_dataset(split), replicas, rank)
-        return SceneLoader(scenes, self.workers, gather, batch_size=self.eval_batch_size)
+
+class FixedScenes(LightningDataModule):
+    """Fixed scenes to score.
+
+    Args:
+        scenes: the scenes. labels: the classes. batch_size: scenes a device takes at once.
+        workers: processes that read and render.
+    """
+
+    def __init__(self, scenes: Dataset[Scene], labels: LabelSet, batch_size: int, workers: int) -> None:
+        super().__init__()
+        self.scenes, self.labels, self.batch_size, self.workers = scenes, labels, batch_size, workers
+
+    def test_dataloader(self) -> SceneLoader:
+        """The scenes in order; of several ranks, each has its share."""
+        trainer = self.trainer
+        place = (1, 0) if trainer is None else (trainer.world_size, trainer.global_rank)
+        return evaluation_loader(self.scenes, self.labels, self.batch_size, self.workers, *place)
+
+
+def evaluation_loader(
+    scenes: Dataset[Scene], labels: LabelSet, batch_size: int, workers: int, replicas: int = 1, rank: int = 0
+) -> SceneLoader:
+    """Fixed scenes in order; of several ranks, a rank's share."""
+    gather = partial(_gather_evaluation, labels=labels)
+    return SceneLoader(SharedScenes(scenes, replicas, rank), workers, gather, batch_size=batch_size)
 
 
 class SceneLoader(DataLoader[Batch]):

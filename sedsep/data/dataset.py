@@ -67,6 +67,11 @@ class GeneratedScenes(Dataset[Scene]):
         self.epoch_size = epoch_size
         self.on_error = choice(on_error, ON_ERROR, "data.on_error")
 
+    @property
+    def names(self) -> list[str]:
+        """Of the scenes of the first epoch."""
+        return [self.sampler.sample(self.seed, 0, index).name for index in range(self.epoch_size)]
+
     def __len__(self) -> int:
         """Scenes of an epoch."""
         return self.epoch_size
@@ -144,6 +149,11 @@ class IndexedScenes(Dataset[Scene]):
                     )
         self.specs = list(specs)
         self.renderer = renderer
+
+    @property
+    def names(self) -> list[str]:
+        """Of the scenes."""
+        return [spec.name for spec in self.specs]
 
     def __len__(self) -> int:
         return len(self.specs)

@@ -65,6 +65,11 @@ class RecordedScenes(Dataset[Scene]):
             self.targets[name][label] = path
         self.slots = max(map(len, self.targets.values()))
 
+    @property
+    def names(self) -> list[str]:
+        """Of the scenes."""
+        return [path.stem for path in self.mixtures]
+
     def __len__(self) -> int:
         return len(self.mixtures)
 

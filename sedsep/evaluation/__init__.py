@@ -1,16 +1,23 @@
 """Two-stage evaluation and its label sources."""
 
-from sedsep.evaluation.evaluator import Evaluation, MixtureResult, evaluate, separate_sources, true_sources
-from sedsep.evaluation.label_sources import SOURCES, cached_probabilities, labels_of, oracle_labels
+from sedsep.evaluation.evaluator import FILES, ORACLE, Evaluator, FileJudge, Heard, Judged
+from sedsep.evaluation.label_sources import SOURCES, cached_probabilities, labels_of
+from sedsep.evaluation.results import Evaluation
+from sedsep.evaluation.separating import Found, separate_sources, true_classes, true_sources
 
 __all__ = [
+    "FILES",
+    "ORACLE",
     "SOURCES",
     "Evaluation",
-    "MixtureResult",
+    "Evaluator",
+    "FileJudge",
+    "Found",
+    "Heard",
+    "Judged",
     "cached_probabilities",
-    "evaluate",
     "labels_of",
-    "oracle_labels",
     "separate_sources",
+    "true_classes",
     "true_sources",
 ]

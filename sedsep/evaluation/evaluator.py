@@ -1,152 +1,152 @@
-"""Two-stage evaluation: every label source scored from one separation of each queried class.
+"""Two-stage evaluation: every label source and number of passes scored from one look at each mixture.
 
-Axes: B batch, K queries, M microphones, L samples, N classes.
+Axes: B batch, M microphones, L samples, N classes, S SED frames.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sedsep.evaluation.label_sources import LabelTable
+from sedsep.evaluation.separating import Answers, Found, separate_sources, true_classes, true_sources
 from sedsep.labels import LabelSet
-from sedsep.metrics import (
-    ClassScore,
-    ca_sdri,
-    constant_answer_accuracy,
-    mixture_accuracy,
-    score_mixture,
-    source_accuracy,
-)
-from sedsep.models.sed import one_hot_rows
+from sedsep.metrics import MixtureRow, SedScene, sed_scenes, separated_row
+from sedsep.models.sed import SedModel, choose_labels
 from sedsep.models.separator import GuidedSeparator
-from sedsep.types import Batch
+from sedsep.types import Batch, SedOutput
+
+ORACLE = "oracle"
+FILES = "files"
+"""The label source of estimates that another system made."""
+
+Made = Callable[[str, int], Sequence[tuple[str, Tensor]]]
+"""What another system made of a mixture of that name and length: labels with waveforms [L]."""
+Keep = Callable[[str, str, int, Found], None]
+"""Takes the estimates of a mixture by name: label source, passes, waveforms [L] by label."""
 
 
-@dataclass
-class MixtureResult:
-    """One mixture: its true classes, and each label source's classes and scores."""
+@dataclass(frozen=True)
+class Heard:
+    """What a tagger said of a mixture.
+
+    Attributes:
+        clip: probability of each class. scene: those of frames with the true events; `None` for a tagger of clips.
+    """
+
+    clip: list[float]
+    scene: SedScene | None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One mixture: a row for each label source and number of passes, and what each tagger said."""
 
     name: str
-    true: list[int]
-    predicted: dict[str, list[int]] = field(default_factory=dict)
-    scores: dict[str, list[ClassScore]] = field(default_factory=dict)
+    rows: list[MixtureRow]
+    heard: dict[str, Heard] = field(default_factory=dict)
 
 
-@dataclass
-class Evaluation:
-    """Results of a split, mixture by mixture."""
-
-    split: str
-    sources: tuple[str, ...]
-    mixtures: list[MixtureResult]
-
-    def metrics(self) -> dict[str, float]:
-        """Flat `<split>/<metric>/<label source>` to number: dB for `ca_sdri`, % for accuracies."""
-        true = [m.true for m in self.mixtures]
-        out = {f"{self.split}/label_accuracy/constant": constant_answer_accuracy(true)}
-        for source in self.sources:
-            predicted = [m.predicted[source] for m in self.mixtures]
-            out[f"{self.split}/label_accuracy/{source}"] = mixture_accuracy(predicted, true)
-            out[f"{self.split}/source_accuracy/{source}"] = source_accuracy(predicted, true)
-            if any(source in m.scores for m in self.mixtures):
-                out[f"{self.split}/ca_sdri/{source}"] = ca_sdri(m.scores[source] for m in self.mixtures)
-        return out
-
-    def by_class(self, source: str) -> dict[str, list[ClassScore]]:
-        """Every score of a class under a label source."""
-        table: dict[str, list[ClassScore]] = defaultdict(list)
-        for mixture in self.mixtures:
-            for score in mixture.scores.get(source, []):
-                table[score.label].append(score)
-        return dict(table)
-
-
-def evaluate(
-    split: str,
-    batches: Iterable[Batch],
-    labels: LabelSet,
-    sources: Mapping[str, LabelTable],
-    separator: GuidedSeparator | None,
-    device: torch.device,
-) -> Evaluation:
-    """Score a split under every label source.
+class Evaluator(nn.Module):
+    """Scores mixtures, always in float32.
 
     Args:
-        split: its name, the first part of every metric's name.
-        batches: the scenes.
-        sources: the labels each source gives each scene; must hold `oracle`.
-        separator: `None` scores the labels alone.
-        device: where the separator runs.
+        labels: the classes. rate: Hz, of the mixtures. taggers: SED models that name the events, by label source.
+        oracle: whether the true labels are a source, too.
+        separator: `None` scores labels alone. passes: numbers of refinement passes to score.
+        threshold: probability from which a class is named. at_most: of a mixture.
+        keep: is handed the estimates.
     """
-    if separator is not None:
-        separator = separator.to(device).eval()
-    results = []
-    for batch in batches:
-        rows = [MixtureResult(name, list(sources["oracle"][name])) for name in batch.names]
-        for source, table in sources.items():
-            for row in rows:
-                row.predicted[source] = list(table[row.name])
-        if separator is not None:
-            _score(rows, batch, labels, separator, device)
-        results += rows
-    return Evaluation(split, tuple(sources), results)
 
+    def __init__(
+        self,
+        labels: LabelSet,
+        rate: int,
+        taggers: Mapping[str, SedModel],
+        separator: GuidedSeparator | None = None,
+        passes: Sequence[int] = (1,),
+        oracle: bool = True,
+        threshold: float = 0.5,
+        at_most: int = 3,
+        keep: Keep | None = None,
+    ) -> None:
+        super().__init__()
+        self.labels, self.rate, self.passes, self.oracle, self.keep = labels, rate, tuple(passes), oracle, keep
+        self.threshold, self.at_most = threshold, at_most
+        self.taggers = nn.ModuleDict(taggers)
+        self.separator = separator
+        self.eval()
 
-def _score(
-    rows: list[MixtureResult], batch: Batch, labels: LabelSet, separator: GuidedSeparator, device: torch.device
-) -> None:
-    references = true_sources(batch, labels)
-    for source, estimates in separate_sources(separator, batch.mixture, rows, labels, device).items():
-        for row, mixture, truth, waveforms in zip(rows, batch.mixture, references, estimates, strict=True):
-            row.scores[source] = score_mixture(waveforms, truth, mixture[0])
+    @torch.inference_mode()
+    def forward(self, batch: Batch) -> list[Judged]:
+        """Score a batch on the device where it is."""
+        with torch.autocast(batch.mixture.device.type, enabled=False):
+            said = {source: tagger(batch.mixture) for source, tagger in self.taggers.items()}
+            answers = self.answers(batch, said)
+            found = {} if self.separator is None else self.separate(batch.mixture, answers)
+        heard = {source: self._heard(output, batch) for source, output in said.items()}
+        truth = true_sources(batch, self.labels)
+        judged = []
+        for item, name in enumerate(batch.names):
+            if self.separator is None:
+                true = tuple(label for label, _ in truth[item])
+                rows = [MixtureRow(name, s, true, self._names(chosen[item])) for s, chosen in answers.items()]
+            else:
+                rows = [
+                    self._row(name, source, count, made[item], truth[item], batch.mixture[item, 0])
+                    for (source, count), made in found.items()
+                ]
+            judged.append(Judged(name, rows, {source: scenes[item] for source, scenes in heard.items()}))
+        return judged
 
-
-def true_sources(batch: Batch, labels: LabelSet) -> list[dict[str, Tensor]]:
-    """The dry sources [L] of every mixture by label, on the CPU."""
-    return [
-        {
-            labels.names[int(one_hot.argmax())]: target
-            for one_hot, target in zip(query, targets, strict=True)
-            if one_hot.any()
+    def answers(self, batch: Batch, said: Mapping[str, SedOutput]) -> Answers:
+        """What every label source names."""
+        answers: dict[str, Sequence[Sequence[int]]] = {
+            source: choose_labels(output.clip_probabilities, self.threshold, at_most=self.at_most)
+            for source, output in said.items()
         }
-        for query, targets in zip(batch.query, batch.targets.cpu(), strict=True)
-    ]
+        return answers | ({ORACLE: true_classes(batch)} if self.oracle else {})
+
+    def separate(self, mixture: Tensor, answers: Answers) -> dict[tuple[str, int], list[Found]]:
+        """See `separate_sources`; there must be a separator."""
+        assert self.separator is not None
+        return separate_sources(self.separator, mixture, answers, self.labels, self.passes)
+
+    def _names(self, chosen: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.labels.names[index] for index in chosen)
+
+    def _row(
+        self, name: str, source: str, passes: int, made: Found, truth: list[tuple[str, Tensor]], mixture: Tensor
+    ) -> MixtureRow:
+        if self.keep is not None:
+            self.keep(name, source, passes, made)
+        return separated_row(name, source, made, truth, mixture, passes)
+
+    def _heard(self, output: SedOutput, batch: Batch) -> list[Heard]:
+        clips = output.clip_probabilities.tolist()
+        frames = output.strong_probabilities
+        if frames is None:
+            return [Heard(clip, None) for clip in clips]
+        return [Heard(clip, scene) for clip, scene in zip(clips, sed_scenes(frames, batch, self.rate), strict=True)]
 
 
-@torch.inference_mode()
-def separate_sources(
-    separator: GuidedSeparator, mixture: Tensor, rows: list[MixtureResult], labels: LabelSet, device: torch.device
-) -> dict[str, list[dict[str, Tensor]]]:
-    """Estimates [L] by label of every mixture, for each label source.
+class FileJudge(nn.Module):
+    """Scores what another system made of the mixtures.
 
-    A class asked for by several sources is separated once; a separator that answers all queries together (its answer to
-    one depends on the others) is asked once a source.
+    Args:
+        labels: the classes. made: gives it.
     """
-    mixture = mixture.to(device)
-    sources = list(rows[0].predicted)
-    if separator.separator.outputs == 1:
-        wanted = [sorted({index for chosen in row.predicted.values() for index in chosen}) for row in rows]
-        asked = {tuple(sources): wanted}
-        slots = max(1, *(len(chosen) for chosen in wanted))
-    else:
-        asked = {(source,): [row.predicted[source] for row in rows] for source in sources}
-        slots = separator.separator.outputs
-    out = {}
-    for names, wanted in asked.items():
-        query = one_hot_rows(wanted, slots, len(labels), device)
-        estimates = separator(mixture, query).estimates.cpu()
-        found = [
-            {index: item[slot] for slot, index in enumerate(chosen[:slots])}
-            for chosen, item in zip(wanted, estimates, strict=True)
-        ]
-        for source in names:
-            out[source] = [
-                {labels.names[index]: item[index] for index in row.predicted[source] if index in item}
-                for row, item in zip(rows, found, strict=True)
-            ]
-    return out
+
+    def __init__(self, labels: LabelSet, made: Made) -> None:
+        super().__init__()
+        self.labels, self.made = labels, made
+
+    def forward(self, batch: Batch) -> list[Judged]:
+        """Score a batch."""
+        judged = []
+        for name, mixture, truth in zip(batch.names, batch.mixture, true_sources(batch, self.labels), strict=True):
+            made = [(label, wave.to(mixture.device)) for label, wave in self.made(name, mixture.shape[-1])]
+            judged.append(Judged(name, [separated_row(name, FILES, made, truth, mixture[0])]))
+        return judged

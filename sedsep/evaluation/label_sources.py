@@ -23,15 +23,6 @@ LabelTable = Mapping[str, list[int]]
 SOURCES = ("baseline", "tagger", "oracle")
 
 
-def oracle_labels(batches: Iterable[Batch]) -> dict[str, list[int]]:
-    """The true labels of every scene."""
-    table = {}
-    for batch in batches:
-        for name, rows in zip(batch.names, batch.query, strict=True):
-            table[name] = [int(row.argmax()) for row in rows if row.any()]
-    return table
-
-
 @torch.inference_mode()
 def tag(model: SedModel, batches: Iterable[Batch], device: torch.device) -> dict[str, list[float]]:
     """Clip probabilities [N] of every scene; the model is left in evaluation mode."""

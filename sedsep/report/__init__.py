@@ -2,23 +2,30 @@
 
 from sedsep.report.data import (
     ORACLE,
+    Bounds,
+    Breakdown,
+    BreakdownRow,
     ClassRow,
+    Confusion,
     Curve,
     Example,
-    PlacedSound,
+    Measured,
     Report,
-    SceneBook,
-    SceneSheet,
     Stem,
 )
 from sedsep.report.page import charts, render, write_report
-from sedsep.report.scenes import render_scenes, write_scenes
+from sedsep.report.scenes import PlacedSound, SceneBook, SceneSheet, render_scenes, write_scenes
 
 __all__ = [
     "ORACLE",
+    "Bounds",
+    "Breakdown",
+    "BreakdownRow",
     "ClassRow",
+    "Confusion",
     "Curve",
     "Example",
+    "Measured",
     "PlacedSound",
     "Report",
     "SceneBook",

@@ -13,7 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from sedsep.report.data import FloatArray
-from sedsep.report.figures import SERIES_COLOURS, WIDE, drawn, heat, tidy, timeline_labels
+from sedsep.report.drawing import SERIES_COLOURS, WIDE, drawn, heat, tidy
+from sedsep.report.timelines import timeline_labels
 
 COLUMNS = 1200
 """Frames that are drawn at most; of more, each column shows the likeliest moment."""

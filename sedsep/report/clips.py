@@ -10,14 +10,14 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sedsep.report import figures
 from sedsep.report.data import FloatArray
+from sedsep.report.drawing import NARROW, WIDE, svg_uri
+from sedsep.report.spectrograms import shared_limits, spectrogram, spectrogram_figure
 
 PEAK = 0.9
 """What the loudest sample of an example is scaled to, of full scale 1."""
@@ -41,7 +41,7 @@ class Clip:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of `image` in CSS pixels, for the page to keep its place while it loads."""
-        width, height = figures.WIDE if self.kind == "mixture" else figures.NARROW
+        width, height = WIDE if self.kind == "mixture" else NARROW
         return round(96 * width), round(96 * height)
 
 
@@ -61,8 +61,8 @@ class Clips:
         self.seconds = max(len(waveform) for waveform in waveforms) / sample_rate
         # Keyed by identity, and kept so that it lasts: two sounds may be equal, and arrays do not hash.
         self._waveforms = list(waveforms)
-        self._levels = {id(waveform): figures.spectrogram(finite(waveform), sample_rate) for waveform in waveforms}
-        self._limits = figures.shared_limits(list(self._levels.values()))
+        self._levels = {id(waveform): spectrogram(finite(waveform), sample_rate) for waveform in waveforms}
+        self._limits = shared_limits(list(self._levels.values()))
 
     @property
     def gain_db(self) -> float:
@@ -71,7 +71,7 @@ class Clips:
 
     def card(self, waveform: FloatArray, title: str, kind: str, alt: str, sdr_improvement: float | None = None) -> Clip:
         """The card of one of the waveforms."""
-        picture = figures.spectrogram_figure(
+        picture = spectrogram_figure(
             self._levels[id(waveform)],
             len(waveform) / self.sample_rate,
             self.sample_rate,
@@ -108,9 +108,3 @@ def rounded(waveform: FloatArray) -> NDArray[np.int16]:
     wanted = level * 10 ** (-ROUNDING_DB / 20) * math.sqrt(12)
     step = 1 << round(math.log2(wanted)) if wanted > 1 else 1
     return (np.round(waveform * 32767 / step) * step).clip(-32768, 32767).astype(np.int16)
-
-
-def svg_uri(svg: bytes) -> str:
-    """An SVG as the address of an image."""
-    # Percent signs instead of base64: the image within the SVG is base64 already, and twice costs a third more.
-    return "data:image/svg+xml," + quote(svg, safe="/+=;, ()!*'.-_~$@")

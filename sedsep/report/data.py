@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,17 @@ FloatArray = NDArray[np.float32]
 ORACLE = "oracle"
 """The origin and label source that knows the true labels; it can neither miss an event nor invent one."""
 
+Bounds = tuple[float, float]
+"""Lower and upper bound of a 95 % confidence interval; NaN where there is none."""
+
+
+class Measured(NamedTuple):
+    """A number with its 95 % confidence interval; what is not known is `None` or NaN."""
+
+    value: float | None
+    low: float = float("nan")
+    high: float = float("nan")
+
 
 @dataclass(frozen=True)
 class ClassRow:
@@ -29,6 +40,7 @@ class ClassRow:
         count: true events of this class in the split.
         ca_sdri: mean SDR improvement in dB by label source; `None` where the class never came up.
         recall, precision: of the predicted labels, fractions from 0 to 1; `None` where undefined.
+        intervals: of `ca_sdri`, as far as they are known.
     """
 
     label: str
@@ -36,6 +48,67 @@ class ClassRow:
     ca_sdri: Mapping[str, float | None]
     recall: float | None = None
     precision: float | None = None
+    intervals: Mapping[str, Bounds] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BreakdownRow:
+    """One group of a `Breakdown`.
+
+    Attributes:
+        name: of the group, such as "2 sources" or "−5 to 0 dB". count: of what the group holds.
+        values: label source to (value, low, high).
+    """
+
+    name: str
+    count: int
+    values: Mapping[str, tuple[float | None, float, float]]
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """A score by groups of mixtures or sources.
+
+    Attributes:
+        title: heading. group: what tells the groups apart, as a column heading.
+        unit: the score with its unit, such as `CA-SDRi (dB)`. rows: in the order they are shown.
+        counted: what the counts of the rows count, as a column heading.
+    """
+
+    title: str
+    group: str
+    unit: str
+    rows: Sequence[BreakdownRow]
+    counted: str = "Mixtures"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What was named where something else, or nothing, sounded.
+
+    Attributes:
+        labels: names of the N classes.
+        counts: events [N + 1, N + 1], by true class (rows) and named class (columns). The last row holds what was
+            named although nothing more sounded, the last column what was missed. Fractions are shares of an event.
+        source: whose answers they are.
+
+    Raises:
+        UserError: counts of another shape, negative or not finite ones.
+    """
+
+    labels: Sequence[str]
+    counts: NDArray[np.floating]
+    source: str
+
+    def __post_init__(self) -> None:
+        side = len(self.labels) + 1
+        if np.shape(self.counts) != (side, side):
+            raise UserError(
+                f"The confusion of {len(self.labels)} labels has counts of shape {np.shape(self.counts)}: "
+                f"expected [{side}, {side}]."
+            )
+        if not (np.isfinite(self.counts).all() and np.min(self.counts) >= 0):
+            raise UserError("The confusion of labels has counts that are negative or not finite: count events.")
 
 
 @dataclass(frozen=True)
@@ -45,6 +118,8 @@ class Curve:
     Attributes:
         title: heading. xlabel, ylabel: axis names with their units.
         series: name of a line to its (x, y) values, equally many of each; NaN leaves a gap.
+        bounds: name of a line to the (lower, upper) bounds of its y values, as far as they are known.
+        mark: an x value to point out, and why.
 
     Raises:
         UserError: a series with more x than y values or the other way round.
@@ -54,6 +129,8 @@ class Curve:
     xlabel: str
     ylabel: str
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    bounds: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
+    mark: tuple[float, str] | None = None
 
     def __post_init__(self) -> None:
         for name, (x, y) in self.series.items():
@@ -115,7 +192,7 @@ class Stem:
     sdr_improvement: float | None = None
 
     def __post_init__(self) -> None:
-        _check_waveform(self.waveform, f"The {self.source} of '{self.label}'")
+        check_waveform(self.waveform, f"The {self.source} of '{self.label}'")
 
 
 @dataclass(frozen=True)
@@ -127,7 +204,7 @@ class Example:
     Where a label repeats, the first estimate stands beside the first target, and so on.
 
     Attributes:
-        name: of the recording.
+        name: of the recording. caption: why it is shown, beside the name, such as "best of 1500: 14.2 dB".
         sample_rate: Hz, of all clips.
         mixture: reference channel, float32 [L].
         stems: targets and estimates in display order.
@@ -148,9 +225,10 @@ class Example:
     sed_labels: Sequence[str] = ()
     sed_frame_s: float = 0.0
     true_spans: Sequence[tuple[str, float, float]] = ()
+    caption: str = ""
 
     def __post_init__(self) -> None:
-        _check_waveform(self.mixture, f"The mixture of '{self.name}'")
+        check_waveform(self.mixture, f"The mixture of '{self.name}'")
         if self.sample_rate <= 0:
             raise UserError(f"The sample rate of '{self.name}' is {self.sample_rate} Hz: give a positive rate.")
         if self.sed_probabilities is None:
@@ -178,8 +256,12 @@ class Report:
         title, subtitle: heading and the line below it.
         facts: (name, value) pairs: model, data, machine, seconds, command line, commit.
         metrics: `<split>/<metric>/<label source>` to a value: dB for SDR figures, percent (0 to 100) for
-            label accuracies, 0 to 1 for the areas and scores of sound event detection.
-        per_class: one row a class. curves: training and study curves. examples: recordings taken apart.
+            label accuracies, 0 to 1 for the areas and scores of sound event detection. `<metric>@<number>` is an
+            accuracy at that threshold, or another score after so many passes of refinement.
+        intervals: bounds of the values by the same key, as far as they are known.
+        threshold: that labels were chosen with. trained_passes: of refinement, in training.
+        per_class: one row a class. breakdowns: scores by other groups. confusion: of labels.
+        examples: recordings taken apart. curves: of training and studies.
         config_yaml: the resolved configuration.
         notes: what a reader should know before quoting a number.
     """
@@ -188,90 +270,20 @@ class Report:
     subtitle: str = ""
     facts: Sequence[tuple[str, str]] = ()
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    intervals: Mapping[str, Bounds] = field(default_factory=dict)
+    threshold: float | None = None
+    trained_passes: int | None = None
     per_class: Sequence[ClassRow] = ()
-    curves: Sequence[Curve] = ()
+    breakdowns: Sequence[Breakdown] = ()
+    confusion: Confusion | None = None
     examples: Sequence[Example] = ()
+    curves: Sequence[Curve] = ()
     config_yaml: str = ""
     notes: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class PlacedSound:
-    """A sound in a scene; what is not known of it is `None` or empty.
-
-    Attributes:
-        label: class name, or what else to call it.
-        role: whether it is to be separated, disturbs, or is the background.
-        onset, offset: when it is played, seconds; its reverberation goes on.
-        file: where it is from.
-        level: dB above the scene's reference, which is where a background with level 0 lies.
-        heard: of a target, dB over everything else in the mixture, at the reference channel.
-        position: as in the room's file.
-        reverberation: seconds the room's response at the position takes to fall by 60 dB. direct: dB of the direct
-            sound over the rest of that response.
-        target: the dry sound at the reference channel, float32 [L].
-    """
-
-    label: str
-    role: Literal["target", "interference", "background"]
-    onset: float
-    offset: float
-    file: str = ""
-    level: float | None = None
-    heard: float | None = None
-    position: tuple[float, ...] = ()
-    reverberation: float | None = None
-    direct: float | None = None
-    target: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        if self.target is not None:
-            _check_waveform(self.target, f"The target of '{self.label}'")
-
-
-@dataclass(frozen=True)
-class SceneSheet:
-    """A rendered scene, and what it was made of.
-
-    Attributes:
-        name: of the scene.
-        sample_rate: Hz. mixture: reference channel, float32 [L].
-        sounds: in the order they are shown.
-        room: its name; empty where it is not known. decay: how the room's energy falls, a line a sound.
-    """
-
-    name: str
-    sample_rate: int
-    mixture: FloatArray
-    sounds: Sequence[PlacedSound]
-    room: str = ""
-    decay: Curve | None = None
-
-    def __post_init__(self) -> None:
-        _check_waveform(self.mixture, f"The mixture of '{self.name}'")
-
-    @property
-    def duration(self) -> float:
-        """Length of the mixture, seconds."""
-        return len(self.mixture) / self.sample_rate
-
-
-@dataclass(frozen=True)
-class SceneBook:
-    """What a page of scenes shows.
-
-    Attributes:
-        title, subtitle: heading and the line below it.
-        sheets: the scenes. facts: (name, value) pairs on where they are from.
-    """
-
-    title: str
-    subtitle: str
-    sheets: Sequence[SceneSheet]
-    facts: Sequence[tuple[str, str]] = ()
-
-
-def _check_waveform(waveform: FloatArray, what: str) -> None:
+def check_waveform(waveform: FloatArray, what: str) -> None:
+    """Refuse what is not one channel with at least one sample."""
     shape = np.shape(waveform)
     if len(shape) != 1 or shape[0] == 0:
         raise UserError(f"{what} has shape {shape}: expected one channel, [samples], and at least one sample.")

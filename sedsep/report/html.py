@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sedsep.errors import UserError
 from sedsep.files import write_whole
+from sedsep.report.data import Measured
 
 MISSING = "–"  # noqa: RUF001 - an en dash is meant
 
@@ -54,3 +55,18 @@ def number(value: float | None, digits: int = 2, unit: str = "") -> str:
         text = text.removeprefix("-")
     # No-break space: a number never loses its unit at the end of a line.
     return text.replace("-", "\u2212") + (f"\u00a0{unit}" if unit else "")
+
+
+class Cell(NamedTuple):
+    """A number for a reader: as text, and its interval as text, empty where there is none."""
+
+    text: str
+    interval: str = ""
+
+
+def cell(measured: Measured, digits: int = 2, unit: str = "") -> Cell:
+    """What is shown of a number and its interval."""
+    value, *bounds = measured
+    known = value is not None and all(map(math.isfinite, (value, *bounds)))
+    low, high = (number(bound, digits) for bound in bounds)
+    return Cell(number(value, digits, unit), f"{low} to {high}" if known else "")

@@ -1,16 +1,98 @@
-"""From rendered scenes to one HTML file to look at and listen to."""
+"""From rendered scenes to one HTML file to look at and listen to.
+
+Axes: L samples.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
-from sedsep.report import figures
-from sedsep.report.clips import PEAK, ROUNDING_DB, Clips, svg_uri
-from sedsep.report.data import PlacedSound, SceneBook, SceneSheet
+from sedsep.report.clips import PEAK, ROUNDING_DB, Clips
+from sedsep.report.data import Curve, FloatArray, check_waveform
+from sedsep.report.drawing import svg_uri
+from sedsep.report.figures import curve_figure
 from sedsep.report.html import fill, number, write_page
+from sedsep.report.timelines import sounds_figure
+
+
+@dataclass(frozen=True)
+class PlacedSound:
+    """A sound in a scene; what is not known of it is `None` or empty.
+
+    Attributes:
+        label: class name, or what else to call it.
+        role: whether it is to be separated, disturbs, or is the background.
+        onset, offset: when it is played, seconds; its reverberation goes on.
+        file: where it is from.
+        level: dB above the scene's reference, which is where a background with level 0 lies.
+        heard: of a target, dB over everything else in the mixture, at the reference channel.
+        position: as in the room's file.
+        reverberation: seconds the room's response at the position takes to fall by 60 dB. direct: dB of the direct
+            sound over the rest of that response.
+        target: the dry sound at the reference channel, float32 [L].
+    """
+
+    label: str
+    role: Literal["target", "interference", "background"]
+    onset: float
+    offset: float
+    file: str = ""
+    level: float | None = None
+    heard: float | None = None
+    position: tuple[float, ...] = ()
+    reverberation: float | None = None
+    direct: float | None = None
+    target: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            check_waveform(self.target, f"The target of '{self.label}'")
+
+
+@dataclass(frozen=True)
+class SceneSheet:
+    """A rendered scene, and what it was made of.
+
+    Attributes:
+        name: of the scene.
+        sample_rate: Hz. mixture: reference channel, float32 [L].
+        sounds: in the order they are shown.
+        room: its name; empty where it is not known. decay: how the room's energy falls, a line a sound.
+    """
+
+    name: str
+    sample_rate: int
+    mixture: FloatArray
+    sounds: Sequence[PlacedSound]
+    room: str = ""
+    decay: Curve | None = None
+
+    def __post_init__(self) -> None:
+        check_waveform(self.mixture, f"The mixture of '{self.name}'")
+
+    @property
+    def duration(self) -> float:
+        """Length of the mixture, seconds."""
+        return len(self.mixture) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class SceneBook:
+    """What a page of scenes shows.
+
+    Attributes:
+        title, subtitle: heading and the line below it.
+        sheets: the scenes. facts: (name, value) pairs on where they are from.
+    """
+
+    title: str
+    subtitle: str
+    sheets: Sequence[SceneSheet]
+    facts: Sequence[tuple[str, str]] = ()
 
 
 def write_scenes(path: Path, book: SceneBook) -> None:
@@ -43,11 +125,11 @@ def _view(sheet: SceneSheet) -> dict[str, Any]:
         "gain_db": number(clips.gain_db, 1, "dB"),
         "mixture": clips.card(sheet.mixture, "Mixture", "mixture", f"mixture {sheet.name}"),
         "targets": cards,
-        "timeline": svg_uri(figures.sounds_figure(spans, clips.seconds)),
+        "timeline": svg_uri(sounds_figure(spans, clips.seconds)),
         "spans": "; ".join(f"{s.label} from {number(s.onset, 2)} to {number(s.offset, 2)} s" for s in sheet.sounds),
         "rows": [_row(sound) for sound in sheet.sounds],
         "reverberation": median(times) if times else None,
-        "decay": svg_uri(figures.curve_figure(sheet.decay)) if sheet.decay else None,
+        "decay": svg_uri(curve_figure(sheet.decay)) if sheet.decay else None,
     }
 
 

@@ -167,8 +167,13 @@ class System(lightning.LightningModule):
         self._losses = checkpoint["epoch_losses"]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        move = {name: getattr(batch, name).to(device, non_blocking=True) for name in _TENSORS}
-        return Batch(**move, names=batch.names)
+        return on_device(batch, device)
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its tensors on a device."""
+    move = {name: getattr(batch, name).to(device, non_blocking=True) for name in _TENSORS}
+    return Batch(**move, names=batch.names)
 
 
 def draw(*of: object) -> int:

@@ -12,7 +12,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from torch import Tensor
 
@@ -227,6 +227,34 @@ class Bar(ProgressBar):
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler) and handler.stream in terminal:
                 self._handlers.append((handler, handler.setStream(sys.stdout)))
+
+
+class ScoringProgress(Callback):
+    """How far scoring is: a bar in a terminal, in a log a line now and then."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, transient=True, disable=not sys.stdout.isatty())
+        self._began = self._told = 0.0
+
+    def on_test_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        self._began = self._told = time.monotonic()
+        self._bar.disable = self._bar.disable or not trainer.is_global_zero
+        self._task = self._bar.add_task("Scoring", total=sum(trainer.num_test_batches))
+        self._bar.start()
+
+    def on_test_batch_end(
+        self, trainer: lightning.Trainer, _: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._bar.advance(self._task)
+        now, done, total = time.monotonic(), batch_idx + 1, sum(trainer.num_test_batches)
+        if self._bar.disable and trainer.is_global_zero and now - self._told > LINE_SECONDS:
+            self._told = now
+            left = (now - self._began) / done * (total - done)
+            log.info("scoring: %.0f %%, %s left", 100 * done / total, duration(left))
+
+    def teardown(self, *_: Any, **__: Any) -> None:
+        self._bar.stop()
 
 
 def duration(seconds: float) -> str:

@@ -5,13 +5,13 @@ Axes: B batch, K slots, M microphones, L samples, N classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sedsep.evaluation import MixtureResult, separate_sources, true_sources
+from sedsep.evaluation import separate_sources, true_classes, true_sources
+from sedsep.evaluation.evaluator import ORACLE
 from sedsep.evaluation.label_sources import LabelTable
 from sedsep.labels import LabelSet
 from sedsep.losses import negative_snr
@@ -89,23 +89,23 @@ class SeparatorSystem(System):
 
     def validate(self, batch: Batch) -> None:
         """Loss over all true sources and, every few epochs, scores under the baseline's labels: one separation."""
-        rows = [MixtureResult(n, [int(q.argmax()) for q in query if q.any()]) for n, query in _named_queries(batch)]
-        for row in rows:
-            row.predicted["oracle"] = row.true
-            if self.validation_labels is not None and self._is_scored():
-                row.predicted["baseline"] = self.validation_labels[row.name]
-        found = separate_sources(self.network, batch.mixture, rows, self.labels, self.device)
+        answers = {ORACLE: true_classes(batch)}
+        if self.validation_labels is not None and self._is_scored():
+            answers["baseline"] = [self.validation_labels[name] for name in batch.names]
+        passes = max(1, self.network.separator.iters)
+        found = {
+            source: estimates
+            for (source, _), estimates in separate_sources(
+                self.network, batch.mixture, answers, self.labels, [passes]
+            ).items()
+        }
         truth = true_sources(batch, self.labels)
-        pairs = [(f[label], t) for f, item in zip(found["oracle"], truth, strict=True) for label, t in item.items()]
+        pairs = [(f[label], t) for f, item in zip(found[ORACLE], truth, strict=True) for label, t in item]
         if pairs:
             estimates, targets = (torch.stack(side) for side in zip(*pairs, strict=True))
             self.score("loss", negative_snr(estimates, targets).item(), len(pairs))
         if self._is_scored():
-            parts = zip(found["baseline"], truth, batch.mixture[:, 0].cpu(), strict=True)
+            parts = zip(found["baseline"], truth, batch.mixture[:, 0], strict=True)
             scored = [scores for part in parts if (scores := score_mixture(*part))]
             if scored:  # a mixture without events, and said to be, has no score
                 self.score("ca_sdri/baseline", ca_sdri(scored), len(scored))
-
-
-def _named_queries(batch: Batch) -> Iterable[tuple[str, Tensor]]:
-    return zip(batch.names, batch.query, strict=True)

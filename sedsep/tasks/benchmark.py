@@ -128,7 +128,7 @@ def _training(config: DictConfig, device: torch.device) -> tuple[_Table, dict[st
     set_up(config.seed)
     node, task = config.model, config.task.training
     layout, _ = _noise(config, task.set)
-    session = Session(config, Path(config.paths.run), Path(config.paths.cache), layout, layout.labels())
+    session = Session(config, Path(config.paths.run), Path(config.paths.cache), layout.labels(), layout)
     labels = {"labels": session.labels} if node.kind == "separator" else {}
     module = make_system(
         session, node, instantiate(OmegaConf.to_container(node.network, resolve=True), _convert_="all"), **labels

@@ -35,8 +35,8 @@ def run(config: DictConfig) -> None:
     job = HydraConfig.get()
     try:
         task = str(job.runtime.choices["task"])
-        if not is_main_process() and task != "train":
-            return  # of several processes that were started, all train, and the first does the rest
+        if not is_main_process() and task not in ("train", "evaluate"):
+            return  # of several processes that were started, all train and score, and the first does the rest
         alone = occupied(Path(job.runtime.output_dir), task, _cause)
         with alone if is_main_process() else nullcontext():
             overrides.check_types(config, job.overrides.task)

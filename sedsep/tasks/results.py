@@ -1,83 +1,77 @@
-"""Scores, the report page and what is kept of a job."""
+"""Test scores, the report page and what is kept of a job."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 from torch import nn
+from torch.utils.data import Dataset
 
-from sedsep.data.datamodule import SceneDataModule
-from sedsep.evaluation import (
-    Evaluation,
-    MixtureResult,
-    cached_probabilities,
-    evaluate,
-    labels_of,
-    oracle_labels,
-    separate_sources,
-    true_sources,
-)
-from sedsep.evaluation.label_sources import LabelTable
-from sedsep.files import write_json
-from sedsep.labels import LabelSet
-from sedsep.metrics import score_mixture
-from sedsep.models.sed import SedModel
-from sedsep.models.separator import GuidedSeparator
-from sedsep.report import ClassRow, Curve, Example, Report, Stem, charts, write_report
+from sedsep.evaluation import FILES, ORACLE, Evaluation
+from sedsep.metrics import METRICS as ROW_METRICS
+from sedsep.metrics import Estimate
+from sedsep.report import Breakdown, BreakdownRow, ClassRow, Confusion, Curve, Report, charts, write_report
+from sedsep.runs import is_main_process
+from sedsep.tasks.examples import examples
+from sedsep.tasks.scoring import evaluation_of, judge_scenes, keep_scores
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import Trained
 from sedsep.tracking import Tracker, read_history
-from sedsep.types import Batch
+from sedsep.types import Scene
 
-
-def label_tables(
-    session: Session, data: SceneDataModule, split: str, taggers: Mapping[str, Trained]
-) -> dict[str, LabelTable]:
-    """What each label source says of a split: the truth, and each tagger's answers from the cache or computed now."""
-    loader = data.test_dataloader() if split == data.test_split else data.val_dataloader()
-    tables: dict[str, LabelTable] = {"oracle": oracle_labels(loader)}
-    for source, tagger in taggers.items():
-        assert isinstance(tagger.network, SedModel)
-        key = f"{split}-{data.fingerprint(split)}"
-        probabilities = cached_probabilities(
-            tagger.network, loader, session.device, session.cache / "labels" / source, key
-        )
-        tables[source] = labels_of(probabilities, session.config.task.threshold, at_most=session.config.slots)
-    return tables
+Key = TypeVar("Key")
+SHOWN = {
+    "ca_sdri": "CA-SDRi (dB)",
+    "label_accuracy": "label accuracy (%)",
+    "source_accuracy": "source accuracy (%)",
+    "segment_pauroc": "partial AUROC",
+}
+CONSTANT = "constant"
 
 
 def conclude(
     session: Session,
     tracker: Tracker,
-    data: SceneDataModule,
-    separator: GuidedSeparator | None,
-    taggers: Mapping[str, Trained],
-    trained: Sequence[Trained],
+    scenes: Dataset[Scene],
+    judge: nn.Module,
+    trained: Sequence[Trained] = (),
+    passes: int | None = None,
 ) -> dict[str, float]:
-    """Score the test scenes and write metrics.json, report.html and the tracking run's last entries."""
-    split = data.test_split
-    tables = label_tables(session, data, split, taggers)
-    wanted = {name: tables[name] for name in session.config.task.label_sources if name in tables}
-    tables = {"oracle": tables["oracle"], **wanted}
-    evaluation = evaluate(split, data.test_dataloader(), session.labels, tables, separator, session.device)
-    metrics = evaluation.metrics()
-    _write_json(session.run_dir / "metrics.json", metrics)
-    examples = _examples(session, data, separator, taggers, tables)
+    """Score the test scenes; write the scores, the page, and the tracking run's last entries.
+
+    Of several processes all score, and the first alone writes.
+
+    Args:
+        judge: an `Evaluator`, or another that judges batches. trained: the networks that are scored, for the page.
+        passes: of refinement, that the separator was trained for; `None` without one.
+    """
+    config = session.config
+    judged = judge_scenes(session, scenes, judge, config.model.training.eval_batch_size)
+    if not is_main_process():
+        return {}
+    evaluation = evaluation_of(session, config.data.module.test_split, judged, passes)
+    about = {"facts": dict(session.facts()), "checkpoints": {one.name: str(one.checkpoint) for one in trained}}
+    files = keep_scores(session.run_dir, evaluation, about)
     report = Report(
-        title=f"{session.config.model.name} on {session.config.data.name}",
-        subtitle=f"{len(evaluation.mixtures)} mixtures of the {split} split",
+        title=f"{config.model.name if trained else FILES} on {config.data.name}",
+        subtitle=f"{len(evaluation.mixtures)} mixtures of the {evaluation.split} split",
         facts=[*session.facts(), *((f"Training {t.name}", _seconds(t)) for t in trained)],
-        metrics=metrics,
-        per_class=_class_rows(evaluation, session.labels),
+        metrics={name: one.value for name, one in evaluation.metrics.items()},
+        intervals={name: (one.low, one.high) for name, one in evaluation.metrics.items()},
+        threshold=evaluation.threshold,
+        trained_passes=passes,
+        per_class=_class_rows(evaluation),
+        breakdowns=_breakdowns(evaluation),
+        confusion=_confusion(evaluation),
         curves=[curve for t in trained for curve in _curves(t)],
-        examples=examples,
-        config_yaml=OmegaConf.to_yaml(session.config),
+        examples=examples(session, scenes, judge, evaluation),
+        config_yaml=OmegaConf.to_yaml(config),
         notes=_notes(session),
     )
     page = session.run_dir / "report.html"
@@ -87,17 +81,12 @@ def conclude(
     for name, svg in charts(report).items():
         (pictures / f"{name}.svg").write_bytes(svg)
         tracker.artifact(pictures / f"{name}.svg", "figures")
+    metrics = {name: one.value for name, one in evaluation.metrics.items()}
     tracker.metrics(metrics)
-    for name in ("metrics.json", "config.yaml", "report.html"):
-        tracker.artifact(session.run_dir / name)
-    _show(metrics, page)
+    for file in (*files, session.run_dir / "config.yaml", page):
+        tracker.artifact(file)
+    _show(evaluation, page)
     return metrics
-
-
-def _write_json(path: Path, values: Mapping[str, float]) -> None:
-    """JSON has no NaN: an undefined number is null."""
-    plain = {name: value if math.isfinite(value) else None for name, value in values.items()}
-    write_json(path, plain)
 
 
 def _seconds(trained: Trained) -> str:
@@ -110,32 +99,75 @@ def _notes(session: Session) -> list[str]:
     return ["The mini scale shows that the whole system works; its numbers do not compare with published ones."]
 
 
-def _class_rows(evaluation: Evaluation, labels: LabelSet) -> list[ClassRow]:
-    """Improvement by label source; recall and precision of the first source that is not the truth."""
-    named = [source for source in evaluation.sources if source != "oracle"]
-    judge = "tagger" if "tagger" in named else (named[0] if named else None)
-    scores = {source: evaluation.by_class(source) for source in evaluation.sources}
+def _judged_source(evaluation: Evaluation) -> str | None:
+    """The label source whose labels are looked at closely: what a user gets."""
+    named = [source for source in evaluation.sources if source != ORACLE]
+    return "tagger" if "tagger" in named else (named[0] if named else None)
+
+
+def _class_rows(evaluation: Evaluation) -> list[ClassRow]:
+    """Improvement by label source; recall and precision of one that is not the truth."""
+    judge = _judged_source(evaluation)
+    scores = {source: evaluation.by_class(source) for source in evaluation.sources} if evaluation.separated else {}
+    confusion = None if judge is None else evaluation.confusion(judge)
     rows = []
-    for index, label in enumerate(labels):
-        truth = [index in m.true for m in evaluation.mixtures]
-        answer = [judge is not None and index in m.predicted[judge] for m in evaluation.mixtures]
-        hits = sum(t and a for t, a in zip(truth, answer, strict=True))
-        improvement = {s: _mean(score.improvement for score in table.get(label, [])) for s, table in scores.items()}
+    for index, label in enumerate(evaluation.labels):
+        found = {source: table[label] for source, table in scores.items() if label in table}
+        count = sum(mixture.rows[0].true.count(label) for mixture in evaluation.mixtures)
+        hits, said = (0.0, 0.0) if confusion is None else (confusion[index, index], confusion[:, index].sum())
         rows.append(
             ClassRow(
                 label=label,
-                count=sum(truth),
-                ca_sdri={s: value for s, value in improvement.items() if scores[s]},
-                recall=hits / sum(truth) if judge and any(truth) else None,
-                precision=hits / sum(answer) if any(answer) else None,
+                count=count,
+                ca_sdri={source: _value(found.get(source)) for source in scores},
+                intervals={source: (one.low, one.high) for source, one in found.items()},
+                recall=hits / count if confusion is not None and count else None,
+                precision=hits / said if said else None,
             )
         )
     return rows
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    listed = list(values)
-    return sum(listed) / len(listed) if listed else None
+def _value(estimate: Estimate | None) -> float | None:
+    return None if estimate is None or math.isnan(estimate.value) else estimate.value
+
+
+def _breakdowns(evaluation: Evaluation) -> list[Breakdown]:
+    counts = {source: evaluation.by_count(source) for source in evaluation.sources}
+    metric = ROW_METRICS["ca_sdri" if evaluation.separated else "label_accuracy"]
+    named = {n: "1 source" if n == 1 else f"{n} sources" for table in counts.values() for n in table}
+    tables = [
+        _breakdown(f"{metric.title} by number of sources", "Sources", f"{metric.title} ({metric.unit})", counts, named)
+    ]
+    if evaluation.separated:
+        levels = {source: evaluation.by_level(source) for source in evaluation.sources}
+        bands = {band: _band(*band) for table in levels.values() for band in table}
+        title = "Improvement by level of the source beside all else"
+        tables.append(_breakdown(title, "SNR in the mixture", "Improvement (dB)", levels, bands))
+    return tables
+
+
+def _breakdown(
+    title: str, group: str, unit: str, tables: Mapping[str, Mapping[Key, Estimate]], names: Mapping[Key, str]
+) -> Breakdown:
+    rows = []
+    for key, name in names.items():
+        found = {source: table[key] for source, table in tables.items() if key in table and table[key].count}
+        if found:
+            values = {source: (one.value, one.low, one.high) for source, one in found.items()}
+            rows.append(BreakdownRow(name, max(one.count for one in found.values()), values))
+    return Breakdown(title, group, unit, rows)
+
+
+def _band(low: float, high: float) -> str:
+    if math.isinf(low):
+        return f"below {high:g} dB"
+    return f"{low:g} dB or more" if math.isinf(high) else f"{low:g} to {high:g} dB"
+
+
+def _confusion(evaluation: Evaluation) -> Confusion | None:
+    source = _judged_source(evaluation)
+    return None if source is None else Confusion(evaluation.labels, evaluation.confusion(source), source)
 
 
 def _curves(trained: Trained) -> list[Curve]:
@@ -160,105 +192,39 @@ def _curves(trained: Trained) -> list[Curve]:
     return [curve for curve in curves if curve.series]
 
 
-@torch.inference_mode()
-def _examples(
-    session: Session,
-    data: SceneDataModule,
-    separator: GuidedSeparator | None,
-    taggers: Mapping[str, Trained],
-    tables: Mapping[str, LabelTable],
-) -> list[Example]:
-    """The first test mixtures, taken apart."""
-    count = session.config.task.examples
-    examples: list[Example] = []
-    for batch in data.test_dataloader():
-        for item in range(len(batch.names)):
-            if len(examples) == count:
-                return examples
-            examples.append(_example(session, _one(batch, item), separator, taggers, tables))
-    return examples
-
-
-def _one(batch: Batch, item: int) -> Batch:
-    rows = slice(item, item + 1)
-    return Batch(batch.mixture[rows], batch.targets[rows], batch.query[rows], batch.spans[rows], [batch.names[item]])
-
-
-def _example(
-    session: Session,
-    batch: Batch,
-    separator: GuidedSeparator | None,
-    taggers: Mapping[str, Trained],
-    tables: Mapping[str, LabelTable],
-) -> Example:
-    rate, names = session.config.sample_rate, session.labels.names
-    name, mixture = batch.names[0], batch.mixture[0, 0]
-    (targets,) = true_sources(batch, session.labels)
-    stems = [Stem(label, "target", "dry source", target.numpy()) for label, target in targets.items()]
-    if separator is not None:
-        # The reader listens to what a user gets (the tagger's labels) beside what could be had (the true ones).
-        shown = {s: tables[s] for s in ("oracle", "tagger") if s in tables}
-        stems += _estimates(session, batch, separator, name, shown, targets)
-    spans = [
-        (names[int(row.argmax())], int(on) / rate, int(off) / rate)
-        for row, (on, off) in zip(batch.query[0], batch.spans[0], strict=True)
-        if row.any()
-    ]
-    tagger = taggers.get("tagger")
-    activity = None if tagger is None else _activity(tagger.network, batch, session.device)
-    return Example(
-        name=name,
-        sample_rate=rate,
-        mixture=mixture.numpy(),
-        stems=stems,
-        sed_probabilities=None if activity is None else activity.numpy(),
-        sed_labels=() if activity is None else names,
-        sed_frame_s=0.0 if activity is None else batch.mixture.shape[-1] / rate / activity.shape[-1],
-        true_spans=spans,
-    )
-
-
-def _estimates(
-    session: Session,
-    batch: Batch,
-    separator: GuidedSeparator,
-    name: str,
-    tables: Mapping[str, LabelTable],
-    targets: Mapping[str, torch.Tensor],
-) -> list[Stem]:
-    row = MixtureResult(name, [], {source: list(table[name]) for source, table in tables.items()})
-    stems = []
-    for source, (found,) in separate_sources(separator, batch.mixture, [row], session.labels, session.device).items():
-        gains = {
-            s.label: s.improvement for s in score_mixture(found, targets, batch.mixture[0, 0]) if s.outcome == "hit"
-        }
-        stems += [Stem(label, "estimate", source, wave.numpy(), gains.get(label)) for label, wave in found.items()]
-    return stems
-
-
-def _activity(network: nn.Module, batch: Batch, device: torch.device) -> torch.Tensor | None:
-    """Frame-wise probabilities [N, S] of one scene, where the tagger names frames."""
-    probabilities = network.to(device).eval()(batch.mixture.to(device)).strong_probabilities
-    return None if probabilities is None else probabilities[0].cpu()
-
-
-def _show(metrics: Mapping[str, float], page: Path) -> None:
+def _show(evaluation: Evaluation, page: Path) -> None:
     """The numbers, and where to read on."""
-    table = Table(title="Test scores", title_justify="left")
-    sources = list(dict.fromkeys(name.split("/")[2] for name in metrics))
+    table = Table(title="Test scores, with 95 % intervals", title_justify="left")
     table.add_column("")
+    sources = [*evaluation.sources, CONSTANT]
     for source in sources:
         table.add_column(source, justify="right")
-    units = {
-        "ca_sdri": "CA-SDRi (dB)",
-        "label_accuracy": "label accuracy (%)",
-        "source_accuracy": "source accuracy (%)",
-    }
-    split = next(iter(metrics)).split("/")[0]
-    for metric, title in units.items():
-        values = [metrics.get(f"{split}/{metric}/{source}") for source in sources]
-        if any(value is not None for value in values):
-            table.add_row(title, *("-" if v is None or math.isnan(v) else f"{v:.2f}" for v in values))
-    console = Console()
+    for metric, title in SHOWN.items():
+        cells = [_cell(evaluation.metrics.get(f"{evaluation.split}/{metric}/{source}")) for source in sources]
+        if any(cells):
+            table.add_row(title, *(cell or "-" for cell in cells))
+    console = Console(highlight=False)
     console.print(table)
+    if len(evaluation.all_passes) > 1:
+        console.print(_by_passes(evaluation))
     console.print(f"Report: {page}", soft_wrap=True)
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None or math.isnan(estimate.value):
+        return ""
+    interval = "" if math.isnan(estimate.low) else f"\n[dim]{estimate.low:.2f} to {estimate.high:.2f}[/dim]"
+    return f"{estimate.value:.2f}{interval}"
+
+
+def _by_passes(evaluation: Evaluation) -> Table:
+    title = f"CA-SDRi (dB) by refinement passes; trained for {evaluation.passes}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for passes in evaluation.all_passes:
+        table.add_column(str(passes), justify="right")
+    for source in evaluation.sources:
+        name = f"{evaluation.split}/ca_sdri@{{}}/{source}"
+        found = (evaluation.metrics[name.format(passes)] for passes in evaluation.all_passes)
+        table.add_row(source, *(f"{one.value:.2f}" for one in found))
+    return table

@@ -8,6 +8,7 @@ import platform
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,8 +24,7 @@ import sedsep
 from sedsep.data.datamodule import SceneDataModule
 from sedsep.data.layout import Layout
 from sedsep.data.local_copy import local_copy
-from sedsep.errors import UserError, choice
-from sedsep.evaluation import SOURCES
+from sedsep.errors import UserError
 from sedsep.labels import LabelSet
 from sedsep.runs import is_main_process
 from sedsep.sweeps import Manifest, commit, differing, sweep_dir
@@ -55,19 +55,19 @@ class Session:
     """A task's surroundings.
 
     Attributes:
-        config: resolved. run_dir: this job's directory. cache: what jobs share.
-        layout: the data set. labels: its classes.
+        config: resolved. run_dir: this job's directory. cache: what jobs share. labels: the classes.
+        made: the data set, in place of the configured one.
     """
 
     config: DictConfig
     run_dir: Path
     cache: Path
-    layout: Layout
     labels: LabelSet
+    made: Layout | None = None
 
     @classmethod
     def open(cls, config: DictConfig) -> Session:
-        """Seed, make or find the data, and write the resolved config to the run directory."""
+        """Seed, and write the resolved config to the run directory."""
         set_up(config.seed)
         run_dir = Path(config.paths.run)
         if is_main_process():
@@ -75,22 +75,31 @@ class Session:
             for stale in ("metrics.json", "report.html"):  # of an earlier job in this directory
                 (run_dir / stale).unlink(missing_ok=True)
             (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
+        return cls(config, run_dir, Path(config.paths.cache), LabelSet(tuple(config.labels.names)))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The data set, made or copied first where it has to be.
+
+        Raises:
+            UserError: it is not there, or holds sounds that are of no class.
+        """
+        config = self.config
+        if self.made is not None:
+            return self.made
         layout = Layout(data_root(config), config.sample_rate, config.microphones)
-        labels = LabelSet(tuple(config.labels.names))
         if config.data.local_copy:
             root = local_copy(layout.root, config.data.local_copy)
             layout = Layout(root, config.sample_rate, config.microphones)
-        layout.check(labels)
-        return cls(config, run_dir, Path(config.paths.cache), layout, labels)
+        layout.check(self.labels)
+        return layout
 
     def check_scenes(self, data: SceneDataModule) -> None:
-        """Check the label sources, every header and scene description that the job needs, before minutes of training.
+        """Check every header and scene description that the job needs, before minutes of training.
 
         Raises:
-            UserError: an unknown label source, or a split, a label's sounds or a file that a scene names is missing.
+            UserError: a split, a label's sounds or a file that a scene names is missing.
         """
-        for source in self.config.task.label_sources:
-            choice(source, SOURCES, "task.label_sources")
         sounds = self.layout.split(data.train_split).events
         if missing := [label for label in self.labels if label not in sounds]:
             raise UserError(
@@ -169,7 +178,7 @@ class Session:
         )
         return [
             ("Command", provenance.command()),
-            ("Data", f"{self.config.data.name}: {self.layout.root}"),
+            ("Data", str(self.config.audio or f"{self.config.data.name}: {self.layout.root}")),
             ("Scale", self.config.scale.name),
             ("Seed", str(self.config.seed)),
             ("Machine", f"{platform.node()} ({machine})"),

@@ -23,7 +23,8 @@ import sedsep
 from sedsep import checkpoints
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.starting import start_backbone, start_separator
-from sedsep.errors import UserError
+from sedsep.errors import UserError, choice
+from sedsep.evaluation import SOURCES
 from sedsep.files import write_json
 from sedsep.locks import sole_writer
 from sedsep.models.sed import SedModel
@@ -41,7 +42,8 @@ HISTORY = HistoryLogger.NAME
 RECIPE = "recipe.json"
 WITHOUT_EFFECT = (
     *("tasks/", "report/", "evaluation/", "metrics/", "tracking/", "sweeps/", "inference/", "runs.py", "benchmark.py"),
-    *("systems/progress.py", "systems/summary.py", "systems/meters.py"),
+    *("systems/progress.py", "systems/scoring.py", "systems/summary.py", "systems/meters.py"),
+    *("files.py", "locks.py", "studies/"),
 )
 """Parts of the package that trained weights do not depend on."""
 
@@ -65,16 +67,21 @@ class Trained:
 
 
 def label_givers(config: DictConfig) -> list[str]:
-    """The options whose SED models name the events when separations are scored."""
-    return [option for option in ("baseline", "tagger") if option in config.task.label_sources]
+    """The options whose SED models name the events when separations are scored.
+
+    Raises:
+        UserError: an unknown label source.
+    """
+    named = [choice(source, SOURCES, "task.label_sources") for source in config.task.label_sources]
+    return [option for option in ("baseline", "tagger") if option in named]
 
 
 def prerequisites(config: DictConfig) -> list[str]:
     """The options whose SED models the configured model leans on: for validation, for test labels, for Stage 2."""
+    options = label_givers(config)
     if config.model.kind == "sed":
         return []
     guided = any(config.model.network.separator[part] is not None for part in ("time_film", "injection"))
-    options = label_givers(config)
     return [*options, "tagger"] if guided and "tagger" not in options else options
 
 
@@ -103,7 +110,7 @@ def check_weights(config: DictConfig) -> None:
 
 
 def _check_file(checkpoint: str | None) -> None:
-    if checkpoint and not Path(checkpoint).is_file():
+    if checkpoint and not Path(checkpoint).exists():
         raise UserError(f"There is no checkpoint at {checkpoint}: check the path.")
 
 
@@ -244,18 +251,48 @@ def load(
 ) -> Trained:
     """A checkpoint that fits the data set.
 
+    Args:
+        path: of the file, or of the run that trained it.
+
     Raises:
-        UserError: it cannot be loaded, or hears at another rate than the data set has.
+        UserError: it cannot be loaded, or does not fit.
     """
+    path = _in_run(Path(path), node)
     loaded = checkpoints.load(path, node.kind, session.labels)
-    network = loaded.network
-    rate = network.separator.input_rate if isinstance(network, GuidedSeparator) else network.input_rate
-    if rate != session.config.sample_rate:
+    check_fit(session.config, loaded)
+    return Trained(node.name, loaded.network, loaded.path, loaded.description, history, seconds)
+
+
+def check_fit(config: DictConfig, loaded: checkpoints.Loaded) -> None:
+    """Make sure that a checkpoint is of the configured scale and rate.
+
+    Raises:
+        UserError: it is of another one.
+    """
+    scale, network = loaded.description.scale, loaded.network
+    if scale != config.scale.name:  # thresholds would be another's
         raise UserError(
-            f"{path} was made for {rate} Hz, this data set is used at {session.config.sample_rate} Hz: set "
+            f"{loaded.path} was made at scale={scale}, this is scale={config.scale.name}: choose the same scale."
+        )
+    rate = network.separator.input_rate if isinstance(network, GuidedSeparator) else network.input_rate
+    if rate != config.sample_rate:
+        raise UserError(
+            f"{loaded.path} was made for {rate} Hz, this data set is used at {config.sample_rate} Hz: set "
             f"sample_rate={rate} or give another checkpoint."
         )
-    return Trained(node.name, network, loaded.path, loaded.description, history, seconds)
+
+
+def _in_run(path: Path, node: DictConfig) -> Path:
+    """The weights that a run directory keeps of what it trained; a file as it is."""
+    if not path.is_dir():
+        return path
+    found = [folder / f"{keep}.ckpt" for folder in path.glob("checkpoints/*") for keep in (node.training.keep, "last")]
+    for file in found:
+        if file.is_file():
+            return file
+    raise UserError(
+        f"There is no checkpoint below {path / 'checkpoints'}: give the directory of a training, or a file."
+    )
 
 
 def ready(session: Session, node: DictConfig, option: str, tracker: Tracker) -> Trained:

@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 
 from sedsep.errors import UserError
 from sedsep.models.separator import GuidedSeparator
-from sedsep.runs import is_main_process
 from sedsep.systems.checkpointing import LAST
-from sedsep.tasks.results import conclude, label_tables
+from sedsep.tasks.results import conclude
+from sedsep.tasks.scoring import make_evaluator, test_scenes, trained_passes, validation_labels
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import build, check_weights, prerequisites, ready, start_stage_two, train
 from sedsep.tracking import Tracker
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def run(config: DictConfig) -> dict[str, float]:
     """Train `config.model`; returns the test metrics, `<split>/<metric>/<label source>` to number.
 
-    Of several processes, one a device, the first alone scores the test scenes; the others return nothing.
+    Of several processes, one a device, the first alone returns them.
     """
     if config.ckpt:
         raise UserError("ckpt goes on with one training: to go on with a sweep give sweep.resume=DIRECTORY.")
@@ -44,11 +44,10 @@ def run(config: DictConfig) -> dict[str, float]:
 def _train_tagger(session: Session, tracker: Tracker) -> dict[str, float]:
     node = session.config.model
     trained = train(session, node, build(session, node), session.run_dir / "checkpoints" / node.name, tracker)
-    if not is_main_process():
-        return {}
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
     source = "baseline" if node.name == session.config.baseline.name else "tagger"
-    return conclude(session, tracker, session.data(node.training), None, {source: trained}, [trained])
+    judge = make_evaluator(session, None, {source: trained})
+    return conclude(session, tracker, test_scenes(session), judge, [trained])
 
 
 def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
@@ -61,11 +60,12 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
     data = session.data(node.training)
     extra: dict[str, Any] = {"labels": session.labels}
     if "baseline" in taggers:
-        tables = label_tables(session, data, data.valid_split, {"baseline": taggers["baseline"]})
-        extra["validation_labels"] = tables["baseline"]
+        extra["validation_labels"] = validation_labels(session, data, taggers["baseline"])
     trained = train(session, node, network, session.run_dir / "checkpoints" / node.name, tracker, **extra)
-    if not is_main_process():
-        return {}
-    assert isinstance(trained.network, GuidedSeparator)
+    separator = trained.network
+    assert isinstance(separator, GuidedSeparator)
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
-    return conclude(session, tracker, data, trained.network, taggers, [*taggers.values(), trained])
+    judge = make_evaluator(session, separator, taggers)
+    return conclude(
+        session, tracker, test_scenes(session), judge, [*taggers.values(), trained], trained_passes(separator)
+    )

@@ -272,7 +272,7 @@ def test_evaluation_scenes_come_from_the_metadata_or_are_drawn_at_full_length(
 
 def test_a_missing_split_and_a_foreign_label_set_are_refused(make_module: Make) -> None:
     with pytest.raises(UserError, match=r"has no split 'test'"):
-        make_module(test_split="test").test_dataloader()
+        make_module(test_split="test").eval_dataset("test")
     with pytest.raises(UserError, match="is not among the 1 classes"):
         make_module(labels=LabelSet(("Bell",)))
 
@@ -325,4 +325,4 @@ def test_real_recordings_load(shared: Path, make_module: Make) -> None:
     module = make_module(layout=layout, labels=layout.labels(), duration=5.0, test_split="test")
     assert next(iter(module.train_dataloader())).mixture.shape == (2, 4, 160000)
     assert next(iter(module.val_dataloader())).mixture.shape == (2, 4, 320000)
-    assert len(module.test_dataloader().dataset) == 24
+    assert len(module.eval_dataset("test")) == 24

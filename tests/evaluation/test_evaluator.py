@@ -1,135 +1,250 @@
+"""Two-stage evaluation, with a separator and a tagger whose answers are known, and the label cache."""
+
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
-from minis import CLASSES, LABELS, make_batch, make_sed, shaken
+from minis import CLASSES, LABELS, RATE, make_batch, make_guided, make_sed, shaken
 from torch import Tensor, nn
 
-from sedsep.evaluation import cached_probabilities, evaluate, labels_of, oracle_labels
-from sedsep.evaluation.label_sources import LabelTable, weights_key
-from sedsep.metrics import score_mixture
-from sedsep.types import Batch, Separation
+from sedsep.evaluation import Evaluation, Evaluator, FileJudge, Judged, cached_probabilities, labels_of
+from sedsep.evaluation.label_sources import weights_key
+from sedsep.metrics import Bootstrap, MixtureRow, score_mixture
+from sedsep.types import Batch, SedOutput, Separation
 
 BATCHES = [make_batch([[0, 2, None], [1, None, None]]), make_batch([[3, 4, 0]], seed=5)]
 BATCHES[1].names[0] = "scene_2"
 CPU = torch.device("cpu")
+NAMES = LABELS.names
 TRUE = {"scene_0": [0, 2], "scene_1": [1], "scene_2": [3, 4, 0]}
 # right; one right and one false alarm; two of three and in another order
 TAGGER = {"scene_0": [2, 0], "scene_1": [1, 4], "scene_2": [0, 3]}
 BASELINE = {"scene_0": [2], "scene_1": [3], "scene_2": [4, 3, 0]}
+Table = dict[str, list[int]]
 
 
 class Separator(nn.Module):
-    """Answers every query with the reference channel at a gain of its class; keeps what it was asked."""
+    """Answers every query with the reference channel at a gain of its class, a tenth more each pass; keeps what it was
+    asked."""
 
     def __init__(self, outputs: int = 1) -> None:
         super().__init__()
         self.separator = SimpleNamespace(outputs=outputs)
         self.asked: list[Tensor] = []
 
-    def forward(self, mixture: Tensor, query: Tensor) -> Separation:
+    def forward(self, mixture: Tensor, query: Tensor, passes: int) -> Separation:
         assert not self.training
         self.asked.append(query)
         gains = 0.1 + torch.arange(CLASSES) / 10
-        estimates = (query @ gains)[..., None] * mixture[:, :1]
-        return Separation(estimates, [estimates])
+        once = (query @ gains)[..., None] * mixture[:, :1]
+        estimates = [(1 + 0.1 * done) * once for done in range(passes)]
+        return Separation(estimates[-1], estimates)
 
     @staticmethod
-    def answer(mixture: Tensor, index: int) -> Tensor:
-        return (0.1 + index / 10) * mixture[0]
+    def answer(mixture: Tensor, index: int, passes: int = 1) -> Tensor:
+        return (1 + 0.1 * (passes - 1)) * (0.1 + index / 10) * mixture[0]
 
 
-def expected_scores(tables: LabelTable) -> list[float]:
+class Tagger(nn.Module):
+    """Knows scenes by their sound, and names for each what it was told; of frames it says the same all along."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self.table = {mixture: table[name] for b in BATCHES for name, mixture in zip(b.names, _keys(b), strict=True)}
+        self.heard = 0
+
+    def forward(self, mixture: Tensor) -> SedOutput:
+        assert not self.training
+        self.heard += len(mixture)
+        clip = torch.full((len(mixture), CLASSES), 0.2)
+        for item, key in enumerate(mixture[:, 0, 7].tolist()):
+            for rank, index in enumerate(self.table[key]):
+                clip[item, index] = 0.9 - 0.05 * rank
+        return SedOutput(clip, torch.logit(clip)[..., None].expand(-1, -1, 10))
+
+
+def _keys(batch: Batch) -> list[float]:
+    return batch.mixture[:, 0, 7].tolist()
+
+
+def evaluated(
+    separator: nn.Module | None = None,
+    passes: Sequence[int] = (1,),
+    oracle: bool = True,
+    batches: Sequence[Batch] = tuple(BATCHES),
+    **taggers: Table,
+) -> Evaluation:
+    tables = {source: Tagger(table) for source, table in taggers.items()}
+    judge = Evaluator(LABELS, RATE, tables, separator, passes, oracle)  # type: ignore[arg-type]
+    judged = [one for batch in batches for one in judge(batch)]
+    return Evaluation("test", NAMES, judged, None if separator is None else passes[0], bootstrap=Bootstrap(50))
+
+
+def expected_scores(tables: Table, passes: int = 1) -> list[float]:
     """Mean improvement of each scene: misses and false alarms count 0 dB."""
     means = []
     for batch in BATCHES:
         for name, mixture, targets in zip(batch.names, batch.mixture, batch.targets, strict=True):
-            gains = [
-                score_mixture({"x": Separator.answer(mixture, index)}, {"x": targets[slot]}, mixture[0])[0].improvement
-                for slot, index in enumerate(TRUE[name])
-                if index in tables[name]
-            ]
+            gains = []
+            for slot, index in enumerate(TRUE[name]):
+                if index in tables[name]:
+                    answer = {"x": Separator.answer(mixture, index, passes)}
+                    gains.append(score_mixture(answer, {"x": targets[slot]}, mixture[0])[0].improvement)
             means.append(sum(gains) / len({*TRUE[name], *tables[name]}))
     return means
 
 
-def test_the_oracle_names_what_sounds() -> None:
-    assert oracle_labels(BATCHES) == TRUE
+def value(evaluation: Evaluation, metric: str) -> float:
+    return evaluation.metrics[f"test/{metric}"].value
 
 
 def test_every_source_is_scored_under_its_own_name() -> None:
-    tables = {"oracle": TRUE, "tagger": TAGGER, "baseline": BASELINE}
-    metrics = evaluate("test", BATCHES, LABELS, tables, Separator(), CPU).metrics()
-    for source, table in tables.items():
+    evaluation = evaluated(Separator(), tagger=TAGGER, baseline=BASELINE)
+    for source, table in {"oracle": TRUE, "tagger": TAGGER, "baseline": BASELINE}.items():
         scores = expected_scores(table)
-        assert metrics.pop(f"test/ca_sdri/{source}") == pytest.approx(sum(scores) / 3, abs=1e-6)
-    assert metrics == {
-        "test/label_accuracy/constant": pytest.approx(100 / 3),
-        "test/label_accuracy/oracle": 100,
-        "test/source_accuracy/oracle": 100,
-        "test/label_accuracy/tagger": pytest.approx(100 / 3),
-        "test/source_accuracy/tagger": pytest.approx(100 * 5 / 7),
-        "test/label_accuracy/baseline": pytest.approx(100 / 3),
-        "test/source_accuracy/baseline": pytest.approx(100 * 4 / 7),
-    }
+        found = evaluation.metrics[f"test/ca_sdri/{source}"]
+        assert found.value == pytest.approx(sum(scores) / 3, abs=1e-5)
+        assert min(scores) - 1e-5 <= found.low <= found.value <= found.high <= max(scores) + 1e-5
+    assert value(evaluation, "label_accuracy/constant") == pytest.approx(100 / 3)
+    assert value(evaluation, "label_accuracy/tagger") == pytest.approx(100 / 3)
+    assert value(evaluation, "source_accuracy/tagger") == pytest.approx(100 * 5 / 7)
+    assert value(evaluation, "label_accuracy/baseline") == pytest.approx(100 / 3)
+    assert value(evaluation, "source_accuracy/baseline") == pytest.approx(100 * 4 / 7)
+    assert "test/label_accuracy/oracle" not in evaluation.metrics
 
 
-def test_a_class_asked_for_by_several_sources_is_separated_once() -> None:
-    separator = Separator()
-    evaluate("test", BATCHES, LABELS, {"oracle": TRUE, "tagger": TAGGER, "baseline": BASELINE}, separator, CPU)
+def test_a_tagger_hears_each_mixture_once_and_a_class_is_separated_once() -> None:
+    separator, tagger, baseline = Separator(), Tagger(TAGGER), Tagger(BASELINE)
+    judge = Evaluator(LABELS, RATE, {"tagger": tagger, "baseline": baseline}, separator)  # type: ignore[arg-type,dict-item]
+    for batch in BATCHES:
+        judge(batch)
     asked = [[sorted(row.argmax(-1)[row.any(-1)].tolist()) for row in query] for query in separator.asked]
     assert asked == [[[0, 2], [1, 3, 4]], [[0, 3, 4]]]
+    assert tagger.heard == baseline.heard == 3
 
 
 def test_a_separator_that_answers_together_is_asked_once_a_source() -> None:
     separator = Separator(outputs=3)
-    tables = {"oracle": TRUE, "tagger": TAGGER}
-    metrics = evaluate("test", BATCHES, LABELS, tables, separator, CPU).metrics()
+    evaluation = evaluated(separator, tagger=TAGGER)
     assert [tuple(query.shape) for query in separator.asked] == [(2, 3, CLASSES)] * 2 + [(1, 3, CLASSES)] * 2
-    for source, table in tables.items():
-        assert metrics[f"test/ca_sdri/{source}"] == pytest.approx(sum(expected_scores(table)) / 3, abs=1e-6)
+    for source, table in {"oracle": TRUE, "tagger": TAGGER}.items():
+        assert value(evaluation, f"ca_sdri/{source}") == pytest.approx(sum(expected_scores(table)) / 3, abs=1e-5)
+
+
+def test_all_passes_come_from_one_run_of_the_longest() -> None:
+    separator = Separator()
+    evaluation = evaluated(separator, passes=(2, 1, 4), tagger=TAGGER)
+    assert len(separator.asked) == len(BATCHES)
+    for passes in (1, 2, 4):
+        expected = pytest.approx(sum(expected_scores(TAGGER, passes)) / 3, abs=1e-5)
+        assert value(evaluation, f"ca_sdri@{passes}/tagger") == expected
+    assert value(evaluation, "ca_sdri/tagger") == value(evaluation, "ca_sdri@2/tagger")
+    assert "test/ca_sdri@3/tagger" not in evaluation.metrics
+
+
+def test_an_unrolled_pass_scores_as_a_separator_run_for_as_many_passes() -> None:
+    guided = shaken(make_guided(iters=3)).eval()
+    batch = BATCHES[0]
+    judge = Evaluator(LABELS, RATE, {}, guided, (1, 2, 3))
+    rows = {row.passes: row for row in judge(batch)[0].rows}
+    for passes in (1, 2, 3):
+        alone = Evaluator(LABELS, RATE, {}, guided, (passes,))(batch)[0].rows[0]
+        assert rows[passes].ca_sdri == pytest.approx(alone.ca_sdri, abs=1e-4)
+    assert rows[1].ca_sdri != pytest.approx(rows[3].ca_sdri, abs=1e-4)
 
 
 def test_misses_and_false_alarms_count_nothing() -> None:
-    nothing_right = {"scene_0": [1], "scene_1": [0], "scene_2": [1, 2]}
-    evaluation = evaluate("test", BATCHES, LABELS, {"oracle": TRUE, "tagger": nothing_right}, Separator(), CPU)
-    assert evaluation.metrics()["test/ca_sdri/tagger"] == 0
-    outcomes = {s.label: s.outcome for s in evaluation.mixtures[0].scores["tagger"]}
+    evaluation = evaluated(Separator(), tagger={"scene_0": [1], "scene_1": [0], "scene_2": [1, 2]})
+    assert value(evaluation, "ca_sdri/tagger") == 0
+    outcomes = {s.label: s.outcome for s in evaluation.of("tagger")[0].scores}
     assert outcomes == {"Bell": "miss", "Cough": "false_alarm", "Dog": "miss"}
-    assert all(s.outcome == "hit" for mixture in evaluation.mixtures for s in mixture.scores["oracle"])
-
-
-def test_scores_of_a_class_are_gathered_over_the_mixtures() -> None:
-    table = evaluate("test", BATCHES, LABELS, {"oracle": TRUE}, Separator(), CPU).by_class("oracle")
-    assert {label: len(scores) for label, scores in table.items()} == {
-        "Bell": 2,
-        "Cough": 1,
-        "Dog": 1,
-        "Rain": 1,
-        "Speech": 1,
-    }
+    assert all(s.outcome == "hit" for row in evaluation.of("oracle") for s in row.scores)
 
 
 def test_labels_are_scored_without_a_separator() -> None:
-    evaluation = evaluate("valid", BATCHES, LABELS, {"oracle": TRUE, "tagger": TAGGER}, None, CPU)
-    assert set(evaluation.metrics()) == {
-        "valid/label_accuracy/constant",
-        *(
-            f"valid/{metric}/{source}"
-            for metric in ("label_accuracy", "source_accuracy")
-            for source in ("oracle", "tagger")
-        ),
-    }
+    evaluation = evaluated(tagger=TAGGER, oracle=False)
+    assert evaluation.sources == ["tagger"]
+    assert not evaluation.separated
+    assert not any("sdr" in name for name in evaluation.metrics)
+    assert value(evaluation, "label_accuracy@0.5/tagger") == value(evaluation, "label_accuracy/tagger")
+    # at 0.1 all classes are named, and the three likeliest of them kept
+    assert value(evaluation, "label_accuracy@0.1/tagger") == 0
+    assert 0 <= value(evaluation, "segment_pauroc/tagger") <= 1
+    assert evaluation.by_count("tagger")[2].value == 100
 
 
-def test_a_batch_of_scenes_without_any_label_is_scored() -> None:
-    batch = make_batch([[None, None, None]])
-    evaluation = evaluate("test", [batch, BATCHES[0]], LABELS, {"oracle": {**TRUE, "scene_0": []}}, Separator(), CPU)
-    assert evaluation.mixtures[0].scores["oracle"] == []
+def test_mixtures_without_any_event_are_scored() -> None:
+    silent = make_batch([[None, None, None]])
+    evaluation = evaluated(Separator(), batches=[silent, BATCHES[1]])
+    assert evaluation.of("oracle")[0].scores == ()
+    assert evaluation.metrics["test/ca_sdri/oracle"].count == 1
+
+
+def test_estimates_are_handed_on_as_they_are_scored() -> None:
+    kept: dict[tuple[str, str, int], set[str]] = {}
+
+    def keep(name: str, source: str, passes: int, found: dict[str, Tensor]) -> None:
+        kept[name, source, passes] = set(found)
+
+    judge = Evaluator(LABELS, RATE, {"tagger": Tagger(TAGGER)}, Separator(), keep=keep)  # type: ignore[arg-type,dict-item]
+    judge(BATCHES[0])
+    assert kept["scene_1", "tagger", 1] == {"Cough", "Speech"}
+    assert kept["scene_1", "oracle", 1] == {"Cough"}
+
+
+def test_another_system_is_scored_as_ours_with_the_same_sounds() -> None:
+    def made(name: str, length: int) -> list[tuple[str, Tensor]]:
+        (mixture,) = (b.mixture[i] for b in BATCHES for i, known in enumerate(b.names) if known == name)
+        assert length == mixture.shape[-1]
+        return [(NAMES[index], Separator.answer(mixture, index)) for index in TAGGER[name]]
+
+    judge = FileJudge(LABELS, made)
+    evaluation = Evaluation("test", NAMES, [one for batch in BATCHES for one in judge(batch)])
+    ours = evaluated(Separator(), tagger=TAGGER)
+    for metric in ("ca_sdri", "capi_sdri", "label_accuracy"):
+        assert value(evaluation, f"{metric}/files") == pytest.approx(value(ours, f"{metric}/tagger"), abs=1e-5)
+
+
+def test_a_class_that_sounds_twice_needs_two_estimates() -> None:
+    batch = make_batch([[0, 0, 2]])
+    mixture = batch.mixture[0, 0]
+    judge = FileJudge(LABELS, lambda name, length: [("Bell", mixture), ("Dog", mixture)])
+    row = judge(batch)[0].rows[0]
+    assert sorted((s.label, s.outcome) for s in row.scores) == [("Bell", "hit"), ("Bell", "miss"), ("Dog", "hit")]
+
+
+def confused(true: Sequence[str], said: Sequence[str]) -> np.ndarray:
+    return Evaluation("test", NAMES, [Judged("m", [MixtureRow("m", "s", tuple(true), tuple(said))])]).confusion("s")
+
+
+def test_what_is_missed_is_paired_with_what_is_wrongly_said() -> None:
+    table = confused(["Bell", "Dog"], ["Bell", "Rain"])
+    assert table[0, 0] == table[2, 3] == 1
+    assert table.sum() == 2
+    table = confused(["Bell", "Dog", "Speech"], ["Bell", "Rain"])  # Dog or Speech was taken for Rain
+    assert table[2, 3] == table[4, 3] == table[2, -1] == table[4, -1] == 0.5
+    assert confused([], ["Rain"])[-1, 3] == 1
+    assert confused(["Rain"], [])[3, -1] == 1
+
+
+def test_a_confusion_adds_up_to_what_sounds_and_what_is_said() -> None:
+    draws = np.random.default_rng(0)
+    for _ in range(50):
+        true, said = (draws.choice(NAMES, draws.integers(0, 4), replace=False) for _ in range(2))
+        table = confused(true, said)
+        assert table[:-1].sum(1) == pytest.approx([float(label in true) for label in NAMES])
+        assert table[:, :-1].sum(0) == pytest.approx([float(label in said) for label in NAMES])
+
+
+def test_mixtures_are_ranked_by_what_they_gained() -> None:
+    evaluation = evaluated(Separator(), tagger=TAGGER)
+    scores = dict(zip(TRUE, expected_scores(TAGGER), strict=True))
+    assert [row.name for row in evaluation.ranked("tagger")] == sorted(scores, key=scores.__getitem__, reverse=True)
 
 
 # Labels computed once.

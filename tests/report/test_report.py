@@ -1,59 +1,19 @@
 """The report page: complete, self-contained, honest about what is missing, and safe to open."""
 
-import base64
 import csv
 import io
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
-from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-import soundfile
+from pages import HOSTILE, RATE, Page, images, sounds, tone
 
 from sedsep.errors import UserError
-from sedsep.report import ClassRow, Curve, Example, Report, Stem, clips, figures, render, write_report
+from sedsep.report import ClassRow, Curve, Example, Report, Stem, clips, render, write_report
 
-RATE = 16000
 LABELS = ["Bird", "Phone", "Speech", "Tabla"]
-HOSTILE = """<script>alert("x")</script>'&$a$"""
-
-
-class Page(HTMLParser):
-    """The elements of a page with their attributes, and the text a reader sees."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self._hidden = 0
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._hidden += tag in ("style", "script")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden -= tag in ("style", "script")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def words(self) -> str:
-        return " ".join(self.text.split())
-
-
-def tone(hertz: float, level: float, seconds: float = 1.0) -> np.ndarray:
-    noise = np.random.default_rng(int(hertz)).normal(0, level / 100, int(RATE * seconds))
-    return (level * np.sin(2 * np.pi * hertz * np.arange(int(RATE * seconds)) / RATE) + noise).astype(np.float32)
 
 
 def make_example(name: str = "scene_1", label: str = "Bird") -> Example:
@@ -105,22 +65,6 @@ def make_report() -> Report:
 @pytest.fixture(scope="module")
 def text() -> str:
     return render(make_report())
-
-
-def images(page_: Page) -> list[bytes]:
-    return [unquote_to_bytes(element["src"].partition(",")[2]) for element in page_.all("img")]
-
-
-def sounds(page_: Page) -> dict[str, np.ndarray]:
-    """What each player plays, by its accessible name."""
-    decoded = {}
-    for element in page_.all("audio"):
-        kind, _, data = element["src"].partition("base64,")
-        assert kind == "data:audio/flac;"
-        wave, rate = soundfile.read(io.BytesIO(base64.b64decode(data)), dtype="float32")
-        assert rate == RATE
-        decoded[element["aria-label"].removeprefix("Listen to the ")] = wave
-    return decoded
 
 
 def test_nothing_is_fetched(text: str) -> None:
@@ -366,41 +310,3 @@ def test_curves_come_from_the_rows_of_a_log() -> None:
         ylabel="loss",
     )
     assert curve.series == {"training": ([0.0, 1.0], [1.5, 1.0]), "validation": ([0.0], [2.5])}
-
-
-def test_a_tone_lies_at_its_frequency_and_time() -> None:
-    wave = np.concatenate([np.zeros(RATE, np.float32), tone(2000, 0.5)])
-    levels = figures.spectrogram(wave, RATE)
-    row, column = np.unravel_index(levels.argmax(), levels.shape)
-    assert abs((row + 0.5) / len(levels) - float(figures._mel(2000) / figures._mel(RATE / 2))) < 2 / len(levels)
-    assert column > levels.shape[1] / 2 - 2
-    onset = np.flatnonzero(levels[row] > levels.max() - 10)[0] / levels.shape[1] * 2
-    assert onset == pytest.approx(1.0, abs=0.06)
-
-
-def test_spectrogram_levels_do_not_hang_on_length() -> None:
-    noise = np.random.default_rng(0).normal(0, 0.1, 40 * RATE).astype(np.float32)
-    long, short = figures.spectrogram(noise, RATE), figures.spectrogram(noise[:RATE], RATE)
-    assert long.shape == (figures.SPECTROGRAM_ROWS, figures.SPECTROGRAM_COLUMNS)
-    assert long.mean() == pytest.approx(short.mean(), abs=1.5)
-    assert figures.spectrogram(noise[:1], RATE).shape[1] >= 1
-
-
-def test_the_timeline_shows_the_classes_that_matter() -> None:
-    probabilities = np.array([[0.1], [0.9], [0.3], [0.0]])
-    assert figures.timeline_labels(probabilities, LABELS, ["Tabla"], ["Bird"], 3) == ["Tabla", "Bird", "Phone"]
-    assert figures.timeline_labels(probabilities, LABELS, LABELS, [], 2) == LABELS
-
-
-def test_drawing_leaves_the_callers_style_alone() -> None:
-    before = dict(mpl.rcParams)
-    svg = figures.bar_figure(["1", "2"], {"passes": [1.0, None]}, "CA-SDRi (dB)")
-    assert dict(mpl.rcParams) == before
-    assert b"currentColor" in svg
-    assert figures._INK.encode() not in svg
-
-
-def test_figures_stay_small() -> None:
-    noise = np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32)
-    levels = figures.spectrogram(noise, RATE)
-    assert len(figures.spectrogram_figure(levels, 10.0, RATE, figures.shared_limits([levels]))) < 60_000

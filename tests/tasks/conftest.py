@@ -29,13 +29,25 @@ def composed(tmp_path: Path) -> Iterator[Callable[..., DictConfig]]:
         yield make
 
 
+RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def run_py_in() -> Callable[[Path], RunPy]:
+    """Makes what runs `python run.py` with arguments in a directory, with a cache there."""
+
+    def at(folder: Path) -> RunPy:
+        def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+            env = {**os.environ, "SEDSEP_CACHE": str(folder / "cache")}
+            command = [sys.executable, str(ROOT / "run.py"), *arguments]
+            return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+        return call
+
+    return at
+
+
 @pytest.fixture
-def run_py(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_py(run_py_in: Callable[[Path], RunPy], tmp_path: Path) -> RunPy:
     """Runs `python run.py` with arguments in a directory of its own."""
-
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "SEDSEP_CACHE": str(tmp_path / "cache")}
-        command = [sys.executable, str(ROOT / "run.py"), *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-
-    return call
+    return run_py_in(tmp_path)

@@ -49,8 +49,8 @@ def test_the_main_job_ends_in_scores_a_page_and_a_tracked_run(run_py: RunPy, tin
     metrics = json.loads((where / "metrics.json").read_text())
     for source in ("baseline", "tagger", "oracle"):
         assert isinstance(metrics[f"test/ca_sdri/{source}"], float)
+    for source in ("baseline", "tagger"):
         assert 0 <= metrics[f"test/label_accuracy/{source}"] <= 100
-    assert metrics["test/label_accuracy/oracle"] == 100
     assert "CA-SDRi" in (where / "report.html").read_text()
     assert (where / "checkpoints" / "separator" / "last.ckpt").is_file()
     assert "sample_rate: 16000" in (where / "config.yaml").read_text()

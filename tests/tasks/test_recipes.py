@@ -191,7 +191,7 @@ def session(composed: Compose, tiny_set: Path, tmp_path: Path) -> Callable[..., 
         config = composed(*SMALL, f"data.root={tiny_set}", *overrides)
         OmegaConf.resolve(config)
         layout = Layout(tiny_set, config.sample_rate, config.microphones)
-        return Session(config, tmp_path, tmp_path, layout, LabelSet(tuple(config.labels.names)))
+        return Session(config, tmp_path, tmp_path, LabelSet(tuple(config.labels.names)), layout)
 
     return make
 

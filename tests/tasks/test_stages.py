@@ -37,7 +37,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def session(config: DictConfig) -> Session:
     """A session without a data set: building a network needs none."""
     cache, layout = Path(config.paths.cache), SimpleNamespace(fingerprint=lambda split: split)
-    return Session(config, cache, cache, layout, LabelSet(tuple(config.labels.names)))  # type: ignore[arg-type]
+    return Session(config, cache, cache, LabelSet(tuple(config.labels.names)), layout)  # type: ignore[arg-type]
 
 
 def weights(config: DictConfig) -> dict[str, Tensor]:

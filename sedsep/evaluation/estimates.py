@@ -1,0 +1,282 @@
+"""Estimates on disk, ours or any other system's: how they are named, written and read.
+
+<mixture>_<Label>.wav        form 2025: each label at most once a mixture
+<mixture>_<i>_<Label>.wav    form 2026: a label may repeat; i counts the sources of a mixture, from 0 where we write
+                             and as it likes where we read
+
+Mono, at the data set's rate, as long as the mixture. Written as 32-bit float, neither rescaled nor clipped: what is
+read back is what was separated, to the last bit.
+
+Axes: F frames, C channels, L samples.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from sedsep.errors import UserError
+from sedsep.files import whole
+from sedsep.labels import LabelSet
+from sedsep.types import FloatArray
+
+FORMS = ("2025", "2026")
+SUFFIX = ".wav"
+NUMBERED = re.compile(r"([0-9]+)_(.+)")
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the name of an estimate says.
+
+    Attributes:
+        mixture: whose source it is. label: its class. number: i of form 2026; `None` in form 2025.
+    """
+
+    mixture: str
+    label: str
+    number: int | None
+
+    @property
+    def form(self) -> str:
+        """The form that names it so."""
+        return FORMS[self.number is not None]
+
+
+def meanings(file: str, mixtures: Collection[str], labels: LabelSet) -> list[Meaning]:
+    """Everything that a file name can mean, of mixtures and labels that may have underscores and digits themselves."""
+    stem, found = Path(file).stem, []
+    for underscore in (match.start() for match in re.finditer("_", stem)):
+        mixture, rest = stem[:underscore], stem[underscore + 1 :]
+        if mixture not in mixtures:
+            continue
+        if rest in labels:
+            found.append(Meaning(mixture, rest, None))
+        if (numbered := NUMBERED.fullmatch(rest)) and numbered[2] in labels:
+            found.append(Meaning(mixture, numbered[2], int(numbered[1])))
+    return found
+
+
+def file_names(mixture: str, labels: Sequence[str], form: str) -> list[str]:
+    """A name for each estimate of a mixture.
+
+    Raises:
+        UserError: a label repeats in form 2025.
+    """
+    if form == "2026":
+        return [f"{mixture}_{index}_{label}{SUFFIX}" for index, label in enumerate(labels)]
+    if twice := [label for label, count in Counter(labels).items() if count > 1]:
+        raise UserError(
+            f"{mixture} has several sources of {twice[0]}, which form 2025 has no names for: use form 2026."
+        )
+    return [f"{mixture}_{label}{SUFFIX}" for label in labels]
+
+
+def encode(waveform: Tensor, rate: int) -> bytes:
+    """[L] as the content of a WAV file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, waveform.detach().cpu().numpy(), rate, subtype="FLOAT", format="WAV")
+    return buffer.getvalue()
+
+
+def write_estimates(
+    folder: Path, mixture: str, estimates: Sequence[tuple[str, Tensor]], rate: int, form: str = "2025"
+) -> None:
+    """Write a mixture's estimates, each file whole or not at all.
+
+    Args:
+        folder: made where it is missing. mixture: its name. estimates: labels with waveforms [L]. rate: Hz.
+        form: one of `FORMS`.
+
+    Raises:
+        UserError: a label repeats in form 2025.
+    """
+    files = file_names(mixture, [label for label, _ in estimates], form)
+    for file, (_, waveform) in zip(files, estimates, strict=True):
+        with whole(folder / file) as partial:
+            partial.write_bytes(encode(waveform, rate))
+
+
+class Files:
+    """The files of a folder or of a zip.
+
+    Args:
+        path: of either.
+
+    Attributes:
+        names: relative paths with forward slashes, sorted; in a zip one may repeat.
+
+    Raises:
+        UserError: there is nothing at `path`, or neither a folder nor a zip that can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._zip: zipfile.ZipFile | None = None
+        if path.is_dir():
+            self.names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+            return
+        if not path.is_file():
+            raise UserError(f"There is nothing at {path}: give a folder of wav files, or a zip of them.")
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UserError(
+                f"{path} is not a zip file that can be read: give one, or a folder of wav files."
+            ) from error
+        self.names = sorted(entry.filename for entry in self._zip.infolist() if not entry.is_dir())
+
+    def read(self, name: str) -> bytes:
+        """The content of a file; of those that share a name in a zip, the last one's.
+
+        Raises:
+            ValueError: it cannot be read, with the reason.
+        """
+        try:
+            return (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise ValueError(str(getattr(error, "strerror", None) or error).strip().rstrip(".")) from error
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with the content of an estimate.
+
+    Attributes:
+        kind: unreadable, channels, rate, length or values. text: to be read after the name of the file.
+    """
+
+    kind: str
+    text: str
+
+
+def examine(files: Files, name: str, rate: int, length: int) -> tuple[FloatArray, list[Fault]]:
+    """Samples [F, C] of an estimate, and all that is wrong with them.
+
+    Args:
+        rate: Hz, and length: samples, that it must have.
+    """
+    try:
+        samples, own_rate = _decoded(files.read(name))
+    except ValueError as error:
+        return np.zeros((0, 1), np.float32), [Fault("unreadable", f"cannot be read ({error})")]
+    faults = []
+    if samples.shape[1] != 1:
+        faults.append(Fault("channels", f"has {samples.shape[1]} channels, not 1"))
+    if own_rate != rate:
+        faults.append(Fault("rate", f"is sampled at {own_rate} Hz, not at {rate} Hz"))
+    if len(samples) != length:
+        faults.append(Fault("length", f"has {len(samples)} samples, its mixture {length}"))
+    if not np.isfinite(samples).all():
+        faults.append(Fault("values", "holds NaN or infinite samples"))
+    return samples, faults
+
+
+def _decoded(content: bytes) -> tuple[FloatArray, int]:
+    """Samples [F, C] and rate.
+
+    Raises:
+        ValueError: this is no audio file, or not all of one; libsndfile reads a WAV file that is cut off without
+            complaint.
+    """
+    declared = int.from_bytes(content[4:8], "little")
+    if content[:4] == b"RIFF" and declared != 0xFFFFFFFF and declared + 8 > len(content):
+        raise ValueError("it is shorter than its header says")
+    try:
+        return soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise ValueError(str(getattr(error, "error_string", error)).strip().rstrip(".")) from error
+
+
+class Estimates:
+    """What a folder, or a zip, holds for the mixtures of a split.
+
+    Hidden files, files that are no wavs, and folders inside are not looked at.
+
+    Args:
+        path: of the folder or the zip. mixtures: their names. labels: the classes. rate: Hz.
+
+    Raises:
+        UserError: there is no such folder or zip, it holds no wavs, some of unknown mixtures or classes, or some whose
+            names mean several things.
+    """
+
+    def __init__(self, path: Path, mixtures: Collection[str], labels: LabelSet, rate: int) -> None:
+        self.path, self.labels, self.rate = path, labels, rate
+        self.mixtures = frozenset(mixtures)
+        self.files = Files(path)
+        wavs = [name for name in self.files.names if name.lower().endswith(SUFFIX) and _is_plain(name)]
+        if not wavs:
+            raise UserError(f"{path} holds no wav files at its top level: give the folder or the zip that does.")
+        if len(set(wavs)) < len(wavs):
+            raise UserError(f"{path} holds {Counter(wavs).most_common(1)[0][0]} more than once: leave one of them.")
+        meant = [(self._meaning(file), file) for file in wavs]
+        if len({meaning.form for meaning, _ in meant}) > 1:
+            raise UserError(
+                f"{path} holds files of both forms, <mixture>_<Label>{SUFFIX} and <mixture>_<i>_<Label>{SUFFIX}: leave "
+                "those of one."
+            )
+        self._of: dict[str, list[tuple[Meaning, str]]] = {mixture: [] for mixture in self.mixtures}
+        for meaning, file in sorted(meant, key=lambda item: (item[0].number or 0, item[1])):
+            self._of[meaning.mixture].append((meaning, file))
+
+    def of(self, mixture: str, length: int) -> list[tuple[str, Tensor]]:
+        """Labels and waveforms [L] of a mixture, none where nothing was heard.
+
+        Args:
+            length: samples of the mixture.
+
+        Raises:
+            UserError: a file cannot be read, is not mono, or of another rate or length.
+        """
+        return [(meaning.label, self._waveform(file, length)) for meaning, file in self._of[mixture]]
+
+    def _waveform(self, file: str, length: int) -> Tensor:
+        samples, faults = examine(self.files, file, self.rate, length)
+        if faults:
+            raise UserError(
+                f"{self.path / file} {faults[0].text}: estimates are mono, at the data set's rate and as long as "
+                "their mixture."
+            )
+        return torch.from_numpy(samples[:, 0])
+
+    def _meaning(self, file: str) -> Meaning:
+        found = meanings(file, self.mixtures, self.labels)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            one, other = found[:2]
+            raise UserError(
+                f"{self.path / file} can be {one.label} of {one.mixture} or {other.label} of {other.mixture}: rename "
+                "mixtures or labels so that one is meant."
+            )
+        if mixture := mixture_of(file, self.mixtures):
+            raise UserError(
+                f"{self.path / file} is an estimate of {mixture} of no class: the classes are {', '.join(self.labels)}."
+            )
+        raise UserError(
+            f"{self.path / file} is the estimate of no mixture: expected the name of a mixture, an underscore and a "
+            "class."
+        )
+
+
+def mixture_of(file: str, mixtures: Collection[str]) -> str | None:
+    """The mixture, with the longest name, whose name and an underscore a file name begins with."""
+    starts = (file[: match.start()] for match in re.finditer("_", file))
+    return next((start for start in reversed(list(starts)) if start in mixtures), None)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a file lies at the top level and is not hidden."""
+    return "/" not in name and not name.startswith(".")

@@ -1,0 +1,180 @@
+"""What an evaluation amounts to: metrics with their intervals, break-downs, and which labels are taken for which.
+
+Axes: N classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sedsep.evaluation.evaluator import ORACLE, Judged
+from sedsep.metrics import (
+    METRICS,
+    Bootstrap,
+    Estimate,
+    MixtureRow,
+    by_class,
+    by_count,
+    by_level,
+    collar_f1,
+    constant_answer_accuracy,
+    psds1,
+    segment_pauroc,
+    summarise,
+)
+from sedsep.models.sed import choose_labels
+
+BOOTSTRAP = Bootstrap()
+LABEL_METRICS = ("label_accuracy", "source_accuracy")
+PASSES_METRICS = ("ca_sdri", "capi_sdri", "si_sdri")
+"""What is given for each number of passes."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of a split, mixture by mixture.
+
+    Attributes:
+        split: its name, the first part of every metric's name. labels: the classes.
+        mixtures: in the order of the split.
+        passes: the number of refinement passes that metrics without one are for; `None` where nothing was separated.
+        threshold: at which labels were chosen. at_most: of a mixture.
+        thresholds: more of them, at which accuracies are given. bootstrap: of the intervals.
+    """
+
+    split: str
+    labels: tuple[str, ...]
+    mixtures: Sequence[Judged]
+    passes: int | None = None
+    threshold: float = 0.5
+    at_most: int = 3
+    thresholds: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    bootstrap: Bootstrap = BOOTSTRAP
+
+    @cached_property
+    def rows(self) -> dict[tuple[str, int | None], list[MixtureRow]]:
+        """By label source and number of passes."""
+        table: dict[tuple[str, int | None], list[MixtureRow]] = {}
+        for mixture in self.mixtures:
+            for row in mixture.rows:
+                table.setdefault((row.labels_from, row.passes), []).append(row)
+        return table
+
+    @property
+    def sources(self) -> list[str]:
+        """The label sources."""
+        return list(dict.fromkeys(source for source, _ in self.rows))
+
+    @property
+    def all_passes(self) -> list[int]:
+        """Numbers of passes that were scored."""
+        return sorted({passes for _, passes in self.rows if passes is not None})
+
+    @property
+    def separated(self) -> bool:
+        """Whether there are sounds to score, not labels alone."""
+        return any(row.scores for rows in self.rows.values() for row in rows)
+
+    def of(self, source: str) -> list[MixtureRow]:
+        """The rows of a label source, after `passes`."""
+        return self.rows[source, self.passes]
+
+    @cached_property
+    def metrics(self) -> dict[str, Estimate]:
+        """Flat `<split>/<metric>/<label source>`: dB, % for accuracies and F1, 0 to 1 for areas and PSDS.
+
+        `<metric>@<passes>` is a score after so many, `<accuracy>@<threshold>` a tagger's at another threshold.
+        """
+        found: dict[str, Estimate] = {}
+
+        def add(source: str, values: Mapping[str, Estimate], suffix: str = "") -> None:
+            found.update({f"{self.split}/{name}{suffix}/{source}": value for name, value in values.items()})
+
+        true = [mixture.rows[0].true for mixture in self.mixtures]
+        constant = Estimate(constant_answer_accuracy(true), math.nan, math.nan, len(true))
+        add("constant", {"label_accuracy": constant})
+        for source in self.sources:
+            add(source, summarise(self.of(source), self._told(source), self.bootstrap))
+            for passes in self.all_passes if len(self.all_passes) > 1 else ():
+                add(source, summarise(self.rows[source, passes], PASSES_METRICS, self.bootstrap), f"@{passes}")
+        for source in self.mixtures[0].heard:
+            for threshold in self.thresholds:
+                add(source, summarise(self._at(source, threshold), LABEL_METRICS, self.bootstrap), f"@{threshold:g}")
+            add(source, self._in_time(source))
+        return found
+
+    def _told(self, source: str) -> list[str]:
+        """The oracle's labels are always right: that says nothing."""
+        return [
+            name for name in METRICS if (self.separated or name in LABEL_METRICS)
+            and not (source == ORACLE and name in LABEL_METRICS)
+        ]  # fmt: skip
+
+    def _at(self, source: str, threshold: float) -> list[MixtureRow]:
+        clips = torch.tensor([mixture.heard[source].clip for mixture in self.mixtures])
+        chosen = choose_labels(clips, threshold, at_most=self.at_most)
+        return [
+            MixtureRow(mixture.name, source, mixture.rows[0].true, tuple(self.labels[index] for index in indices))
+            for mixture, indices in zip(self.mixtures, chosen, strict=True)
+        ]
+
+    def _in_time(self, source: str) -> dict[str, Estimate]:
+        scenes = [scene for mixture in self.mixtures if (scene := mixture.heard[source].scene) is not None]
+        if not any(scene.events for scene in scenes):
+            return {}
+        found = {
+            "segment_pauroc": segment_pauroc(scenes, self.labels),
+            "psds1": psds1(scenes, self.labels),
+            "collar_f1": collar_f1(scenes, self.labels, self.threshold),
+        }
+        return {name: score.overall for name, score in found.items()}
+
+    def by_class(self, source: str) -> dict[str, Estimate]:
+        """Improvement in dB by class."""
+        return by_class(self.of(source), bootstrap=self.bootstrap)
+
+    def by_count(self, source: str) -> dict[int, Estimate]:
+        """CA-SDRi in dB, or label accuracy in % where nothing was separated, by number of sources."""
+        return by_count(self.of(source), "ca_sdri" if self.separated else "label_accuracy", self.bootstrap)
+
+    def by_level(self, source: str) -> dict[tuple[float, float], Estimate]:
+        """Improvement in dB by the source's level beside all else, dB."""
+        return by_level(self.of(source), bootstrap=self.bootstrap)
+
+    def confusion(self, source: str) -> NDArray[np.float64]:
+        """How often a true class (row) was named as another (column) [N + 1, N + 1].
+
+        What is missed in a mixture is paired with what is wrongly said there, each pair in equal parts; what is left
+        over was named as nothing (last column), or there was nothing (last row). Rows of classes add up to how often
+        they sound.
+        """
+        place = {label: index for index, label in enumerate(self.labels)}
+        nothing = len(self.labels)
+        table = np.zeros((nothing + 1, nothing + 1))
+        for row in self.of(source):
+            true, said = Counter(row.true), Counter(row.predicted)
+            for label, count in (true & said).items():
+                table[place[label], place[label]] += count
+            missed, wrong = list((true - said).elements()), list((said - true).elements())
+            for label in missed:
+                for other in wrong:
+                    table[place[label], place[other]] += 1 / max(len(missed), len(wrong))
+                table[place[label], nothing] += max(0, len(missed) - len(wrong)) / len(missed)
+            for other in wrong:
+                table[nothing, place[other]] += max(0, len(wrong) - len(missed)) / len(wrong)
+        return table
+
+    def ranked(self, source: str) -> list[MixtureRow]:
+        """Mixtures by CA-SDRi under a label source, by the share of sources named rightly where nothing was separated;
+        best first."""
+        quality = METRICS["ca_sdri" if self.separated else "source_accuracy"].part
+        scored = {row.name: (row, total / count) for row in self.of(source) for total, count in [quality(row)] if count}
+        return [row for row, _ in sorted(scored.values(), key=lambda pair: pair[1], reverse=True)]

@@ -1,0 +1,80 @@
+"""Test mixtures to look at and listen to: the best and the worst ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from sedsep.data.dataset import collate
+from sedsep.evaluation import FILES, ORACLE, Evaluation, Evaluator, FileJudge, true_sources
+from sedsep.metrics import METRICS, MixtureRow, score_mixture
+from sedsep.report import Example, Stem
+from sedsep.systems.base import on_device
+from sedsep.tasks.session import Session
+from sedsep.types import Batch, Scene, SedOutput
+
+
+def examples(session: Session, scenes: Dataset[Scene], judge: nn.Module, evaluation: Evaluation) -> list[Example]:
+    """`task.examples` mixtures taken apart: the best half of them first, then the worst."""
+    source = "tagger" if "tagger" in evaluation.sources else evaluation.sources[0]
+    ranked = evaluation.ranked(source)
+    place = {mixture.name: index for index, mixture in enumerate(evaluation.mixtures)}
+    count = min(session.config.task.examples, len(ranked))
+    best = (count + 1) // 2
+    chosen = [*range(best), *range(len(ranked) - (count - best), len(ranked))]
+    found = []
+    for rank in chosen:
+        row = ranked[rank]
+        batch = on_device(collate([scenes[place[row.name]]], session.labels), session.device)
+        found.append(_example(session, batch, judge, evaluation, _caption(row, rank, len(ranked), source)))
+    return found
+
+
+def _caption(row: MixtureRow, rank: int, count: int, source: str) -> str:
+    metric = METRICS["source_accuracy" if row.ca_sdri is None else "ca_sdri"]
+    total, parts = metric.part(row)
+    which = "Best" if rank == 0 else "Worst" if rank == count - 1 else f"Number {rank + 1}"
+    value = f"{total / parts:.1f} {metric.unit}" if parts else "nothing to name"
+    return f"{which} of {count} with {source} labels: {metric.title} {value}"
+
+
+@torch.inference_mode()
+def _example(session: Session, batch: Batch, judge: nn.Module, evaluation: Evaluation, caption: str) -> Example:
+    rate, names = session.config.sample_rate, session.labels.names
+    name, mixture = batch.names[0], batch.mixture[0, 0]
+    (truth,) = true_sources(batch, session.labels)
+    stems = [Stem(label, "target", "dry source", target.cpu().numpy()) for label, target in truth]
+    said: dict[str, SedOutput] = {}
+    made: dict[str, list[tuple[str, Tensor]]] = {}
+    if isinstance(judge, Evaluator):
+        said = {source: tagger(batch.mixture) for source, tagger in judge.taggers.items()}
+        if judge.separator is not None:
+            shown = {ORACLE, "tagger"}  # what a user gets beside what could be had
+            answers = {s: chosen for s, chosen in judge.answers(batch, said).items() if s in shown}
+            found = judge.separate(batch.mixture, answers or judge.answers(batch, said))
+            made = {
+                source: list(item.items()) for (source, count), (item,) in found.items() if count == evaluation.passes
+            }
+    elif isinstance(judge, FileJudge):
+        made = {FILES: list(judge.made(name, mixture.shape[-1]))}
+    for source, pairs in made.items():
+        waveforms = [(label, wave.to(mixture.device)) for label, wave in pairs]
+        gains = {s.label: s.improvement for s in score_mixture(waveforms, truth, mixture) if s.outcome == "hit"}
+        stems += [Stem(label, "estimate", source, wave.cpu().numpy(), gains.get(label)) for label, wave in waveforms]
+    activity = said["tagger"].strong_probabilities if "tagger" in said else None
+    return Example(
+        name=name,
+        sample_rate=rate,
+        mixture=mixture.cpu().numpy(),
+        stems=stems,
+        sed_probabilities=None if activity is None else activity[0].cpu().numpy(),
+        sed_labels=() if activity is None else names,
+        sed_frame_s=0.0 if activity is None else batch.mixture.shape[-1] / rate / activity.shape[-1],
+        true_spans=[
+            (names[int(row.argmax())], int(on) / rate, int(off) / rate)
+            for row, (on, off) in zip(batch.query[0], batch.spans[0], strict=True)
+            if row.any()
+        ],
+        caption=caption,
+    )

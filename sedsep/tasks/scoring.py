@@ -1,0 +1,197 @@
+"""Scoring scenes on the configured devices, and keeping what comes of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import nn
+from torch.utils.data import Dataset
+
+from sedsep.data.datamodule import FixedScenes, SceneDataModule
+from sedsep.data.dataset import GeneratedScenes, IndexedScenes
+from sedsep.data.recorded import RecordedScenes
+from sedsep.errors import UserError
+from sedsep.evaluation import Evaluation, Evaluator, Found, Judged, cached_probabilities, labels_of
+from sedsep.evaluation.estimates import write_estimates
+from sedsep.evaluation.label_sources import LabelTable
+from sedsep.files import write_json, write_whole
+from sedsep.metrics import Bootstrap, Estimate
+from sedsep.models.sed import SedModel
+from sedsep.models.separator import GuidedSeparator
+from sedsep.systems.progress import ScoringProgress
+from sedsep.systems.scoring import ScoringSystem
+from sedsep.tasks.session import Session
+from sedsep.tasks.stages import Trained
+from sedsep.types import Scene
+
+METRICS = "metrics.json"
+EVALUATION = "evaluation.json"
+MIXTURES = "mixtures.csv"
+SOURCES = "sources.csv"
+ESTIMATES = "estimates"
+
+
+def validation_labels(session: Session, data: SceneDataModule, tagger: Trained) -> LabelTable:
+    """What the baseline tagger names in the validation scenes, from the cache or computed now."""
+    assert isinstance(tagger.network, SedModel)
+    key = f"{data.valid_split}-{data.fingerprint(data.valid_split)}"
+    probabilities = cached_probabilities(
+        tagger.network, data.val_dataloader(), session.device, session.cache / "labels" / "baseline", key
+    )
+    return labels_of(probabilities, session.config.task.threshold, at_most=session.config.slots)
+
+
+def test_scenes(session: Session) -> IndexedScenes | GeneratedScenes | RecordedScenes:
+    """The recordings of the folder that `audio` names, or else the test scenes of the data set.
+
+    Raises:
+        UserError: there are none.
+    """
+    config = session.config
+    if config.audio:
+        return RecordedScenes(Path(config.audio), session.labels, config.sample_rate, config.microphones)
+    data = session.data(config.model.training)
+    return data.eval_dataset(data.test_split)
+
+
+def make_evaluator(session: Session, separator: GuidedSeparator | None, taggers: Mapping[str, Trained]) -> Evaluator:
+    """The evaluator as the task is configured.
+
+    Raises:
+        UserError: refinement passes that the separator has not.
+    """
+    config = session.config
+    networks = {source: tagger.network for source, tagger in taggers.items()}
+    sources = [source for source in config.task.label_sources if source in networks] or list(networks)
+    folder, rate = session.run_dir / ESTIMATES, config.sample_rate
+    kept = None if separator is None else trained_passes(separator)
+
+    def keep(name: str, source: str, passes: int, found: Found) -> None:
+        if passes == kept:
+            write_estimates(folder / source, name, list(found.items()), rate)
+
+    return Evaluator(
+        session.labels,
+        rate,
+        {source: network for source in sources if isinstance(network := networks[source], SedModel)},
+        separator,
+        (1,) if separator is None else passes_to_score(config, separator),
+        oracle=separator is not None and "oracle" in config.task.label_sources,
+        threshold=config.task.threshold,
+        at_most=config.slots,
+        keep=keep if config.task.write_estimates else None,
+    )
+
+
+def trained_passes(separator: GuidedSeparator) -> int:
+    """How many refinement passes a separator was trained for."""
+    return max(1, separator.separator.iters)
+
+
+def passes_to_score(config: DictConfig, separator: GuidedSeparator) -> tuple[int, ...]:
+    """`refinement.eval_iters`, and in any case those that the separator was trained for.
+
+    Raises:
+        UserError: no numbers of passes, or a separator without feedback.
+    """
+    asked, trained = config.refinement.eval_iters, trained_passes(separator)
+    if asked is None:
+        return (trained,)
+    listed = [asked] if isinstance(asked, int) else list(asked)
+    if not listed or not all(isinstance(passes, int) and passes > 0 for passes in listed):
+        raise UserError(f"refinement.eval_iters={asked} is no list of passes: give some, such as [1,2,3].")
+    if max(listed) > 1 and not separator.separator.iters:
+        raise UserError(
+            "refinement.eval_iters asks for several passes of a separator without feedback: leave it out, or train one "
+            "with refinement.iters of at least 1."
+        )
+    return tuple(sorted({*listed, trained}))
+
+
+def judge_scenes(session: Session, scenes: Dataset[Scene], judge: nn.Module, batch_size: int) -> list[Judged]:
+    """Every scene judged, in order, by all devices that are configured; on each rank."""
+    system = ScoringSystem(judge)
+    trainer = session.trainer(
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        callbacks=[ScoringProgress()],
+        default_root_dir=str(session.run_dir),
+    )
+    data = FixedScenes(scenes, session.labels, batch_size, session.config.data.workers)
+    trainer.test(system, datamodule=data, verbose=False)
+    judge.to(session.device)
+    return system.judged
+
+
+def evaluation_of(session: Session, split: str, judged: Sequence[Judged], passes: int | None) -> Evaluation:
+    """What was found of a split, with the intervals that the task asks for."""
+    task = session.config.task
+    return Evaluation(
+        split,
+        session.labels.names,
+        judged,
+        passes,
+        threshold=task.threshold,
+        at_most=session.config.slots,
+        bootstrap=Bootstrap(task.resamples),
+    )
+
+
+def keep_scores(run_dir: Path, evaluation: Evaluation, about: Mapping[str, Any]) -> list[Path]:
+    """Write the scores: metrics alone, everything with intervals, a line a mixture, a line an entry of the score."""
+    write_json(run_dir / METRICS, {name: _number(one.value) for name, one in evaluation.metrics.items()})
+    write_json(run_dir / EVALUATION, {**about, **_content(evaluation)})
+    rows = [row for mixture in evaluation.mixtures for row in mixture.rows]
+    _write_csv(run_dir / MIXTURES, (row.record() for row in rows))
+    _write_csv(run_dir / SOURCES, (entry for row in rows for entry in row.entries()))
+    return [file for name in (METRICS, EVALUATION, MIXTURES, SOURCES) if (file := run_dir / name).is_file()]
+
+
+def _content(evaluation: Evaluation) -> dict[str, Any]:
+    by_source = {}
+    for source in evaluation.sources:
+        tables: dict[str, Any] = {"confusion": evaluation.confusion(source).round(3).tolist()}
+        tables["by_count"] = {str(count): _plain(one) for count, one in evaluation.by_count(source).items()}
+        if evaluation.separated:
+            tables["by_class"] = {label: _plain(one) for label, one in evaluation.by_class(source).items()}
+            levels = evaluation.by_level(source)
+            tables["by_snr"] = {f"{low:g} to {high:g} dB": _plain(one) for (low, high), one in levels.items()}
+        by_source[source] = tables
+    return {
+        "split": evaluation.split,
+        "mixtures": len(evaluation.mixtures),
+        "passes": evaluation.passes,
+        "threshold": evaluation.threshold,
+        "labels": list(evaluation.labels),
+        "metrics": {name: _plain(one) for name, one in evaluation.metrics.items()},
+        "label_sources": by_source,
+    }
+
+
+def _plain(estimate: Estimate) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in asdict(estimate).items()}
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN: an undefined number is null."""
+    return value if math.isfinite(value) else None
+
+
+def _write_csv(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
+    table = list(lines)
+    if not table:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    write_whole(path, text.getvalue())

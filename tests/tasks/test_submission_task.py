@@ -1,0 +1,145 @@
+"""Submissions by command: a zip that holds what it should, or a sentence."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from minis import LABELS, LENGTH, RATE, noise, refused
+from omegaconf import DictConfig
+from whole_systems import GUIDED, saved
+
+from sedsep.tasks import submission
+from sedsep.tasks.submission import run
+
+Compose = Callable[..., DictConfig]
+RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
+
+NAME = "Doe_Uni_task4_1_out.zip"
+BY = ("task.author=Doe", "task.affiliation=Uni")
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> list[str]:
+    """Soundscapes of two lengths, and a system for them."""
+    folder = tmp_path / "set" / "soundscape"
+    folder.mkdir(parents=True)
+    for index in range(6):
+        soundfile.write(folder / f"test_{index}.wav", 0.1 * noise(LENGTH + 40 * (index > 2), 4).numpy(), RATE)
+    separator, tagger = saved(tmp_path, **GUIDED)
+    return ["task=submission", f"audio={folder.parent}", f"ckpt={separator}", f"tagger.ckpt={tagger}",
+            f"sample_rate={RATE}", "task.threshold=0"]  # fmt: skip
+
+
+@pytest.fixture
+def make(composed: Compose, given: list[str]) -> Callable[..., None]:
+    return lambda *overrides: run(composed(*given, *overrides))
+
+
+def names(path: Path) -> list[str]:
+    with zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+def account(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "submission.json").read_text())
+
+
+def test_a_submission_is_made_by_command(run_py: RunPy, given: list[str], tmp_path: Path) -> None:
+    done = run_py(*given, *BY, "hydra.run.dir=here")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{NAME}: 18 estimates of 6 soundscapes" in done.stdout
+    assert len(names(tmp_path / "here" / NAME)) == 6 * 3
+    made = account(tmp_path / "here")
+    assert (made["mixtures"], made["estimates"], made["errors"], made["threshold"]) == (6, 18, [], 0)
+
+
+def test_what_is_made_passes_its_check_and_fails_another(
+    make: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(*BY)
+    checked = (f"task.check={tmp_path / NAME}", f"labels.names=[{','.join(LABELS)}]")
+    make(*checked, f"audio={tmp_path / 'set' / 'soundscape'}")
+    assert "can be handed in: 18 estimates of 6 soundscapes" in capsys.readouterr().out
+    with refused("has 18 errors, listed above and in"):
+        make(*checked, "task.format=2026")
+    table = capsys.readouterr().out
+    assert "named as in the other form" in table
+    assert "and 15 more" in table
+    assert {problem["kind"] for problem in account(tmp_path)["errors"]} == {"form"}
+
+
+def test_sources_are_numbered_in_the_newer_form(make: Callable[..., None], tmp_path: Path) -> None:
+    make(*BY, "task.format=2026", "slots=2")
+    found = names(tmp_path / NAME)
+    assert len(found) == 6 * 2
+    assert {name.split("_")[2] for name in found} == {"0", "1"}
+
+
+def test_a_dry_run_goes_all_the_way_with_a_few(
+    make: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(*BY, "task.dry_run=true")
+    assert {name[:6] for name in names(tmp_path / "dry_run" / NAME)} == {"test_0", "test_1", "test_2", "test_3"}
+    assert not (tmp_path / NAME).exists()
+    assert "4 of 6 soundscapes: all of them would take about" in capsys.readouterr().out
+
+
+def test_what_fails_its_check_is_not_kept(
+    make: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    separated = submission.separated
+    monkeypatch.setattr(
+        submission,
+        "separated",
+        lambda *args: [[(label, wave[1:]) for label, wave in item] for item in separated(*args)],
+    )
+    with refused("has 18 errors, listed above and in .*, and was not kept"):
+        make(*BY)
+    assert not [path for path in tmp_path.iterdir() if "out.zip" in path.name]
+    assert len(account(tmp_path)["errors"]) == 18
+
+
+def test_an_interrupted_run_leaves_nothing(
+    make: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(submission, "check", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(*BY)
+    assert not [path for path in tmp_path.iterdir() if "out.zip" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "named after its author"),
+        (("task.author=Doe", "task.affiliation='A B'"), "letters and digits"),
+        ((*BY, "audio=null"), "add audio=FOLDER"),
+        ((*BY, "audio=absent"), "absent holds no wav files"),
+        ((*BY, "ckpt=null"), r"add ckpt=PATH and tagger\.ckpt=PATH"),
+        ((*BY, "tagger.ckpt=absent.ckpt"), r"no checkpoint at absent\.ckpt"),
+        ((*BY, "scale=paper"), "made at scale=mini, this is scale=paper"),
+        ((*BY, "sample_rate=16000"), "was made for 8000 Hz"),
+        ((*BY, "task.format=2024"), r"task\.format=2024 is not known"),
+        (("task.check=absent.zip",), r"nothing at absent\.zip"),
+        (("task.check=absent.zip", "sample_rate=16000"), "is sampled at 8000 Hz, not at 16000 Hz"),
+    ],
+)
+def test_a_mistake_is_one_sentence(make: Callable[..., None], arguments: tuple[str, ...], says: str) -> None:
+    with refused(says):
+        make(*arguments)
+
+
+def test_soundscapes_must_have_the_separator_s_microphones(make: Callable[..., None], tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "set" / "soundscape" / "test_9.wav", noise(LENGTH).numpy(), RATE)
+    with refused("has 1 channels and the separator 4 microphones"):
+        make(*BY)

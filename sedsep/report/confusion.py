@@ -57,7 +57,7 @@ def _worst(labels: Sequence[str], counts: NDArray[np.float64]) -> list[dict[str,
     """The most frequent confusions of one class with another."""
     wrong = counts[:-1, :-1] * (1 - np.eye(len(labels)))
     order = np.argsort(-wrong, axis=None, kind="stable")[:WORST]
-    pairs = [np.unravel_index(place, wrong.shape) for place in order if wrong.flat[place] > 0]
+    pairs = [divmod(int(place), len(labels)) for place in order if wrong.flat[place] > 0]
     return [
         {
             "true": labels[row],
@@ -97,9 +97,8 @@ def confusion_figure(confusion: Confusion) -> Figure:
     axes = figure.add_axes((left / width, 0, extent / width, extent / height))
     _cells(axes, _shares(counts), places)
     for row, column in np.argwhere(counts >= 0.05):
-        axes.text(
-            places[column], places[row], brief(float(counts[row, column])), ha="center", va="center", fontsize=7.5
-        )
+        text = brief(float(counts[row, column]))
+        axes.text(places[column], places[row], text, ha="center", va="center", fontsize=7.5)
     axes.set_xticks(places, columns, rotation=90)
     axes.set_yticks(places, rows)
     axes.xaxis.tick_top()

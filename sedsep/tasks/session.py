@@ -67,7 +67,13 @@ class Session:
 
     @classmethod
     def open(cls, config: DictConfig) -> Session:
-        """Seed, and write the resolved config to the run directory."""
+        """Seed, and write the resolved config to the run directory.
+
+        Raises:
+            UserError: the data set has no place.
+        """
+        if OmegaConf.is_missing(config.data, "root"):  # the labels come from there
+            raise UserError(f"data={config.data.name} needs a folder: add data.root=PATH.")
         set_up(config.seed)
         run_dir = Path(config.paths.run)
         if is_main_process():

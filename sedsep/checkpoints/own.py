@@ -7,6 +7,7 @@ network: a model is loaded from the file alone.
 from __future__ import annotations
 
 import importlib
+import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from sedsep.checkpoints.names import listed
 from sedsep.checkpoints.reference import family
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
+
+RECIPE = "recipe.json"
+"""Beside the checkpoints of a training: the settings that it was begun with."""
 
 ENTRY = "sedsep"
 FORMAT = 1
@@ -63,11 +67,13 @@ def load(path: Path | str, kind: str, labels: LabelSet | None = None) -> Loaded:
     """Rebuild a network from one of our checkpoints.
 
     Args:
-        path: the file. kind: `sed` or `separator`. labels: classes it must have.
+        path: the file, or the directory of the run that trained it. kind: `sed` or `separator`.
+        labels: classes it must have.
 
     Raises:
         UserError: no such file, not one of ours, damaged, of another kind or of other classes.
     """
+    path = kept(Path(path))
     content = read_weights(path)
     description = _description(path, content)
     if description.kind != kind:
@@ -79,6 +85,23 @@ def load(path: Path | str, kind: str, labels: LabelSet | None = None) -> Loaded:
             "use the data it was trained on, or train anew."
         )
     return rebuild(content, path)
+
+
+def kept(path: Path) -> Path:
+    """The weights that the recipe of a training in a run directory keeps; a file as it is.
+
+    Raises:
+        UserError: nothing was trained in the directory, or not for long enough.
+    """
+    if not path.is_dir():
+        return path
+    for recipe in (path / RECIPE, *sorted(path.glob(f"checkpoints/*/{RECIPE}"))):
+        if recipe.is_file():
+            keep = json.loads(recipe.read_text()).get("model.training.keep")
+            for file in (recipe.with_name(f"{keep}.ckpt"), recipe.with_name("last.ckpt")):
+                if file.is_file():
+                    return file
+    raise UserError(f"{path} holds no checkpoint of a training: give the directory of a run that trained, or a file.")
 
 
 def rebuild(content: dict[str, Any], path: Path | str) -> Loaded:

@@ -84,7 +84,9 @@ METRICS = {
     "psds1": MetricText(
         "PSDS1", "", 3, "Polyphonic sound detection score, strict about on- and offsets; 1 is perfect."
     ),
-    "collar_f1": MetricText("Collar-based F1", "", 3, "Events found with the right on- and offset; 1 is perfect."),
+    "collar_f1": MetricText(
+        "Collar-based F1", "%", 1, "Events found with the right on- and offset, at the threshold in use."
+    ),
 }
 
 _MAIN_METRICS = ("ca_sdri", "capi_sdri")

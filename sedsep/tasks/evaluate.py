@@ -49,10 +49,10 @@ def run(config: DictConfig) -> dict[str, float]:
         separator = trained.network
         if not isinstance(separator, GuidedSeparator):
             source = "baseline" if node.name == config.baseline.name else "tagger"
-            return conclude(session, tracker, scenes, make_evaluator(session, None, {source: trained}), [trained])
+            return conclude(session, tracker, scenes, make_evaluator(session, {source: trained}), [trained])
         _check_asked(trained, separator, config)
         taggers = {source: ready(session, config[source], source, tracker) for source in label_givers(config)}
-        judge = make_evaluator(session, separator, taggers)
+        judge = make_evaluator(session, taggers, separator)
         return conclude(session, tracker, scenes, judge, [*taggers.values(), trained], trained_passes(separator))
 
 

@@ -61,15 +61,18 @@ def test_scenes(session: Session) -> IndexedScenes | GeneratedScenes | RecordedS
     return data.eval_dataset(data.test_split)
 
 
-def make_evaluator(session: Session, separator: GuidedSeparator | None, taggers: Mapping[str, Trained]) -> Evaluator:
+def make_evaluator(
+    session: Session, taggers: Mapping[str, Trained], separator: GuidedSeparator | None = None
+) -> Evaluator:
     """The evaluator as the task is configured.
+
+    Args:
+        taggers: by label source. separator: `None` to score the taggers themselves.
 
     Raises:
         UserError: refinement passes that the separator has not.
     """
     config = session.config
-    networks = {source: tagger.network for source, tagger in taggers.items()}
-    sources = [source for source in config.task.label_sources if source in networks] or list(networks)
     folder, rate = session.run_dir / ESTIMATES, config.sample_rate
     kept = None if separator is None else trained_passes(separator)
 
@@ -80,7 +83,7 @@ def make_evaluator(session: Session, separator: GuidedSeparator | None, taggers:
     return Evaluator(
         session.labels,
         rate,
-        {source: network for source in sources if isinstance(network := networks[source], SedModel)},
+        {source: tagger.network for source, tagger in taggers.items() if isinstance(tagger.network, SedModel)},
         separator,
         (1,) if separator is None else passes_to_score(config, separator),
         oracle=separator is not None and "oracle" in config.task.label_sources,

@@ -21,6 +21,7 @@ from torch import nn
 
 import sedsep
 from sedsep import checkpoints
+from sedsep.checkpoints.own import RECIPE
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.starting import start_backbone, start_separator
 from sedsep.errors import UserError, choice
@@ -39,7 +40,6 @@ from sedsep.tracking import HistoryLogger, Tracker
 log = logging.getLogger(__name__)
 
 HISTORY = HistoryLogger.NAME
-RECIPE = "recipe.json"
 WITHOUT_EFFECT = (
     *("tasks/", "report/", "evaluation/", "metrics/", "tracking/", "sweeps/", "inference/", "runs.py", "benchmark.py"),
     *("systems/progress.py", "systems/scoring.py", "systems/summary.py", "systems/meters.py"),
@@ -257,7 +257,6 @@ def load(
     Raises:
         UserError: it cannot be loaded, or does not fit.
     """
-    path = _in_run(Path(path), node)
     loaded = checkpoints.load(path, node.kind, session.labels)
     check_fit(session.config, loaded)
     return Trained(node.name, loaded.network, loaded.path, loaded.description, history, seconds)
@@ -280,19 +279,6 @@ def check_fit(config: DictConfig, loaded: checkpoints.Loaded) -> None:
             f"{loaded.path} was made for {rate} Hz, this data set is used at {config.sample_rate} Hz: set "
             f"sample_rate={rate} or give another checkpoint."
         )
-
-
-def _in_run(path: Path, node: DictConfig) -> Path:
-    """The weights that a run directory keeps of what it trained; a file as it is."""
-    if not path.is_dir():
-        return path
-    found = [folder / f"{keep}.ckpt" for folder in path.glob("checkpoints/*") for keep in (node.training.keep, "last")]
-    for file in found:
-        if file.is_file():
-            return file
-    raise UserError(
-        f"There is no checkpoint below {path / 'checkpoints'}: give the directory of a training, or a file."
-    )
 
 
 def ready(session: Session, node: DictConfig, option: str, tracker: Tracker) -> Trained:

@@ -11,9 +11,9 @@ from sedsep.errors import UserError
 from sedsep.models.separator import GuidedSeparator
 from sedsep.systems.checkpointing import LAST
 from sedsep.tasks.results import conclude
-from sedsep.tasks.scoring import make_evaluator, test_scenes, trained_passes, validation_labels
+from sedsep.tasks.scoring import make_evaluator, passes_to_score, test_scenes, trained_passes, validation_labels
 from sedsep.tasks.session import Session
-from sedsep.tasks.stages import build, check_weights, prerequisites, ready, start_stage_two, train
+from sedsep.tasks.stages import build, check_weights, label_givers, prerequisites, ready, start_stage_two, train
 from sedsep.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def _train_tagger(session: Session, tracker: Tracker) -> dict[str, float]:
     trained = train(session, node, build(session, node), session.run_dir / "checkpoints" / node.name, tracker)
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
     source = "baseline" if node.name == session.config.baseline.name else "tagger"
-    judge = make_evaluator(session, None, {source: trained})
+    judge = make_evaluator(session, {source: trained})
     return conclude(session, tracker, test_scenes(session), judge, [trained])
 
 
@@ -54,6 +54,7 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
     config, node = session.config, session.config.model
     network = build(session, node)
     assert isinstance(network, GuidedSeparator)
+    passes_to_score(config, network)
     taggers = {option: ready(session, config[option], option, tracker) for option in prerequisites(config)}
     if network.sed is not None:
         start_stage_two(network.sed, config.conditioning.sed, taggers["tagger"])
@@ -65,7 +66,7 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
     separator = trained.network
     assert isinstance(separator, GuidedSeparator)
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
-    judge = make_evaluator(session, separator, taggers)
+    judge = make_evaluator(session, {source: taggers[source] for source in label_givers(config)}, separator)
     return conclude(
         session, tracker, test_scenes(session), judge, [*taggers.values(), trained], trained_passes(separator)
     )

@@ -25,6 +25,7 @@ from minis import (
 
 from sedsep import checkpoints
 from sedsep.checkpoints import Description, load, load_state, save
+from sedsep.checkpoints.own import kept
 from sedsep.labels import LabelSet
 from sedsep.models import GuidedSeparator
 from sedsep.systems import SedRates, SedSystem, SeparatorRates, SeparatorSystem, warmup_cosine
@@ -228,3 +229,18 @@ def test_a_config_that_calls_anything_else_is_refused_and_not_run(sed_file: Path
 )
 def test_a_foreign_call_is_found_wherever_it_hides(sed_file: Path, tmp_path: Path, wrap: Any) -> None:
     refuses_to_call("os.mkdir", sed_file, tmp_path, wrap)
+
+
+def test_a_run_directory_stands_for_the_weights_that_its_recipe_keeps(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints" / "separator").mkdir(parents=True)
+    with refused("holds no checkpoint of a training"):
+        load(run, "sed")
+    recipe = run / "checkpoints" / "separator" / "recipe.json"
+    recipe.write_text('{"model.training.keep": "best"}')
+    (recipe.parent / "last.ckpt").touch()
+    assert kept(run) == recipe.parent / "last.ckpt"  # never validated
+    (recipe.parent / "best.ckpt").touch()
+    assert kept(run) == recipe.parent / "best.ckpt"
+    assert kept(recipe.parent) == recipe.parent / "best.ckpt"
+    assert kept(recipe.parent / "last.ckpt") == recipe.parent / "last.ckpt"

@@ -43,11 +43,12 @@ MAY_IMPORT = {
     "data": BASE | {"downloads"},
     "tracking": {"errors", "files"},
     "sweeps": {"errors", "files", "runs"},
+    "studies": {"errors", "files", "runs", "sweeps", "tracking", "report"},
     "tasks": SYSTEMS | {"benchmark", "inference", "report", "data", "tracking", "sweeps"},
 }
 
 MAY_USE = {
-    "hydra": {"tasks", "checkpoints"},
+    "hydra": {"tasks", "checkpoints", "studies"},
     "omegaconf": {"tasks"},
     "lightning": {"data", "systems", "tasks", "tracking"},
     "mlflow": {"tracking"},

@@ -19,8 +19,8 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 from sedsep.errors import UserError
 
 CONFIG = "config"
-NO_OPTION = r"Could not find '(.+?)'.*?Available options in '(.+?)':\s+(.*?)(\n\s*\n|$)"
-"""Hydra's words for a group without the option; the options end at an empty line."""
+NO_OPTION = r"Could not find '(.+?)'.*?Available options in '(.+?)':\n((?:[ \t]+\S+(?:\n|$))+)"
+"""Hydra's words for a group without the option; the options are indented, one a line."""
 
 
 def check_types(config: DictConfig, given: Sequence[str]) -> None:
@@ -65,9 +65,7 @@ def _explain(chain: Sequence[BaseException], arguments: Sequence[str]) -> str:
         if isinstance(link, MissingMandatoryValue) and link.full_key:
             return f"{link.full_key} is needed and not given: add {link.full_key}=VALUE to the command."
     for message in messages:
-        if found := re.search(
-            r"Could not find '(.+?)'.*?Available options in '(.+?)':\s+(.*?)(\n\s*\n|$)", message, re.S
-        ):
+        if found := re.search(NO_OPTION, message, re.S):
             name, group, options = found[1].rsplit("/", 1)[-1], found[2], found[3].split()
             return f"{group} has no option '{name}': choose one of {', '.join(_public(options))}{_near(name, options)}."
     unknown = any(isinstance(link, ConfigKeyError) or "Could not override" in str(link) for link in chain)
@@ -111,7 +109,7 @@ def _select(choices: list[str], path: str) -> Any:
     except (HydraException, OmegaConfBaseException):
         node = _defaults()
     for part in path.split("."):
-        node = node._get_node(part) if isinstance(node, DictConfig) else None
+        node = node._get_node(part, validate_access=False) if isinstance(node, DictConfig) else None
         if isinstance(node, DictConfig) and node._is_interpolation():
             node = node._dereference_node()
     return node

@@ -26,6 +26,8 @@ POWER_FLOOR = 1e-10
 ROTATION_FLOOR = 1e-10
 WIDEST_ON_CPU = 1 << 26
 """Elements of the widest map that several rows may share on a CPU: 256 MiB in float32."""
+MAPS_ON_GPU = 8
+"""Parts of a GPU's memory that a row's widest map in float32 may be one of: on a CPU a row held about six such maps."""
 MASK_PARTS = 3  # magnitude, and the two coordinates of the phase rotation
 
 
@@ -162,11 +164,13 @@ class Separator(nn.Module):
         return frames + -frames % self.unet.time_stride
 
     def _rows_at_once(self, heard: _Heard) -> int:
-        """All of them, but on a CPU in evaluation as many as keep the widest map small: more would only take memory."""
-        if self.training or torch.is_grad_enabled() or heard.magnitude.device.type != "cpu":
+        """All of them in training. In evaluation label sources ask for many: on a CPU as many as keep the widest map
+        small, for more would only take memory, on a GPU as many as fit."""
+        device = heard.magnitude.device
+        if self.training or torch.is_grad_enabled():
             return sys.maxsize
         widest = 2 * self.pre_conv.out_channels * self._padded(heard.magnitude.shape[2]) * self.stft.bins
-        return max(1, WIDEST_ON_CPU // widest)
+        return max(1, _most_elements(device) // widest)
 
     def _refine(self, heard: _Heard, rows: _Rows, sed: SedOutput | None, passes: int) -> list[Tensor]:
         """Estimates of some rows after each pass, [R, O, l] at the working rate."""
@@ -329,6 +333,13 @@ class _Phasors:
 
     unit: Tensor
     magnitude: Tensor
+
+
+def _most_elements(device: torch.device) -> int:
+    """Of the widest map, for several rows together."""
+    if device.type != "cuda":
+        return WIDEST_ON_CPU
+    return torch.cuda.get_device_properties(device).total_memory // (4 * MAPS_ON_GPU)
 
 
 def _magnitude(spec: Tensor) -> Tensor:

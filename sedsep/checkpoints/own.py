@@ -97,7 +97,10 @@ def kept(path: Path) -> Path:
         return path
     for recipe in (path / RECIPE, *sorted(path.glob(f"checkpoints/*/{RECIPE}"))):
         if recipe.is_file():
-            keep = json.loads(recipe.read_text()).get("model.training.keep")
+            try:
+                keep = json.loads(recipe.read_text()).get("model.training.keep")
+            except ValueError as error:
+                raise UserError(f"{recipe} is not readable as JSON: give the checkpoint itself.") from error
             for file in (recipe.with_name(f"{keep}.ckpt"), recipe.with_name("last.ckpt")):
                 if file.is_file():
                     return file

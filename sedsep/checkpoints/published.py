@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from sedsep.checkpoints.own import kept
 from sedsep.downloads import checked, download, extract
 from sedsep.errors import UserError
 
@@ -76,13 +77,14 @@ PUBLISHED = {
 
 
 def locate(source: str | Path, cache: Path) -> Path:
-    """The file that `source` means: its path, or the name of published weights, fetched now where they are not there.
+    """The file that `source` means: its path, that of the run that trained it, or the name of published weights, which
+    are fetched now where they are not there.
 
     Raises:
         UserError: neither a file nor a known name, or what `fetch` raises.
     """
-    if Path(source).is_file():
-        return Path(source)
+    if Path(source).exists():
+        return kept(Path(source))
     if item := PUBLISHED.get(str(source)):
         return fetch(item, cache)
     near = difflib.get_close_matches(str(source), PUBLISHED, n=1)

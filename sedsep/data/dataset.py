@@ -225,7 +225,7 @@ def check_alike(shapes: Sequence[object], scenes: Sequence[Scene | SceneParts]) 
     if len(set(shapes)) > 1:
         raise UserError(
             f"The scenes {scenes[0].name} to {scenes[-1].name} differ in length, channels or slots and cannot share "
-            "a batch: use scenes of one shape or batches of one scene."
+            "a batch: use scenes of one shape, or batches of one scene (model.training.eval_batch_size=1)."
         )
 
 

@@ -231,6 +231,11 @@ class Estimates:
         for meaning, file in sorted(meant, key=lambda item: (item[0].number or 0, item[1])):
             self._of[meaning.mixture].append((meaning, file))
 
+    @property
+    def without(self) -> list[str]:
+        """Mixtures without an estimate."""
+        return sorted(mixture for mixture, files in self._of.items() if not files)
+
     def of(self, mixture: str, length: int) -> list[tuple[str, Tensor]]:
         """Labels and waveforms [L] of a mixture, none where nothing was heard.
 
@@ -246,8 +251,8 @@ class Estimates:
         samples, faults = examine(self.files, file, self.rate, length)
         if faults:
             raise UserError(
-                f"{self.path / file} {faults[0].text}: estimates are mono, at the data set's rate and as long as "
-                "their mixture."
+                f"{self.path / file} {faults[0].text}: estimates are whole wav files, mono, finite, at the data set's "
+                "rate and as long as their mixture."
             )
         return torch.from_numpy(samples[:, 0])
 

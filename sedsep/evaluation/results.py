@@ -74,6 +74,13 @@ class Evaluation:
         return list(dict.fromkeys(source for source, _ in self.rows))
 
     @property
+    def told(self) -> str:
+        """The label source that a user has: the tagger, or else the first that is not the truth, if there is one."""
+        if "tagger" in self.sources:
+            return "tagger"
+        return next((source for source in self.sources if source != ORACLE), ORACLE)
+
+    @property
     def all_passes(self) -> list[int]:
         """Numbers of passes that were scored."""
         return sorted({passes for _, passes in self.rows if passes is not None})

@@ -30,7 +30,8 @@ def separate_sources(
 
     Spectra and the Stage 2 SED model's answer are computed once for all label sources, a class asked for by several of
     them is separated once, and all passes come from one run of the longest. A separator that answers all queries
-    together (its answer to one depends on the others) is asked once a source.
+    together (its answer to one depends on the others) is asked once a source, and gives no more than it has outputs. A
+    class that repeats in a mixture is asked for once.
 
     Args:
         mixture: [B, M, L]. passes: numbers of passes, in any order.

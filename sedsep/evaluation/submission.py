@@ -129,7 +129,7 @@ def separated(
         threshold: clip probability from which a class is named. slots: classes at most.
     """
     chosen = choose_labels(tagger(mixture).clip_probabilities, threshold, at_most=slots)
-    passes = max(1, separator.separator.iters)
+    passes = separator.separator.trained_passes
     found = separate_sources(separator, mixture, {"tagger": chosen}, labels, (passes,))
     return [[(label, waveform.cpu()) for label, waveform in item.items()] for item in found["tagger", passes]]
 

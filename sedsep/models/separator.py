@@ -124,6 +124,11 @@ class Separator(nn.Module):
         """Whether `forward` wants a `SedOutput`."""
         return self.time_film is not None or self.injection is not None
 
+    @property
+    def trained_passes(self) -> int:
+        """Refinement passes that it is made for: one where nothing is fed back."""
+        return max(1, self.iters)
+
     def forward(
         self, mixture: Tensor, query: Tensor, sed: SedOutput | None = None, passes: int | None = None
     ) -> Separation:
@@ -133,7 +138,7 @@ class Separator(nn.Module):
             mixture: [B, M, L] at `input_rate`.
             query: one-hot rows [B, K, N]; a row of zeros is silence and gives exact zeros.
             sed: of the same mixtures, where `needs_sed`.
-            passes: refinement passes; by default `iters`, or one. In training only the last one carries a gradient.
+            passes: refinement passes; by default `trained_passes`. In training only the last one carries a gradient.
         """
         passes = self._checked_passes(mixture, query, sed, passes)
         if not self.training and not query.any():
@@ -203,7 +208,7 @@ class Separator(nn.Module):
             raise UserError(f"This separator answers {self.outputs} queries at once, not {query.shape[1]}.")
         if self.needs_sed and sed is None:
             raise UserError("This separator is guided by a SED model: pass its output.")
-        passes = max(1, self.iters) if passes is None else passes
+        passes = self.trained_passes if passes is None else passes
         if passes < 1:
             raise UserError(f"{passes} passes were asked of the separator: ask for at least 1.")
         if passes > 1 and not self.iters:

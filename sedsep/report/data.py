@@ -72,14 +72,12 @@ class Breakdown:
     Attributes:
         title: heading. group: what tells the groups apart, as a column heading.
         unit: the score with its unit, such as `CA-SDRi (dB)`. rows: in the order they are shown.
-        counted: what the counts of the rows count, as a column heading.
     """
 
     title: str
     group: str
     unit: str
     rows: Sequence[BreakdownRow]
-    counted: str = "Mixtures"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ SOURCES = {
     "tagger": "events named by the trained tagger",
     "baseline": "events named by the challenge's baseline tagger",
     ORACLE: "true events given: the upper bound",
+    "files": "events as the given files name them",
     CONSTANT: "always the commonest set of events: what to beat",
 }
 """What a label source is."""

@@ -16,9 +16,10 @@ Identity = frozenset[str]
 
 WITHOUT_EFFECT = re.compile(
     r"[+~]*((logger|paths|speed|hydra)\b|data\.(workers|local_copy)=|refinement\.eval_iters="
-    r"|trainer=(cpu|gpu|ddp)$|trainer\.(accelerator|devices|num_nodes|strategy|log_every_n_steps|benchmark)=)"
+    r"|trainer=(cpu|gpu)$|trainer\.(accelerator|log_every_n_steps|benchmark)=)"
 )
-"""Overrides that leave the numbers as they are. Passes that were measured are seen by the metrics of a run."""
+"""Overrides that leave the numbers as they are, but for rounding. Several devices do not: each has a batch of its own.
+Passes that were measured are seen by the metrics of a run."""
 
 TOGETHER = re.compile(r" (?=[+~]*[\w./@]+=|~)")
 """What parts overrides that were joined by spaces: values may hold some."""

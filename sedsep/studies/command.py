@@ -109,8 +109,8 @@ def run(study: Study, request: Request) -> int:
     cells = make_cells(study.rows, request.seeds, overrides, choices)
     progress = Progress(study.name, cells, config, choices)
     print(f"{study.name}: {len(progress.runs)} of {len(cells)} cells have a run", flush=True)
-    if progress.missing and not request.collect:
-        launching.launch(study.run_py, study.name, progress.missing, progress.tried(), request.hydra)
+    if progress.to_launch and not request.collect:
+        launching.launch(study.run_py, study.name, progress.to_launch, progress.tried(), request.hydra)
         progress.look()
     results = Results(
         study=study,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -65,7 +66,7 @@ def curves(results: Results) -> Figure:
     figure = Figure(figsize=(9.0, 3.4), layout="constrained")
     scores, effects = figure.subplots(1, 2)
     span = [int(study.columns[0]), int(study.columns[-1])]
-    for row, colour, style in zip(study.rows, SERIES_COLOURS, LINE_STYLES, strict=False):
+    for row, colour, style in zip(study.rows, cycle(SERIES_COLOURS), cycle(LINE_STYLES), strict=False):
         where = span if len(row.columns) == 1 else None
         known = {
             c: study.published[row.experiment, c][0] for c in row.columns if (row.experiment, c) in study.published

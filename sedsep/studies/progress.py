@@ -45,6 +45,12 @@ class Progress:
         self.runs: dict[Cell, Run] = {cell: found[0] for cell, found in serving.items() if found}
         self.missing = [cell for cell in self._cells if cell not in self.runs]
 
+    @property
+    def to_launch(self) -> list[Cell]:
+        """Missing cells, but for those that finished without a number that is needed: another training of days would
+        most likely lack it, too."""
+        return [cell for cell in self.missing if cell.identity not in self._like]
+
     def tried(self) -> dict[Identity, Attempt]:
         """Jobs that may still give a missing cell its run; not those whose run has come without its numbers."""
         return {
@@ -57,7 +63,8 @@ class Progress:
             sync = f", but MLflow has no such run (python run.py task=sync task.root={attempt.sweep} sends it)"
             return f"{attempt}{sync if attempt.outcome.state == FINISHED else ''}"
         if like := self._like.get(cell.identity):
-            return f"run {like[0].id} has no {', '.join(self._lacks(cell, like[0]))}"
+            lacks = ", ".join(self._lacks(cell, like[0]))
+            return f"run {like[0].id} has no {lacks} (delete it in MLflow to have the cell trained anew)"
         return "not launched"
 
     def _lacks(self, cell: Cell, run: Run) -> list[str]:

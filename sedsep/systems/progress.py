@@ -256,6 +256,9 @@ class ScoringProgress(Callback):
     def teardown(self, *_: Any, **__: Any) -> None:
         self._bar.stop()
 
+    def on_exception(self, *_: Any) -> None:
+        self._bar.stop()
+
 
 def duration(seconds: float) -> str:
     """Seconds in the two units that say enough: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""

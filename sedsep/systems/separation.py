@@ -92,7 +92,7 @@ class SeparatorSystem(System):
         answers = {ORACLE: true_classes(batch)}
         if self.validation_labels is not None and self._is_scored():
             answers["baseline"] = [self.validation_labels[name] for name in batch.names]
-        passes = max(1, self.network.separator.iters)
+        passes = self.network.separator.trained_passes
         found = {
             source: estimates
             for (source, _), estimates in separate_sources(
@@ -100,7 +100,7 @@ class SeparatorSystem(System):
             ).items()
         }
         truth = true_sources(batch, self.labels)
-        pairs = [(f[label], t) for f, item in zip(found[ORACLE], truth, strict=True) for label, t in item]
+        pairs = [(f[label], t) for f, item in zip(found[ORACLE], truth, strict=True) for label, t in item if label in f]
         if pairs:
             estimates, targets = (torch.stack(side) for side in zip(*pairs, strict=True))
             self.score("loss", negative_snr(estimates, targets).item(), len(pairs))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -17,7 +19,7 @@ from sedsep.types import Batch, Scene, SedOutput
 
 def examples(session: Session, scenes: Dataset[Scene], judge: nn.Module, evaluation: Evaluation) -> list[Example]:
     """`task.examples` mixtures taken apart: the best half of them first, then the worst."""
-    source = "tagger" if "tagger" in evaluation.sources else evaluation.sources[0]
+    source = evaluation.told
     ranked = evaluation.ranked(source)
     place = {mixture.name: index for index, mixture in enumerate(evaluation.mixtures)}
     count = min(session.config.task.examples, len(ranked))
@@ -50,9 +52,9 @@ def _example(session: Session, batch: Batch, judge: nn.Module, evaluation: Evalu
     if isinstance(judge, Evaluator):
         said = {source: tagger(batch.mixture) for source, tagger in judge.taggers.items()}
         if judge.separator is not None:
-            shown = {ORACLE, "tagger"}  # what a user gets beside what could be had
+            shown = {ORACLE, evaluation.told}  # what could be had beside what a user gets
             answers = {s: chosen for s, chosen in judge.answers(batch, said).items() if s in shown}
-            found = judge.separate(batch.mixture, answers or judge.answers(batch, said))
+            found = judge.separate(batch.mixture, answers)
             made = {
                 source: list(item.items()) for (source, count), (item,) in found.items() if count == evaluation.passes
             }
@@ -60,7 +62,9 @@ def _example(session: Session, batch: Batch, judge: nn.Module, evaluation: Evalu
         made = {FILES: list(judge.made(name, mixture.shape[-1]))}
     for source, pairs in made.items():
         waveforms = [(label, wave.to(mixture.device)) for label, wave in pairs]
-        gains = {s.label: s.improvement for s in score_mixture(waveforms, truth, mixture) if s.outcome == "hit"}
+        hits = [score for score in score_mixture(waveforms, truth, mixture) if score.outcome == "hit"]
+        once = Counter(label for label, _ in waveforms)  # of several of a class, nobody knows which has which gain
+        gains = {score.label: score.improvement for score in hits if once[score.label] == 1}
         stems += [Stem(label, "estimate", source, wave.cpu().numpy(), gains.get(label)) for label, wave in waveforms]
     activity = said["tagger"].strong_probabilities if "tagger" in said else None
     return Example(

@@ -19,6 +19,8 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 from sedsep.errors import UserError
 
 CONFIG = "config"
+SEVERAL = r"Ambiguous value for argument '(.+?)'"
+"""Hydra's words for several values without -m."""
 NO_OPTION = r"Could not find '(.+?)'.*?Available options in '(.+?)':\n((?:[ \t]+\S+(?:\n|$))+)"
 """Hydra's words for a group without the option; the options are indented, one a line."""
 
@@ -65,6 +67,9 @@ def _explain(chain: Sequence[BaseException], arguments: Sequence[str]) -> str:
         if isinstance(link, MissingMandatoryValue) and link.full_key:
             return f"{link.full_key} is needed and not given: add {link.full_key}=VALUE to the command."
     for message in messages:
+        if found := re.search(SEVERAL, message):
+            listed = found[1].replace("=", "=[", 1)
+            return f"{found[1]} has several values: write a list as '{listed}]', or add -m for a run of each."
         if found := re.search(NO_OPTION, message, re.S):
             name, group, options = found[1].rsplit("/", 1)[-1], found[2], found[3].split()
             return f"{group} has no option '{name}': choose one of {', '.join(_public(options))}{_near(name, options)}."

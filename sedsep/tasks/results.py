@@ -13,7 +13,7 @@ from rich.table import Table
 from torch import nn
 from torch.utils.data import Dataset
 
-from sedsep.evaluation import FILES, ORACLE, Evaluation
+from sedsep.evaluation import ORACLE, Evaluation
 from sedsep.metrics import METRICS as ROW_METRICS
 from sedsep.metrics import Estimate
 from sedsep.report import Breakdown, BreakdownRow, ClassRow, Confusion, Curve, Report, charts, write_report
@@ -59,8 +59,8 @@ def conclude(
     about = {"facts": dict(session.facts()), "checkpoints": {one.name: str(one.checkpoint) for one in trained}}
     files = keep_scores(session.run_dir, evaluation, about)
     report = Report(
-        title=f"{config.model.name if trained else FILES} on {config.data.name}",
-        subtitle=f"{len(evaluation.mixtures)} mixtures of the {evaluation.split} split",
+        title=f"{config.model.name if trained else config.task.estimates} on {config.audio or config.data.name}",
+        subtitle=f"{len(evaluation.mixtures)} mixtures{'' if config.audio else f' of the {evaluation.split} split'}",
         facts=[*session.facts(), *((f"Training {t.name}", _seconds(t)) for t in trained)],
         metrics={name: one.value for name, one in evaluation.metrics.items()},
         intervals={name: (one.low, one.high) for name, one in evaluation.metrics.items()},
@@ -99,15 +99,9 @@ def _notes(session: Session) -> list[str]:
     return ["The mini scale shows that the whole system works; its numbers do not compare with published ones."]
 
 
-def _judged_source(evaluation: Evaluation) -> str | None:
-    """The label source whose labels are looked at closely: what a user gets."""
-    named = [source for source in evaluation.sources if source != ORACLE]
-    return "tagger" if "tagger" in named else (named[0] if named else None)
-
-
 def _class_rows(evaluation: Evaluation) -> list[ClassRow]:
     """Improvement by label source; recall and precision of one that is not the truth."""
-    judge = _judged_source(evaluation)
+    judge = None if evaluation.told == ORACLE else evaluation.told
     scores = {source: evaluation.by_class(source) for source in evaluation.sources} if evaluation.separated else {}
     confusion = None if judge is None else evaluation.confusion(judge)
     rows = []
@@ -166,8 +160,8 @@ def _band(low: float, high: float) -> str:
 
 
 def _confusion(evaluation: Evaluation) -> Confusion | None:
-    source = _judged_source(evaluation)
-    return None if source is None else Confusion(evaluation.labels, evaluation.confusion(source), source)
+    source = evaluation.told
+    return None if source == ORACLE else Confusion(evaluation.labels, evaluation.confusion(source), source)
 
 
 def _curves(trained: Trained) -> list[Curve]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig
 from torch import nn
 from torch.utils.data import Dataset
 
 from sedsep.data.datamodule import FixedScenes, SceneDataModule
-from sedsep.data.dataset import GeneratedScenes, IndexedScenes
-from sedsep.data.recorded import RecordedScenes
 from sedsep.errors import UserError
 from sedsep.evaluation import Evaluation, Evaluator, Found, Judged, cached_probabilities, labels_of
 from sedsep.evaluation.estimates import write_estimates
@@ -25,17 +24,18 @@ from sedsep.files import write_json, write_whole
 from sedsep.metrics import Bootstrap, Estimate
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
+from sedsep.runs import is_main_process
 from sedsep.systems.progress import ScoringProgress
 from sedsep.systems.scoring import ScoringSystem
 from sedsep.tasks.session import Session
-from sedsep.tasks.stages import Trained
+from sedsep.tasks.stages import Trained, label_givers
 from sedsep.types import Scene
 
-METRICS = "metrics.json"
-EVALUATION = "evaluation.json"
-MIXTURES = "mixtures.csv"
-SOURCES = "sources.csv"
-ESTIMATES = "estimates"
+SCORES_FILE = "metrics.json"
+ACCOUNT_FILE = "evaluation.json"
+MIXTURES_FILE = "mixtures.csv"
+SOURCES_FILE = "sources.csv"
+ESTIMATES_FOLDER = "estimates"
 
 
 def validation_labels(session: Session, data: SceneDataModule, tagger: Trained) -> LabelTable:
@@ -48,17 +48,15 @@ def validation_labels(session: Session, data: SceneDataModule, tagger: Trained) 
     return labels_of(probabilities, session.config.task.threshold, at_most=session.config.slots)
 
 
-def test_scenes(session: Session) -> IndexedScenes | GeneratedScenes | RecordedScenes:
-    """The recordings of the folder that `audio` names, or else the test scenes of the data set.
+def check_scoring(config: DictConfig) -> None:
+    """Make sure of how test scenes are scored, before anything is trained.
 
     Raises:
-        UserError: there are none.
+        UserError: no or unknown label sources, or no number of resamples.
     """
-    config = session.config
-    if config.audio:
-        return RecordedScenes(Path(config.audio), session.labels, config.sample_rate, config.microphones)
-    data = session.data(config.model.training)
-    return data.eval_dataset(data.test_split)
+    label_givers(config)
+    if config.task.resamples < 0:
+        raise UserError(f"task.resamples={config.task.resamples} is no count: give 0 for no intervals, or more.")
 
 
 def make_evaluator(
@@ -73,8 +71,11 @@ def make_evaluator(
         UserError: refinement passes that the separator has not.
     """
     config = session.config
-    folder, rate = session.run_dir / ESTIMATES, config.sample_rate
-    kept = None if separator is None else trained_passes(separator)
+    networks = {source: tagger.network for source, tagger in taggers.items()}
+    folder, rate = session.run_dir / ESTIMATES_FOLDER, config.sample_rate
+    kept = None if separator is None else separator.separator.trained_passes
+    if config.task.write_estimates and is_main_process():
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier job in this directory, with other labels
 
     def keep(name: str, source: str, passes: int, found: Found) -> None:
         if passes == kept:
@@ -83,7 +84,7 @@ def make_evaluator(
     return Evaluator(
         session.labels,
         rate,
-        {source: tagger.network for source, tagger in taggers.items() if isinstance(tagger.network, SedModel)},
+        cast(Mapping[str, SedModel], networks),
         separator,
         (1,) if separator is None else passes_to_score(config, separator),
         oracle=separator is not None and "oracle" in config.task.label_sources,
@@ -93,18 +94,13 @@ def make_evaluator(
     )
 
 
-def trained_passes(separator: GuidedSeparator) -> int:
-    """How many refinement passes a separator was trained for."""
-    return max(1, separator.separator.iters)
-
-
 def passes_to_score(config: DictConfig, separator: GuidedSeparator) -> tuple[int, ...]:
     """`refinement.eval_iters`, and in any case those that the separator was trained for.
 
     Raises:
         UserError: no numbers of passes, or a separator without feedback.
     """
-    asked, trained = config.refinement.eval_iters, trained_passes(separator)
+    asked, trained = config.refinement.eval_iters, separator.separator.trained_passes
     if asked is None:
         return (trained,)
     listed = [asked] if isinstance(asked, int) else list(asked)
@@ -150,12 +146,14 @@ def evaluation_of(session: Session, split: str, judged: Sequence[Judged], passes
 
 def keep_scores(run_dir: Path, evaluation: Evaluation, about: Mapping[str, Any]) -> list[Path]:
     """Write the scores: metrics alone, everything with intervals, a line a mixture, a line an entry of the score."""
-    write_json(run_dir / METRICS, {name: _number(one.value) for name, one in evaluation.metrics.items()})
-    write_json(run_dir / EVALUATION, {**about, **_content(evaluation)})
+    write_json(run_dir / SCORES_FILE, {name: _number(one.value) for name, one in evaluation.metrics.items()})
+    write_json(run_dir / ACCOUNT_FILE, {**about, **_content(evaluation)})
     rows = [row for mixture in evaluation.mixtures for row in mixture.rows]
-    _write_csv(run_dir / MIXTURES, (row.record() for row in rows))
-    _write_csv(run_dir / SOURCES, (entry for row in rows for entry in row.entries()))
-    return [file for name in (METRICS, EVALUATION, MIXTURES, SOURCES) if (file := run_dir / name).is_file()]
+    _write_csv(run_dir / MIXTURES_FILE, (row.record() for row in rows))
+    _write_csv(run_dir / SOURCES_FILE, (entry for row in rows for entry in row.entries()))
+    return [
+        file for name in (SCORES_FILE, ACCOUNT_FILE, MIXTURES_FILE, SOURCES_FILE) if (file := run_dir / name).is_file()
+    ]
 
 
 def _content(evaluation: Evaluation) -> dict[str, Any]:

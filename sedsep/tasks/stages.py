@@ -16,7 +16,7 @@ import lightning
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
 import sedsep
@@ -72,7 +72,12 @@ def label_givers(config: DictConfig) -> list[str]:
     Raises:
         UserError: an unknown label source.
     """
-    named = [choice(source, SOURCES, "task.label_sources") for source in config.task.label_sources]
+    sources = config.task.label_sources
+    if not isinstance(sources, ListConfig) or not sources:
+        raise UserError(
+            f"task.label_sources={sources} is no list of label sources: give some, such as [tagger,oracle]."
+        )
+    named = [choice(source, SOURCES, "task.label_sources") for source in sources]
     return [option for option in ("baseline", "tagger") if option in named]
 
 

@@ -11,7 +11,7 @@ from sedsep.errors import UserError
 from sedsep.models.separator import GuidedSeparator
 from sedsep.systems.checkpointing import LAST
 from sedsep.tasks.results import conclude
-from sedsep.tasks.scoring import make_evaluator, passes_to_score, test_scenes, trained_passes, validation_labels
+from sedsep.tasks.scoring import check_scoring, make_evaluator, passes_to_score, validation_labels
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import build, check_weights, label_givers, prerequisites, ready, start_stage_two, train
 from sedsep.tracking import Tracker
@@ -26,6 +26,7 @@ def run(config: DictConfig) -> dict[str, float]:
     """
     if config.ckpt:
         raise UserError("ckpt goes on with one training: to go on with a sweep give sweep.resume=DIRECTORY.")
+    check_scoring(config)
     check_weights(config)
     session = Session.open(config)
     session.check_scenes(session.data(config.model.training))
@@ -47,7 +48,8 @@ def _train_tagger(session: Session, tracker: Tracker) -> dict[str, float]:
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
     source = "baseline" if node.name == session.config.baseline.name else "tagger"
     judge = make_evaluator(session, {source: trained})
-    return conclude(session, tracker, test_scenes(session), judge, [trained])
+    data = session.data(node.training)
+    return conclude(session, tracker, data.eval_dataset(data.test_split), judge, [trained])
 
 
 def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
@@ -68,5 +70,10 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
     judge = make_evaluator(session, {source: taggers[source] for source in label_givers(config)}, separator)
     return conclude(
-        session, tracker, test_scenes(session), judge, [*taggers.values(), trained], trained_passes(separator)
+        session,
+        tracker,
+        data.eval_dataset(data.test_split),
+        judge,
+        [*taggers.values(), trained],
+        separator.separator.trained_passes,
     )

@@ -20,6 +20,7 @@ RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
         ("scale.tagger.training.epoch=3", ["epoch", "did you mean epochs"]),
         ("seed=one", ["seed=one", "number"]),
         ("data=folder", ["data.root"]),
+        ("refinement.eval_iters=1,2", ["'refinement.eval_iters=[1,2]'", "add -m"]),
         ("data=floder", ["one of dcase2025, folder, synthetic (did you mean folder?)."]),
         ("trainer.gradient_clip_val=much", ["trainer.gradient_clip_val=much", "number"]),
     ],

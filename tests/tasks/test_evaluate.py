@@ -95,7 +95,9 @@ def test_a_run_directory_is_scored_as_its_run_was_after_any_number_of_passes(eva
 def test_recordings_in_the_test_layout_score_as_the_scenes_they_were_rendered_from(
     evaluate: Evaluate, home: Path, recorded: Path
 ) -> None:
-    done = evaluate("recorded", "task=evaluate", f"ckpt={home / 'trained'}", f"audio={recorded}")
+    done = evaluate(
+        "recorded", "task=evaluate", f"ckpt={home / 'trained'}", f"audio={recorded}", "model.training.eval_batch_size=1"
+    )
     assert done.returncode == 0, done.stderr
     assert metrics(home / "recorded") == pytest.approx(metrics(home / "trained"), abs=0.02)  # 16 bits
 

@@ -254,8 +254,19 @@ def test_ckpt_names_a_run_and_its_command_is_run_again(outputs: Callable[..., Pa
     file = run / "checkpoints" / "tagger" / "last.ckpt"
     assert continued([f"ckpt={file}"]) == [*begun, f"hydra.run.dir='{run}'"]
     assert continued(["task=train", f"ckpt={run}"]) == [*begun, "task=train", f"hydra.run.dir='{run}'"]
-    for other in (["task=evaluate", "ckpt=a.ckpt"], ["model=tagger"], ["ckpt=null"]):
+    for other in (["task=evaluate", "ckpt=a.ckpt"], ["task=separate", f"ckpt={run}"], ["model=tagger"], ["ckpt=null"]):
         assert continued(other) == other
+
+
+def test_a_run_is_scored_on_what_it_was_trained_with(outputs: Callable[..., Path]) -> None:
+    run, newest = outputs("a", 1.0, state="finished"), outputs("b", 2.0, state="finished")
+    outputs("failed", 3.0)
+    assert continued(["task=evaluate", f"ckpt={run}", "seed=4"]) == [
+        *("model=tagger", "seed=3", "task=evaluate", "seed=4", f"ckpt='{run}'")
+    ]
+    assert continued(["-m", "task=evaluate", "ckpt=last"]) == [
+        *("-m", "model=tagger", "seed=3", "task=evaluate", f"ckpt='{newest}'")
+    ]
 
 
 def test_ckpt_without_such_a_run_says_so(outputs: Callable[..., Path]) -> None:

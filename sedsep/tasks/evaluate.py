@@ -13,6 +13,7 @@ from sedsep.data.recorded import RecordedScenes
 from sedsep.errors import UserError
 from sedsep.evaluation import FileJudge
 from sedsep.evaluation.estimates import Estimates
+from sedsep.labels import LabelSet
 from sedsep.models.separator import GuidedSeparator
 from sedsep.tasks.results import conclude
 from sedsep.tasks.scoring import check_scoring, make_evaluator, passes_to_score
@@ -59,8 +60,9 @@ def run(config: DictConfig) -> dict[str, float]:
     if node.kind == "separator":
         check_taggers(config, label_givers(config))
     session = Session.open(config)
+    trained = load(session, node, config.ckpt, any_labels=bool(config.audio))
+    session.labels = LabelSet(trained.description.labels)  # a folder of recordings has none of its own
     scenes = _scenes(session)
-    trained = load(session, node, config.ckpt)
     with session.tracker() as tracker:
         tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
         separator = trained.network

@@ -72,7 +72,7 @@ def conclude(
         curves=[curve for t in trained for curve in _curves(t)],
         examples=examples(session, scenes, judge, evaluation),
         config_yaml=OmegaConf.to_yaml(config),
-        notes=_notes(session),
+        notes=_notes(session, evaluation),
     )
     page = session.run_dir / "report.html"
     write_report(page, report)
@@ -93,10 +93,15 @@ def _seconds(trained: Trained) -> str:
     return f"{trained.seconds:.0f} s" if trained.seconds else f"not trained now, read from {trained.checkpoint}"
 
 
-def _notes(session: Session) -> list[str]:
-    if session.config.scale.name != "mini":
-        return []
-    return ["The mini scale shows that the whole system works; its numbers do not compare with published ones."]
+def _notes(session: Session, evaluation: Evaluation) -> list[str]:
+    notes = []
+    if session.config.scale.name == "mini":
+        notes.append(
+            "The mini scale shows that the whole system works; its numbers do not compare with published ones."
+        )
+    if evaluation.told != ORACLE:
+        notes.append(f"Precision and recall by class are those of the {evaluation.told} labels.")
+    return notes
 
 
 def _class_rows(evaluation: Evaluation) -> list[ClassRow]:

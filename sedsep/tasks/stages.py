@@ -252,17 +252,22 @@ def _kept(session: Session, node: DictConfig, directory: Path, seconds: float = 
 
 
 def load(
-    session: Session, node: DictConfig, path: Path | str, history: Path | None = None, seconds: float = 0.0
+    session: Session,
+    node: DictConfig,
+    path: Path | str,
+    history: Path | None = None,
+    seconds: float = 0.0,
+    any_labels: bool = False,
 ) -> Trained:
     """A checkpoint that fits the data set.
 
     Args:
-        path: of the file, or of the run that trained it.
+        path: of the file, or of the run that trained it. any_labels: whether its classes may be others.
 
     Raises:
         UserError: it cannot be loaded, or does not fit.
     """
-    loaded = checkpoints.load(path, node.kind, session.labels)
+    loaded = checkpoints.load(path, node.kind, None if any_labels else session.labels)
     check_fit(session.config, loaded)
     return Trained(node.name, loaded.network, loaded.path, loaded.description, history, seconds)
 

@@ -102,6 +102,16 @@ def test_recordings_in_the_test_layout_score_as_the_scenes_they_were_rendered_fr
     assert metrics(home / "recorded") == pytest.approx(metrics(home / "trained"), abs=0.02)  # 16 bits
 
 
+def test_recordings_need_no_data_set(evaluate: Evaluate, home: Path, recorded: Path) -> None:
+    file = next(home.glob("trained/checkpoints/*/last.ckpt"))
+    own = ("task=evaluate", f"ckpt={file}", f"audio={recorded}", "task.label_sources=[oracle]", "data=synthetic")
+    done = evaluate("bare", *own)
+    assert done.returncode == 0, done.stderr
+    oracle = "test/ca_sdri/oracle"
+    assert metrics(home / "bare")[oracle] == pytest.approx(metrics(home / "trained")[oracle], abs=0.02)
+    assert not (home / "cache" / "synthetic").exists()
+
+
 def test_a_command_that_does_not_fit_the_checkpoint_is_refused(evaluate: Evaluate, home: Path) -> None:
     done = evaluate("refused", "task=evaluate", f"ckpt={home / 'trained'}", "refinement.iters=3")
     assert done.returncode == 1

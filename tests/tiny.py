@@ -8,6 +8,23 @@ from typing import Any
 from sedsep.data.synthetic import write_synthetic
 
 LABELS = ("Doorbell", "Speech", "Typing")
+TINY = (
+    "data=folder",
+    "trainer=debug",
+    "data.workers=0",
+    "sample_rate=16000",
+    "duration=2.0",
+    "scale.tagger.training.duration=1.5",
+    "scale.baseline.training.duration=1.5",
+    "scale.separator.training.duration=1.5",
+    "scale.sed.unit_frames=101",
+    "scale.sed.f_max=8000",
+    "scale.baseline.sample_rate=16000",
+    "scale.baseline.f_max=8000",
+    "scale.separator.widths=[4,8,8]",
+    "task.examples=1",
+)
+"""A job on such a set that takes seconds."""
 
 
 def write_tiny_set(root: Path, seconds: float = 2.0, **changes: Any) -> Path:

@@ -33,6 +33,8 @@ from sedsep.metrics import (
 from sedsep.models.sed import choose_labels
 
 BOOTSTRAP = Bootstrap()
+CONSTANT = "constant"
+"""The label source that gives every mixture the commonest answer."""
 LABEL_METRICS = ("label_accuracy", "source_accuracy")
 PASSES_METRICS = ("ca_sdri", "capi_sdri", "si_sdri")
 """What is given for each number of passes."""
@@ -107,7 +109,7 @@ class Evaluation:
 
         true = [mixture.rows[0].true for mixture in self.mixtures]
         constant = Estimate(constant_answer_accuracy(true), math.nan, math.nan, len(true))
-        add("constant", {"label_accuracy": constant})
+        add(CONSTANT, {"label_accuracy": constant})
         for source in self.sources:
             add(source, summarise(self.of(source), self._told(source), self.bootstrap))
             for passes in self.all_passes if len(self.all_passes) > 1 else ():
@@ -146,17 +148,21 @@ class Evaluation:
         }
         return {name: score.overall for name, score in found.items()}
 
-    def by_class(self, source: str) -> dict[str, Estimate]:
-        """Improvement in dB by class."""
-        return by_class(self.of(source), bootstrap=self.bootstrap)
+    @cached_property
+    def by_class(self) -> dict[str, dict[str, Estimate]]:
+        """Improvement in dB by label source and class."""
+        return {source: by_class(self.of(source), bootstrap=self.bootstrap) for source in self.sources}
 
-    def by_count(self, source: str) -> dict[int, Estimate]:
-        """CA-SDRi in dB, or label accuracy in % where nothing was separated, by number of sources."""
-        return by_count(self.of(source), "ca_sdri" if self.separated else "label_accuracy", self.bootstrap)
+    @cached_property
+    def by_count(self) -> dict[str, dict[int, Estimate]]:
+        """CA-SDRi in dB, or label accuracy in % where nothing was separated, by label source and number of sources."""
+        metric = "ca_sdri" if self.separated else "label_accuracy"
+        return {source: by_count(self.of(source), metric, self.bootstrap) for source in self.sources}
 
-    def by_level(self, source: str) -> dict[tuple[float, float], Estimate]:
-        """Improvement in dB by the source's level beside all else, dB."""
-        return by_level(self.of(source), bootstrap=self.bootstrap)
+    @cached_property
+    def by_level(self) -> dict[str, dict[tuple[float, float], Estimate]]:
+        """Improvement in dB by label source and the sound's level beside all else, dB."""
+        return {source: by_level(self.of(source), bootstrap=self.bootstrap) for source in self.sources}
 
     def confusion(self, source: str) -> NDArray[np.float64]:
         """How often a true class (row) was named as another (column) [N + 1, N + 1].

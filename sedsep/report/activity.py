@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from sedsep.report.data import FloatArray
-from sedsep.report.drawing import SERIES_COLOURS, WIDE, drawn, heat, tidy
-from sedsep.report.timelines import timeline_labels
+from sedsep.report.drawing import SERIES_COLOURS, WIDE, drawn, heat
+from sedsep.report.timelines import probability_bar, strip_key, timeline_labels
 
 COLUMNS = 1200
 """Frames that are drawn at most; of more, each column shows the likeliest moment."""
@@ -63,11 +62,8 @@ def activity_figure(
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     assert image is not None  # there is a class at least
-    bar = figure.colorbar(image, ax=axes, ticks=[0, 0.5, 1], fraction=0.03, pad=0.02, aspect=14)
-    bar.set_label("Probability", labelpad=2)
-    tidy(bar)
-    key = [Patch(color=SERIES_COLOURS[0], label="heard"), Patch(color=SERIES_COLOURS[1], label="event")]
-    figure.legend(handles=key, loc="outside upper left", ncols=2, handlelength=1, columnspacing=1.2, borderpad=0)
+    probability_bar(figure, axes, image)
+    strip_key(figure, "heard", "event")
     return figure
 
 

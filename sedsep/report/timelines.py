@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
@@ -62,12 +64,22 @@ def timeline_figure(
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     if image is not None:
-        bar = figure.colorbar(image, ax=axes, ticks=[0, 0.5, 1], fraction=0.03, pad=0.02, aspect=14)
-        bar.set_label("Probability", labelpad=2)
-        tidy(bar)
-    key = [Patch(color=SERIES_COLOURS[0], label="detected"), Patch(color=SERIES_COLOURS[1], label="true event")]
-    figure.legend(handles=key, loc="outside upper left", ncols=2, handlelength=1, columnspacing=1.2, borderpad=0)
+        probability_bar(figure, axes, image)
+    strip_key(figure, "detected", "true event")
     return figure
+
+
+def probability_bar(figure: Figure, axes: Axes, image: AxesImage) -> None:
+    """What the shades of the strips mean."""
+    bar = figure.colorbar(image, ax=axes, ticks=[0, 0.5, 1], fraction=0.03, pad=0.02, aspect=14)
+    bar.set_label("Probability", labelpad=2)
+    tidy(bar)
+
+
+def strip_key(figure: Figure, strip: str, below: str) -> None:
+    """Names of the strips and of the bars below them."""
+    key = [Patch(color=SERIES_COLOURS[0], label=strip), Patch(color=SERIES_COLOURS[1], label=below)]
+    figure.legend(handles=key, loc="outside upper left", ncols=2, handlelength=1, columnspacing=1.2, borderpad=0)
 
 
 def timeline_labels(

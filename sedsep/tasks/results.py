@@ -13,7 +13,7 @@ from rich.table import Table
 from torch import nn
 from torch.utils.data import Dataset
 
-from sedsep.evaluation import ORACLE, Evaluation
+from sedsep.evaluation import CONSTANT, ORACLE, Evaluation
 from sedsep.metrics import METRICS as ROW_METRICS
 from sedsep.metrics import Estimate
 from sedsep.report import Breakdown, BreakdownRow, ClassRow, Confusion, Curve, Report, charts, write_report
@@ -32,7 +32,6 @@ SHOWN = {
     "source_accuracy": "source accuracy (%)",
     "segment_pauroc": "partial AUROC",
 }
-CONSTANT = "constant"
 
 
 def conclude(
@@ -107,7 +106,7 @@ def _notes(session: Session, evaluation: Evaluation) -> list[str]:
 def _class_rows(evaluation: Evaluation) -> list[ClassRow]:
     """Improvement by label source; recall and precision of one that is not the truth."""
     judge = None if evaluation.told == ORACLE else evaluation.told
-    scores = {source: evaluation.by_class(source) for source in evaluation.sources} if evaluation.separated else {}
+    scores = evaluation.by_class if evaluation.separated else {}
     confusion = None if judge is None else evaluation.confusion(judge)
     rows = []
     for index, label in enumerate(evaluation.labels):
@@ -132,14 +131,14 @@ def _value(estimate: Estimate | None) -> float | None:
 
 
 def _breakdowns(evaluation: Evaluation) -> list[Breakdown]:
-    counts = {source: evaluation.by_count(source) for source in evaluation.sources}
+    counts = evaluation.by_count
     metric = ROW_METRICS["ca_sdri" if evaluation.separated else "label_accuracy"]
     named = {n: "1 source" if n == 1 else f"{n} sources" for table in counts.values() for n in table}
     tables = [
         _breakdown(f"{metric.title} by number of sources", "Sources", f"{metric.title} ({metric.unit})", counts, named)
     ]
     if evaluation.separated:
-        levels = {source: evaluation.by_level(source) for source in evaluation.sources}
+        levels = evaluation.by_level
         bands = {band: _band(*band) for table in levels.values() for band in table}
         title = "Improvement by level of the source beside all else"
         tables.append(_breakdown(title, "SNR in the mixture", "Improvement (dB)", levels, bands))

@@ -160,10 +160,10 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
     by_source = {}
     for source in evaluation.sources:
         tables: dict[str, Any] = {"confusion": evaluation.confusion(source).round(3).tolist()}
-        tables["by_count"] = {str(count): _plain(one) for count, one in evaluation.by_count(source).items()}
+        tables["by_count"] = {str(count): _plain(one) for count, one in evaluation.by_count[source].items()}
         if evaluation.separated:
-            tables["by_class"] = {label: _plain(one) for label, one in evaluation.by_class(source).items()}
-            levels = evaluation.by_level(source)
+            tables["by_class"] = {label: _plain(one) for label, one in evaluation.by_class[source].items()}
+            levels = evaluation.by_level[source]
             tables["by_snr"] = {f"{low:g} to {high:g} dB": _plain(one) for (low, high), one in levels.items()}
         by_source[source] = tables
     return {

@@ -78,7 +78,13 @@ class Session:
         run_dir = Path(config.paths.run)
         if is_main_process():
             run_dir.mkdir(parents=True, exist_ok=True)
-            for stale in ("metrics.json", "report.html"):  # of an earlier job in this directory
+            for stale in (
+                "metrics.json",
+                "evaluation.json",
+                "mixtures.csv",
+                "sources.csv",
+                "report.html",
+            ):  # of an earlier job in this directory
                 (run_dir / stale).unlink(missing_ok=True)
             (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
         return cls(config, run_dir, Path(config.paths.cache), LabelSet(tuple(config.labels.names)))

@@ -175,7 +175,7 @@ def test_labels_are_scored_without_a_separator() -> None:
     # at 0.1 all classes are named, and the three likeliest of them kept
     assert value(evaluation, "label_accuracy@0.1/tagger") == 0
     assert 0 <= value(evaluation, "segment_pauroc/tagger") <= 1
-    assert evaluation.by_count("tagger")[2].value == 100
+    assert evaluation.by_count["tagger"][2].value == 100
 
 
 def test_mixtures_without_any_event_are_scored() -> None:

@@ -10,26 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import write_tiny_set
+from tiny import TINY, write_tiny_set
 
 ROOT = Path(__file__).parents[2]
-TINY = (
-    "data=folder",
-    "data.root=set",
-    "trainer=debug",
-    "data.workers=0",
-    "sample_rate=16000",
-    "duration=2.0",
-    "scale.tagger.training.duration=1.5",
-    "scale.baseline.training.duration=1.5",
-    "scale.separator.training.duration=1.5",
-    "scale.sed.unit_frames=101",
-    "scale.sed.f_max=8000",
-    "scale.baseline.sample_rate=16000",
-    "scale.baseline.f_max=8000",
-    "scale.separator.widths=[4, 8, 8]",
-    "task.examples=1",
-)
+SMALL = ("data.root=set", *(text.replace(",", ", ") for text in TINY))  # a value with spaces among them
 STUDY = f"""
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
@@ -50,7 +34,7 @@ def test_a_study_trains_what_is_missing_and_no_more(tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(STUDY)
 
     def study(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "study.py", *TINY, "out=results", *arguments]
+        command = [sys.executable, "study.py", *SMALL, "out=results", *arguments]
         env = {**os.environ, "SEDSEP_CACHE": str(tmp_path / "cache")}
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from test_main_job import TINY
-from tiny import LABELS, write_tiny_set
+from tiny import LABELS, TINY, write_tiny_set
 
 from sedsep.data.layout import Layout
 from sedsep.data.metadata import load_index

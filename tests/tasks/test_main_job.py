@@ -10,27 +10,9 @@ from pathlib import Path
 import mlflow
 import pytest
 import soundfile
-from tiny import write_tiny_set
+from tiny import TINY, write_tiny_set
 
 RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
-
-LABELS = ("Doorbell", "Speech", "Typing")
-TINY = (
-    "data=folder",
-    "trainer=debug",
-    "data.workers=0",
-    "sample_rate=16000",
-    "duration=2.0",
-    "scale.tagger.training.duration=1.5",
-    "scale.baseline.training.duration=1.5",
-    "scale.separator.training.duration=1.5",
-    "scale.sed.unit_frames=101",
-    "scale.sed.f_max=8000",
-    "scale.baseline.sample_rate=16000",
-    "scale.baseline.f_max=8000",
-    "scale.separator.widths=[4,8,8]",
-    "task.examples=1",
-)
 
 
 @pytest.fixture(scope="module")

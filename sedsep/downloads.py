@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from sedsep.errors import UserError
-from sedsep.locks import sole_writer
+from sedsep.files import sole_writer
 
 log = logging.getLogger(__name__)
 pooch.get_logger().setLevel(logging.WARNING)  # it announces every file a second time

@@ -9,6 +9,8 @@ import pytest
 import torch
 from servers import Server, serving
 
+pytest_plugins = ["scene_fixtures"]
+
 
 @pytest.fixture(autouse=True)
 def seed() -> None:

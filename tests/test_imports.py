@@ -12,46 +12,46 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "sedsep"
 
-BASE = {"errors", "labels", "types", "dsp", "memory", "files", "locks", "runs"}
-PARTS = BASE | {"losses", "metrics", "modules"}
+GROUND = {"errors", "labels", "types", "dsp", "memory", "files", "fingerprint", "devices", "downloads", "losses"}
+PARTS = GROUND | {"modules", "metrics", "scenes"}
 NETWORKS = PARTS | {"conditioning", "models"}
-SYSTEMS = NETWORKS | {"downloads", "checkpoints", "evaluation", "systems"}
+LOADED = NETWORKS | {"checkpoints"}
+JOBS = LOADED | {"evaluation", "inference", "training", "benchmarks", "datasets", "runs"}
 ROOT = ""  # sedsep/__init__.py: the version
 
 MAY_IMPORT = {
     ROOT: {"inference"},  # when it is asked for
     "errors": set(),
     "memory": set(),
-    "files": set(),
-    "locks": {"errors"},
-    "runs": {"files", "locks"},
+    "files": {"errors"},
+    "fingerprint": set(),
+    "devices": set(),
     "labels": {"errors"},
     "types": {"errors"},
     "dsp": {"errors"},
-    "losses": BASE,
-    "metrics": BASE,
-    "modules": BASE,
+    "downloads": {"errors", "files"},
+    "losses": {"dsp", "types"},
+    "modules": GROUND,
+    "metrics": GROUND,
+    "scenes": GROUND,
+    "datasets": GROUND | {"scenes"},
+    "runs": GROUND,
     "conditioning": PARTS,
     "models": PARTS | {"conditioning"},
-    "downloads": {"errors", "locks"},
-    "checkpoints": NETWORKS | {"downloads"},
-    "benchmark": NETWORKS,
-    "evaluation": NETWORKS | {"checkpoints"},
-    "inference": NETWORKS | {"checkpoints", "data"},
-    "report": {"errors", "files"},
-    "systems": NETWORKS | {"checkpoints", "evaluation"},
-    "data": BASE | {"downloads"},
-    "tracking": {"errors", "files"},
-    "sweeps": {"errors", "files", "runs"},
-    "studies": {"errors", "files", "runs", "sweeps", "tracking", "report"},
-    "tasks": SYSTEMS | {"benchmark", "inference", "report", "data", "tracking", "sweeps"},
+    "checkpoints": NETWORKS,
+    "evaluation": LOADED,
+    "inference": LOADED | {"evaluation"},
+    "training": LOADED | {"evaluation"},
+    "benchmarks": LOADED | {"training", "datasets"},
+    "studies": GROUND | {"runs", "evaluation"},
+    "tasks": JOBS,
 }
 
 MAY_USE = {
     "hydra": {"tasks", "checkpoints", "studies"},
     "omegaconf": {"tasks"},
-    "lightning": {"data", "systems", "tasks", "tracking"},
-    "mlflow": {"tracking"},
+    "lightning": {"scenes", "training", "tasks", "runs"},
+    "mlflow": {"runs"},
 }
 
 

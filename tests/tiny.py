@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sedsep.data.synthetic import write_synthetic
+from sedsep.datasets.synthetic import write_synthetic
 
 LABELS = ("Doorbell", "Speech", "Typing")
 TINY = (

@@ -11,7 +11,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
 from sedsep.errors import UserError
-from sedsep.sweeps import Job, Manifest
+from sedsep.runs.sweeps import Job, Manifest
 
 
 @dataclass(frozen=True)

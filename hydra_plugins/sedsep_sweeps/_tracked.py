@@ -12,9 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 import sedsep
-from sedsep.runs import FAILED, FINISHED, INTERRUPTED, RUNNING
-from sedsep.sweeps import Manifest, commit, table
-from sedsep.sweeps.outcomes import MISSING, ORDER, QUEUED, Outcome
+from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING
+from sedsep.runs.sweeps import Manifest, commit, table
+from sedsep.runs.sweeps.outcomes import MISSING, ORDER, QUEUED, Outcome
 
 log = logging.getLogger(__name__)
 

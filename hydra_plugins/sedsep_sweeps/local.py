@@ -17,9 +17,9 @@ from omegaconf import DictConfig
 
 from hydra_plugins.sedsep_sweeps._base import ManifestLauncher, Planned, devices
 from sedsep.errors import UserError
-from sedsep.sweeps import Manifest, slurm
-from sedsep.sweeps.outcomes import counts, outcomes
-from sedsep.sweeps.processes import Command, run_all
+from sedsep.runs.sweeps import Manifest, slurm
+from sedsep.runs.sweeps.outcomes import counts, outcomes
+from sedsep.runs.sweeps.processes import Command, run_all
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmitit
 
 from hydra_plugins.sedsep_sweeps._base import ManifestLauncher, Planned, devices
 from sedsep.errors import UserError
-from sedsep.sweeps import SWEEP, Manifest, slurm
-from sedsep.sweeps.outcomes import counts, outcomes
+from sedsep.runs.sweeps import SWEEP, Manifest, slurm
+from sedsep.runs.sweeps.outcomes import counts, outcomes
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from omegaconf import DictConfig, open_dict
 from hydra_plugins.sedsep_sweeps._base import ManifestLauncher, Planned
 from hydra_plugins.sedsep_sweeps._tracked import SweepTracking
 from sedsep.errors import UserError
-from sedsep.locks import sole_user
-from sedsep.runs import RUNNING
-from sedsep.sweeps import SWEEP, Job, Manifest, slurm, table
-from sedsep.sweeps.outcomes import QUEUED, TO_RUN, Outcome, counts, outcomes
+from sedsep.files import sole_user
+from sedsep.runs.directories import RUNNING
+from sedsep.runs.sweeps import SWEEP, Job, Manifest, slurm, table
+from sedsep.runs.sweeps.outcomes import QUEUED, TO_RUN, Outcome, counts, outcomes
 
 log = logging.getLogger(__name__)
 

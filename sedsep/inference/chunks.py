@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from sedsep.data.audio import fit
+from sedsep.scenes.audio import fit
 from sedsep.types import FloatArray
 
 

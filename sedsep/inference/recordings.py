@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sedsep.data import audio
-from sedsep.data.audio import FileError
 from sedsep.errors import UserError
+from sedsep.scenes import audio
+from sedsep.scenes.audio import FileError
 from sedsep.types import FloatArray
 
 BLOCK = 1 << 16

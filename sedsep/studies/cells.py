@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from sedsep.runs.tracking.finished import Run
 from sedsep.studies.study import Row
-from sedsep.tracking.finished import Run
 
 Identity = frozenset[str]
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sedsep.report.drawing import SERIES_COLOURS, colours, drawn
+from sedsep.evaluation.report.drawing import SERIES_COLOURS, colours, drawn
 from sedsep.studies.results import Results, Score
 
 LINE_STYLES = ("--", "-", "-.", ":")

@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 import yaml  # type: ignore[import-untyped]
 
 from sedsep.errors import UserError
-from sedsep.runs import RUNNING
+from sedsep.runs.directories import RUNNING
+from sedsep.runs.sweeps import Manifest, slurm
+from sedsep.runs.sweeps.outcomes import MISSING, QUEUED, TO_RUN, Outcome, outcomes
 from sedsep.studies.cells import Cell, Identity, identity, products
-from sedsep.sweeps import Manifest, slurm
-from sedsep.sweeps.outcomes import MISSING, QUEUED, TO_RUN, Outcome, outcomes
 
 SWEEPS = Path("multirun/studies")
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sedsep.errors import UserError
-from sedsep.runs import FINISHED
+from sedsep.runs.directories import FINISHED
+from sedsep.runs.tracking.finished import Run, finished_runs
 from sedsep.studies.cells import Cell, Identity, by_identity
 from sedsep.studies.launching import Attempt, attempts
-from sedsep.tracking.finished import Run, finished_runs
 
 
 class Progress:

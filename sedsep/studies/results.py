@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from sedsep.runs.tracking.finished import Run
 from sedsep.studies.study import Row, Study
-from sedsep.tracking.finished import Run
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,16 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader
 
-from sedsep.benchmark import Case, Cost, measure, peak_gb
-from sedsep.data.benchmark import SetSize, measure_device, measure_worker, write_set
-from sedsep.data.datamodule import SceneDataModule
-from sedsep.data.layout import Layout
+from sedsep.benchmarks.scenes import SetSize, measure_device, measure_worker, write_set
+from sedsep.benchmarks.separator import Case, Cost, measure, peak_gb
 from sedsep.errors import UserError, choice
 from sedsep.models.separator import GuidedSeparator
-from sedsep.systems.base import System
-from sedsep.systems.meters import PHASES, Phases
+from sedsep.scenes.datamodule import SceneDataModule
+from sedsep.scenes.layout import Layout
 from sedsep.tasks.session import Session, set_up
 from sedsep.tasks.stages import make_system
+from sedsep.training.base import System
+from sedsep.training.meters import PHASES, Phases
 from sedsep.types import Batch
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from sedsep.errors import UserError
-from sedsep.runs import FINISHED, RUNNING, STATUS, read_status
+from sedsep.runs.directories import FINISHED, RUNNING, STATUS, read_status
 from sedsep.tasks.overrides import quoted
 
 OPTION = "ckpt="

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sedsep.errors import UserError
 from sedsep.memory import keep_freed_memory
-from sedsep.runs import is_main_process, occupied
+from sedsep.runs.directories import is_main_process, occupied
 from sedsep.tasks import launching, overrides, resolvers
 from sedsep.tasks.continuing import continued
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from sedsep.data.dataset import GeneratedScenes, IndexedScenes
-from sedsep.data.recorded import RecordedScenes
 from sedsep.errors import UserError
 from sedsep.evaluation import FileJudge
 from sedsep.evaluation.estimates import Estimates
 from sedsep.labels import LabelSet
 from sedsep.models.separator import GuidedSeparator
+from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes
+from sedsep.scenes.recorded import RecordedScenes
 from sedsep.tasks.results import conclude
 from sedsep.tasks.scoring import check_scoring, make_evaluator, passes_to_score
 from sedsep.tasks.session import Session

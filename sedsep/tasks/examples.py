@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from sedsep.data.dataset import collate
 from sedsep.evaluation import FILES, ORACLE, Evaluation, Evaluator, FileJudge, true_sources
+from sedsep.evaluation.report import Example, Stem
 from sedsep.metrics import METRICS, MixtureRow, score_mixture
-from sedsep.report import Example, Stem
-from sedsep.systems.base import on_device
+from sedsep.scenes.dataset import collate
 from sedsep.tasks.session import Session
+from sedsep.training.base import on_device
 from sedsep.types import Batch, Scene, SedOutput
 
 

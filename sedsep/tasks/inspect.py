@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from sedsep.data.datamodule import SceneDataModule
-from sedsep.data.dataset import GeneratedScenes, IndexedScenes, TrainingItems
-from sedsep.data.decay import direct_to_reverberant, energy_decay, reverberation_time
-from sedsep.data.layout import Layout
-from sedsep.data.recorded import RecordedScenes
-from sedsep.data.rooms import open_room
 from sedsep.dsp import snr_db
 from sedsep.errors import UserError
+from sedsep.evaluation.report import Curve, PlacedSound, SceneBook, SceneSheet, write_scenes
 from sedsep.labels import SILENCE
-from sedsep.report import Curve, PlacedSound, SceneBook, SceneSheet, write_scenes
+from sedsep.scenes.datamodule import SceneDataModule
+from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes, TrainingItems
+from sedsep.scenes.decay import direct_to_reverberant, energy_decay, reverberation_time
+from sedsep.scenes.layout import Layout
+from sedsep.scenes.recorded import RecordedScenes
+from sedsep.scenes.rooms import open_room
 from sedsep.tasks.session import Session
 from sedsep.types import Event, FloatArray, Scene, SceneSpec
 

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from sedsep.errors import UserError
-from sedsep.sweeps import Manifest, snapshot
+from sedsep.runs.sweeps import Manifest, snapshot
 from sedsep.tasks.overrides import CONFIG, quoted
 
 SNAPSHOT = "SEDSEP_SNAPSHOT"

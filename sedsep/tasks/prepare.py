@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.prompt import Confirm
 from rich.table import Table
 
-from sedsep.data import audio
-from sedsep.data.dcase2025 import Licence
-from sedsep.data.layout import Layout
-from sedsep.data.recorded import mixtures, recorded_splits
+from sedsep.datasets.dcase2025 import Licence
+from sedsep.scenes import audio
+from sedsep.scenes.layout import Layout
+from sedsep.scenes.recorded import mixtures, recorded_splits
 from sedsep.tasks.session import Session
 
 

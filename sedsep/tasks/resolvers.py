@@ -34,7 +34,7 @@ def _nth(items: Sequence[Any], index: int) -> Any:
 
 
 def _folder_labels(root: str, sample_rate: int, microphones: int) -> ListConfig:
-    from sedsep.data.layout import Layout  # brings torch along: a second that `--help` need not take
+    from sedsep.scenes.layout import Layout  # brings torch along: a second that `--help` need not take
 
     # OmegaConf resolves a ListConfig in place, a list it refuses.
     return ListConfig(list(Layout(Path(root), sample_rate, microphones).labels()))

@@ -14,15 +14,15 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from sedsep.evaluation import CONSTANT, ORACLE, Evaluation
+from sedsep.evaluation.report import Breakdown, BreakdownRow, ClassRow, Confusion, Curve, Report, charts, write_report
 from sedsep.metrics import METRICS as ROW_METRICS
 from sedsep.metrics import Estimate
-from sedsep.report import Breakdown, BreakdownRow, ClassRow, Confusion, Curve, Report, charts, write_report
-from sedsep.runs import is_main_process
+from sedsep.runs.directories import is_main_process
+from sedsep.runs.tracking import Tracker, read_history
 from sedsep.tasks.examples import examples
 from sedsep.tasks.scoring import evaluation_of, judge_scenes, keep_scores
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import Trained
-from sedsep.tracking import Tracker, read_history
 from sedsep.types import Scene
 
 Key = TypeVar("Key")

@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.utils.data import Dataset
 
-from sedsep.data.datamodule import FixedScenes, SceneDataModule
 from sedsep.errors import UserError
 from sedsep.evaluation import Evaluation, Evaluator, Found, Judged, cached_probabilities, labels_of
 from sedsep.evaluation.estimates import write_estimates
@@ -24,11 +23,12 @@ from sedsep.files import write_json, write_whole
 from sedsep.metrics import Bootstrap, Estimate
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
-from sedsep.runs import is_main_process
-from sedsep.systems.progress import ScoringProgress
-from sedsep.systems.scoring import ScoringSystem
+from sedsep.runs.directories import is_main_process
+from sedsep.scenes.datamodule import FixedScenes, SceneDataModule
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import Trained, label_givers
+from sedsep.training.progress import ScoringProgress
+from sedsep.training.scoring import ScoringSystem
 from sedsep.types import Scene
 
 SCORES_FILE = "metrics.json"

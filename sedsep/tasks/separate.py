@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from sedsep.errors import UserError, choice
+from sedsep.evaluation.report.activity import activity_figure
 from sedsep.inference import Job, Request, SceneSeparator, find, from_file, load, write
-from sedsep.report.activity import activity_figure
 
 LIKELIEST = 3
 """Sounds to name where none is likely enough."""

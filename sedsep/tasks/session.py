@@ -21,15 +21,15 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 import sedsep
-from sedsep.data.datamodule import SceneDataModule
-from sedsep.data.layout import Layout
-from sedsep.data.local_copy import local_copy
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
-from sedsep.runs import is_main_process
-from sedsep.sweeps import Manifest, commit, differing, sweep_dir
-from sedsep.systems.checkpointing import WholeCheckpoints
-from sedsep.tracking import Logging, NoTracking, Tracker, provenance
+from sedsep.runs.directories import is_main_process
+from sedsep.runs.sweeps import Manifest, commit, differing, sweep_dir
+from sedsep.runs.tracking import Logging, NoTracking, Tracker, provenance
+from sedsep.scenes.datamodule import SceneDataModule
+from sedsep.scenes.layout import Layout
+from sedsep.scenes.local_copy import local_copy
+from sedsep.training.checkpointing import WholeCheckpoints
 
 ADVICE = (
     ".*does not have many workers.*",

@@ -26,24 +26,22 @@ from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.starting import start_backbone, start_separator
 from sedsep.errors import UserError, choice
 from sedsep.evaluation import SOURCES
-from sedsep.files import write_json
-from sedsep.locks import sole_writer
+from sedsep.files import sole_writer, write_json
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
-from sedsep.runs import is_main_process
-from sedsep.systems.base import System
-from sedsep.systems.checkpointing import LAST
-from sedsep.systems.progress import progress_callbacks
+from sedsep.runs.directories import is_main_process
+from sedsep.runs.tracking import HistoryLogger, Tracker
 from sedsep.tasks.session import Session, flat
-from sedsep.tracking import HistoryLogger, Tracker
+from sedsep.training.base import System
+from sedsep.training.checkpointing import LAST
+from sedsep.training.progress import progress_callbacks
 
 log = logging.getLogger(__name__)
 
 HISTORY = HistoryLogger.NAME
 WITHOUT_EFFECT = (
-    *("tasks/", "report/", "evaluation/", "metrics/", "tracking/", "sweeps/", "inference/", "runs.py", "benchmark.py"),
-    *("systems/progress.py", "systems/scoring.py", "systems/summary.py", "systems/meters.py"),
-    *("files.py", "locks.py", "studies/"),
+    *("tasks/", "evaluation/", "metrics/", "runs/", "inference/", "benchmarks/", "studies/", "files.py"),
+    *("training/progress.py", "training/scoring.py", "training/summary.py", "training/meters.py"),
 )
 """Parts of the package that trained weights do not depend on."""
 

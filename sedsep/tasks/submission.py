@@ -21,8 +21,6 @@ from rich.table import Table
 from torch import Tensor
 
 from sedsep import checkpoints
-from sedsep.data import audio
-from sedsep.data.recorded import MIXTURES
 from sedsep.errors import UserError, choice
 from sedsep.evaluation.estimates import FORMS
 from sedsep.evaluation.submission import ERRORS, WARNINGS, Problem, Rules, Verdict, check, pack, separated, zip_name
@@ -30,6 +28,8 @@ from sedsep.files import whole, write_json
 from sedsep.labels import LabelSet
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import GuidedSeparator
+from sedsep.scenes import audio
+from sedsep.scenes.recorded import MIXTURES
 from sedsep.tasks.session import set_up
 from sedsep.tasks.stages import check_fit
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sedsep.errors import UserError
-from sedsep.runs import RUNNING, read_status
-from sedsep.tracking.journal import EVENTS, FOLDER, Journal, begun
-from sedsep.tracking.sending import Sender, reason
+from sedsep.runs.directories import RUNNING, read_status
+from sedsep.runs.tracking.journal import EVENTS, FOLDER, Journal, begun
+from sedsep.runs.tracking.sending import Sender, reason
 
 SENT, ALONE = "sent", "still running, sends by itself"
 

@@ -9,12 +9,12 @@ from omegaconf import DictConfig
 
 from sedsep.errors import UserError
 from sedsep.models.separator import GuidedSeparator
-from sedsep.systems.checkpointing import LAST
+from sedsep.runs.tracking import Tracker
 from sedsep.tasks.results import conclude
 from sedsep.tasks.scoring import check_scoring, make_evaluator, passes_to_score, validation_labels
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import build, check_weights, label_givers, prerequisites, ready, start_stage_two, train
-from sedsep.tracking import Tracker
+from sedsep.training.checkpointing import LAST
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sedsep.data.verify import Content, Verdict, verify
+from sedsep.datasets.verify import Content, Verdict, verify
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
 from sedsep.tasks.session import data_root

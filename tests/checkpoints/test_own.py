@@ -28,7 +28,7 @@ from sedsep.checkpoints import Description, load, load_state, save
 from sedsep.checkpoints.own import kept
 from sedsep.labels import LabelSet
 from sedsep.models import GuidedSeparator
-from sedsep.systems import SedRates, SedSystem, SeparatorRates, SeparatorSystem, warmup_cosine
+from sedsep.training import SedRates, SedSystem, SeparatorRates, SeparatorSystem, warmup_cosine
 
 SED_NETWORK = {
     "_target_": "sedsep.models.SedModel",

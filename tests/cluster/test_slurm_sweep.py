@@ -18,7 +18,7 @@ import pytest
 import torch
 from tiny import write_tiny_set
 
-from sedsep.runs import Status, read_status
+from sedsep.runs.directories import Status, read_status
 
 pytestmark = pytest.mark.slow
 

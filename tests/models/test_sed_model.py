@@ -25,8 +25,8 @@ from sedsep.dsp import snr_db
 from sedsep.losses import sed_loss
 from sedsep.models import LogMel, M2d, SedModel
 from sedsep.models.sed import HEADS, SEQUENCES, choose_labels, one_hot_rows
-from sedsep.systems import SedRates
-from sedsep.systems.groups import sed_groups
+from sedsep.training import SedRates
+from sedsep.training.groups import sed_groups
 from sedsep.types import SedOutput
 
 UNIT = BACKBONE["unit_frames"]  # 33 mel frames; a clip of LENGTH has 32

@@ -9,10 +9,10 @@ import pytest
 from minis import refused
 from small_study import CHOICES, scored
 
+from sedsep.runs.tracking.finished import finished_runs
 from sedsep.studies.cells import Cell, identity, make_cells, products
 from sedsep.studies.progress import Progress
 from sedsep.studies.study import Row, Study
-from sedsep.tracking.finished import finished_runs
 
 CellsOf = Callable[..., list[Cell]]
 Track = Callable[..., str]
@@ -119,7 +119,7 @@ def test_a_store_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_jobs_that_mlflow_does_not_track_are_refused(cells_of: CellsOf) -> None:
-    config = {"logger": {"_target_": "sedsep.tracking.Csv"}, "data": {"module": {"test_split": "test"}}}
+    config = {"logger": {"_target_": "sedsep.runs.tracking.Csv"}, "data": {"module": {"test_split": "test"}}}
     with refused("logger=mlflow"):
         Progress("small", cells_of(), config, CHOICES)
 

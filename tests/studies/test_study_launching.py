@@ -16,12 +16,12 @@ import pytest
 from minis import refused
 from small_study import CHOICES, scored
 
-from sedsep.runs import occupied
+from sedsep.runs.directories import occupied
+from sedsep.runs.sweeps import Job, Manifest
 from sedsep.studies import command, launching
 from sedsep.studies.cells import Cell
 from sedsep.studies.progress import Progress
 from sedsep.studies.study import Study
-from sedsep.sweeps import Job, Manifest
 
 ROOT = Path(__file__).parents[2]
 CellsOf = Callable[..., list[Cell]]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from sedsep.runs.tracking.finished import Run
 from sedsep.studies import writing
 from sedsep.studies.results import Results, score
 from sedsep.studies.study import Study
-from sedsep.tracking.finished import Run
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ("table1", "refinement_curve")

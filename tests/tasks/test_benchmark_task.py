@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sedsep.systems.meters import PHASES
+from sedsep.training.meters import PHASES
 
 RunPy = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from tiny import LABELS, TINY, write_tiny_set
 
-from sedsep.data.layout import Layout
-from sedsep.data.metadata import load_index
-from sedsep.data.rendering import Renderer
+from sedsep.scenes.layout import Layout
+from sedsep.scenes.metadata import load_index
+from sedsep.scenes.rendering import Renderer
 
 Evaluate = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -10,17 +10,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from data.dcase2025.replica import LABELS, RATE, Replica
+from datasets.dcase2025.replica import LABELS, RATE, Replica
 from minis import refused
 from omegaconf import DictConfig
 from servers import Server
 
-from sedsep.data.dcase2025 import prepared
-from sedsep.data.layout import Layout
-from sedsep.data.metadata import load_index
-from sedsep.data.recorded import RecordedScenes, recorded_splits
-from sedsep.data.rendering import Renderer
+from sedsep.datasets.dcase2025 import prepared
 from sedsep.labels import LabelSet
+from sedsep.scenes.layout import Layout
+from sedsep.scenes.metadata import load_index
+from sedsep.scenes.recorded import RecordedScenes, recorded_splits
+from sedsep.scenes.rendering import Renderer
 from sedsep.tasks import prepare
 
 Prepare = Callable[..., Path]

@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from tiny import write_tiny_set
 from torch import Tensor, nn
 
-from sedsep.data.dataset import GeneratedScenes
-from sedsep.data.layout import Layout
 from sedsep.labels import LabelSet
 from sedsep.models import GuidedSeparator
-from sedsep.systems.groups import sed_groups, separator_groups
+from sedsep.scenes.dataset import GeneratedScenes
+from sedsep.scenes.layout import Layout
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import build, train
+from sedsep.training.groups import sed_groups, separator_groups
 
 Compose = Callable[..., DictConfig]
 
@@ -60,7 +60,7 @@ def test_the_paper_scale_has_the_published_recipe(composed: Compose, experiment:
     batch, eval_batch, warmup, schedule = BATCHES[experiment]
     expected = TAGGER if experiment in TAGGERS else SEPARATOR
     assert model.training == expected | {"batch_size": batch, "eval_batch_size": eval_batch}
-    assert model.optim.schedule._target_ == f"sedsep.systems.warmup_{schedule}"
+    assert model.optim.schedule._target_ == f"sedsep.training.warmup_{schedule}"
     assert model.optim.schedule.warmup_steps == warmup
     assert (config.seed, config.trainer.gradient_clip_val, config.trainer.accumulate_grad_batches) == (0, 0.5, 1)
     optimizer = instantiate(model.optim.optimizer)([nn.Parameter(torch.zeros(1))])

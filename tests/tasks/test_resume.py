@@ -23,10 +23,10 @@ import torch
 from minis import refused
 from short_training import open_session, weights, write_set
 
-from sedsep.runs import FINISHED, INTERRUPTED, read_status
-from sedsep.systems import SeparatorSystem
+from sedsep.runs.directories import FINISHED, INTERRUPTED, read_status
 from sedsep.tasks import stages
 from sedsep.tasks.continuing import continued
+from sedsep.training import SeparatorSystem
 from sedsep.types import Batch
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,125 @@
+"""Which sounds of other data sets are fit for scenes, and how they are kept.
+
+Axes: F frames, C channels.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from sedsep.datasets.dcase2025.archives import write_whole
+from sedsep.scenes import audio
+from sedsep.types import FloatArray
+
+UNREADABLE = "unreadable"
+SHORT = "too short"
+QUIET = "too quiet"
+GAP = "long silence"
+
+
+class Rejected(Exception):
+    """A sound is not fit; the message says why, in two words."""
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What is asked of a sound, and what is done to it.
+
+    A scene takes up to `window_seconds` from anywhere in a file: a quiet stretch of that length would be a source that
+    nobody hears.
+
+    Args:
+        sample_rate: of the files written, Hz.
+        min_peak: magnitude (full scale 1) that a sound, and every window of it, must reach.
+        min_seconds: shortest sound, without the zeros around it.
+        window_seconds, step_seconds: length and spacing of the windows looked at.
+    """
+
+    sample_rate: int
+    min_peak: float = 0.02
+    min_seconds: float = 0.1
+    window_seconds: float = 10.0
+    step_seconds: float = 0.1
+
+    def clean(self, samples: FloatArray, rate: int) -> FloatArray:
+        """Trim the zeros at both ends and resample.
+
+        Args:
+            samples: float32 [F, C]. rate: theirs, Hz.
+
+        Returns:
+            Float32 [F, C] at `sample_rate`.
+
+        Raises:
+            Rejected: too quiet, too short, or with a stretch of silence.
+        """
+        levels = np.abs(samples).max(axis=1, initial=0.0)
+        sounding = np.flatnonzero(levels)
+        if not len(sounding) or levels.max() < self.min_peak:
+            raise Rejected(QUIET)
+        kept = slice(sounding[0], sounding[-1] + 1)
+        if len(samples[kept]) < self.min_seconds * rate:
+            raise Rejected(SHORT)
+        if self._quietest_window(levels[kept], rate) < self.min_peak:
+            raise Rejected(GAP)
+        return audio.resample(np.ascontiguousarray(samples[kept]), rate, self.sample_rate)
+
+    def _quietest_window(self, levels: FloatArray, rate: int) -> float:
+        """The lowest peak of any window; infinite where there is none but the whole sound."""
+        step = max(round(self.step_seconds * rate), 1)
+        steps = round(self.window_seconds / self.step_seconds)
+        peaks = levels[: len(levels) // step * step].reshape(-1, step).max(axis=1)
+        if len(peaks) < steps:
+            return np.inf
+        return float(np.lib.stride_tricks.sliding_window_view(peaks, steps).max(axis=1).min())
+
+    def write(self, content: bytes, path: Path) -> None:
+        """Clean a sound file and write it as 16-bit WAV, which appears when it is whole.
+
+        Args:
+            content: of a file in any format libsndfile reads. path: where to.
+
+        Raises:
+            Rejected: it is not fit, and nothing lies at `path`.
+        """
+        try:
+            try:
+                samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+            except soundfile.SoundFileError as error:
+                raise Rejected(UNREADABLE) from error
+            if not np.isfinite(samples.sum(dtype=np.float64)):
+                raise Rejected(UNREADABLE)
+            clean = self.clean(samples, rate)
+        except Rejected:
+            path.unlink(missing_ok=True)  # of an earlier preparation that asked for less
+            raise
+        # Resampling may overshoot full scale; scenes set the level of each source themselves.
+        clean /= max(np.abs(clean).max(), 1.0)
+        wav = io.BytesIO()
+        soundfile.write(wav, clean, self.sample_rate, subtype="PCM_16", format="WAV")
+        write_whole(path, [wav.getbuffer()])
+
+
+@dataclass
+class Tally:
+    """What became of the sounds of a part.
+
+    Attributes:
+        kept: number of files written or found written. rejected: names of the others, by reason.
+    """
+
+    kept: int = 0
+    rejected: dict[str, list[str]] = field(default_factory=dict)
+
+    def reject(self, reason: str, name: str) -> None:
+        """Note a file that is left out."""
+        self.rejected.setdefault(reason, []).append(name)
+
+    def __str__(self) -> str:
+        reasons = [f"{len(names)} {reason}" for reason, names in sorted(self.rejected.items())]
+        return ", ".join([f"{self.kept} sounds", *reasons])

@@ -1,0 +1,58 @@
+"""What a record on Zenodo holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from sedsep.datasets.dcase2025.place import read_json
+from sedsep.downloads import download
+from sedsep.errors import UserError
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a record: its name, address, bytes and checksum (`md5:...`)."""
+
+    name: str
+    url: str
+    size: int
+    checksum: str
+
+
+def record_files(url: str, folder: Path) -> list[RemoteFile]:
+    """The files of a record.
+
+    Args:
+        url: of the record in the API. folder: keeps the answer, so that it is asked for once.
+
+    Raises:
+        UserError: the record cannot be had, or is described in another way than we know.
+    """
+    path = download(url, folder / f"{PurePosixPath(urlsplit(url).path).name}.json", mend=True)
+    try:
+        return [
+            RemoteFile(str(file["key"]), str(file["links"]["self"]), int(file["size"]), str(file["checksum"]))
+            for file in read_json(path)["files"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{url} does not list its files with key, size, checksum and links: check that it is the address of a "
+            f"record in Zenodo's API and remove {path}."
+        ) from error
+
+
+def split_archive(files: Sequence[RemoteFile], name: str) -> list[RemoteFile]:
+    """The parts of a split zip archive in order: `<name>.z01`, `<name>.z02`, ..., `<name>.zip`.
+
+    Raises:
+        UserError: a part is not among the files.
+    """
+    parts = {file.name: file for file in files if re.fullmatch(rf"{re.escape(name)}\.z(\d+|ip)", file.name)}
+    names = [f"{name}.z{number:02d}" for number in range(1, max(len(parts), 1))] + [f"{name}.zip"]
+    if missing := [part for part in names if part not in parts]:
+        raise UserError(f"The record lacks {missing[0]}: check its address and the archive's name.")
+    return [parts[part] for part in names]

@@ -1,0 +1,301 @@
+"""A whole data set out of nothing: synthetic events in simulated rooms, laid out as the challenge lays out its own.
+
+It lets every command run before anything is downloaded, and stays small enough for a laptop. Each file is a function of
+the seed and its own name, so that neither the order of writing nor the number of workers shows in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import soundfile
+from rich.console import Console
+from rich.progress import Progress
+
+from sedsep.datasets import synthesis
+from sedsep.errors import UserError
+from sedsep.files import sole_writer
+from sedsep.labels import LabelSet
+from sedsep.scenes import acoustics, metadata, rooms
+from sedsep.scenes.layout import Layout
+from sedsep.scenes.sampling import SceneSampler
+from sedsep.types import FloatArray
+
+GENERATOR_VERSION = 2
+"""Raise it whenever the same parameters would give other files: sets in a cache are then made anew."""
+
+SPLITS = ("train", "valid", "test")
+MANIFEST = "dataset.json"
+WORKERS = 2
+"""Threads. Most of the time goes into numpy, scipy and pyroomacoustics, which let one another run."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What determines a synthetic data set.
+
+    Attributes:
+        labels: the target classes, among `synthesis.EVENTS`, in the order of their one-hot entries.
+        seed: another seed, other sounds, rooms and scenes.
+        sample_rate: of everything, Hz.
+        scenes_per_split: fixed scenes for splits other than train, whose scenes are drawn on the fly.
+        files_per_class: sounds of each target and interference class, for each split.
+        rooms: rooms of each split. positions: source positions in each. noises_per_room: background files of each.
+        scene_seconds: duration of a scene. noise_seconds: of a background file.
+        event_seconds: shortest and longest sound. response_seconds: length of a room impulse response.
+        slots: most target events in a scene.
+
+    Raises:
+        UserError: a class that cannot be synthesised, or a number that makes no data set.
+    """
+
+    labels: tuple[str, ...]
+    seed: int = 0
+    sample_rate: int = 32000
+    scenes_per_split: Mapping[str, int] = field(default_factory=lambda: {"valid": 24, "test": 24})
+    files_per_class: Mapping[str, int] = field(default_factory=lambda: {"train": 10, "valid": 3, "test": 4})
+    rooms: Mapping[str, int] = field(default_factory=lambda: {"train": 5, "valid": 2, "test": 2})
+    positions: int = 12
+    noises_per_room: int = 2
+    scene_seconds: float = 10.0
+    noise_seconds: float = 12.0
+    event_seconds: tuple[float, float] = (1.0, 3.2)
+    response_seconds: float = 0.25
+    slots: int = 3
+
+    def __post_init__(self) -> None:
+        # Plain containers, whatever a configuration library handed over: they end up in JSON.
+        low, high = (float(seconds) for seconds in self.event_seconds)
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "event_seconds", (low, high))
+        for name in ("scenes_per_split", "files_per_class", "rooms"):
+            object.__setattr__(self, name, {split: int(count) for split, count in getattr(self, name).items()})
+        self._check()
+
+    def _check(self) -> None:
+        LabelSet(self.labels)
+        if unknown := [label for label in self.labels if label not in synthesis.EVENTS]:
+            raise UserError(
+                f"The class {unknown[0]} cannot be synthesised: choose among {', '.join(synthesis.EVENTS)}, "
+                "or use a data set of recordings."
+            )
+        for name in ("files_per_class", "rooms"):
+            counts = getattr(self, name)
+            if sorted(counts) != sorted(SPLITS) or min(counts.values()) < 1:
+                raise UserError(f"{name}={counts} must give at least 1 for each of the splits {', '.join(SPLITS)}.")
+        if set(self.scenes_per_split) - set(SPLITS[1:]) or min(self.scenes_per_split.values(), default=1) < 1:
+            raise UserError(f"scenes_per_split={self.scenes_per_split} must give at least 1 for valid, test or both.")
+        for name in ("positions", "noises_per_room", "slots"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} must be at least 1.")
+        if self.seed < 0:
+            raise UserError(f"seed={self.seed} must not be negative.")
+        if self.sample_rate < 8000:
+            raise UserError(
+                f"sample_rate={self.sample_rate} is too low to tell the classes apart: use 8000 Hz or more."
+            )
+        low, high = self.event_seconds
+        if not 0.5 <= low <= high <= self.scene_seconds <= self.noise_seconds:
+            raise UserError(
+                f"event_seconds=[{low:g}, {high:g}], scene_seconds={self.scene_seconds:g} and "
+                f"noise_seconds={self.noise_seconds:g} must rise in this order, from 0.5 s at least."
+            )
+        if not 0.05 <= self.response_seconds <= 1.0:
+            raise UserError(f"response_seconds={self.response_seconds:g} must lie between 0.05 and 1.")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """As JSON holds them, with the generator's version."""
+        return {"generator_version": GENERATOR_VERSION, **json.loads(json.dumps(asdict(self)))}
+
+    @property
+    def digest(self) -> str:
+        """8 hex digits that change with any parameter and with the generator's version."""
+        return hashlib.sha256(json.dumps(self.parameters, sort_keys=True).encode()).hexdigest()[:8]
+
+    def rng(self, name: str) -> np.random.Generator:
+        """The generator that belongs to the file or purpose `name`, and to nothing else."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=tuple(name.encode())))
+
+
+def write_synthetic(root: Path | str, labels: Iterable[str], **options: Any) -> Path:
+    """Write a synthetic data set in the challenge's layout, with the splits train, valid and test.
+
+    The folder appears under its name only when complete. Several processes may ask for it at once: one writes, the
+    others wait. A complete set made with the same parameters is left as it is.
+
+    Args:
+        root: the folder to make.
+        labels: the target classes in the order of their one-hot entries.
+        options: the other attributes of `Recipe`.
+
+    Returns:
+        `root`.
+
+    Raises:
+        UserError: unusable parameters, a folder that holds something else, or one that cannot be written.
+    """
+    return _make(Path(root).absolute(), Recipe(tuple(labels), **options), overwrite=False)
+
+
+def ensure_synthetic(cache_dir: Path | str, labels: Iterable[str], **options: Any) -> Path:
+    """The synthetic data set with these parameters, made in `cache_dir` unless it is there already, and whole.
+
+    Args:
+        cache_dir: holds one folder for each set of parameters; is created.
+        labels: the target classes in the order of their one-hot entries.
+        options: the other attributes of `Recipe`.
+
+    Returns:
+        The data set's root.
+
+    Raises:
+        UserError: unusable parameters, or a folder that cannot be written.
+    """
+    recipe = Recipe(tuple(labels), **options)
+    root = Path(cache_dir).absolute() / f"synthetic-v{GENERATOR_VERSION}-{recipe.digest}"
+    return _make(root, recipe, overwrite=True)
+
+
+def _make(root: Path, recipe: Recipe, *, overwrite: bool) -> Path:
+    if _is_whole(root, recipe):
+        return root
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with sole_writer(root):
+            if _is_whole(root, recipe):
+                return root
+            if root.exists() and not overwrite and (not root.is_dir() or any(root.iterdir())):
+                raise UserError(
+                    f"{root} exists but is not the synthetic data set asked for: remove it or choose another folder."
+                )
+            _write(root, recipe)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise UserError(
+            f"The synthetic data set cannot be written to {root} ({error}): free some space or choose another folder."
+        ) from error
+    return root
+
+
+def _is_whole(root: Path, recipe: Recipe) -> bool:
+    """Whether `root` was made with these parameters and every file still has its size."""
+    try:
+        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        return manifest["parameters"] == recipe.parameters and all(
+            (root / name).stat().st_size == size for name, size in manifest["files"].items()
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+
+
+def _write(root: Path, recipe: Recipe) -> None:
+    # Under the lock nobody else is writing: what lies there was left by a process that died.
+    for leftover in root.parent.glob(f".{root.name}.partial-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    # A new name each time: rooms opened under an old one may still be cached by this process.
+    folder = root.with_name(f".{root.name}.partial-{uuid4().hex[:8]}")
+    folder.mkdir()
+    try:
+        _write_files(folder, recipe)
+        _write_scenes(folder, recipe)
+        (folder / "labels.json").write_text(json.dumps(list(recipe.labels), indent=1) + "\n", encoding="utf-8")
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+        manifest = {"parameters": recipe.parameters, "files": sizes}
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        if root.exists():
+            shutil.rmtree(root)
+        folder.rename(root)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_files(folder: Path, recipe: Recipe) -> None:
+    jobs = list(_jobs(folder, recipe))
+    console = Console(stderr=True)
+    with (
+        Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
+        ThreadPoolExecutor(WORKERS) as pool,
+    ):
+        bar = progress.add_task("Synthesising the data set", total=len(jobs))
+        try:
+            for done in as_completed([pool.submit(job) for job in jobs]):
+                done.result()
+                progress.advance(bar)
+        except BaseException:
+            # An interrupt or a full disk: leave at once, not after the hundreds of files still queued.
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _jobs(folder: Path, recipe: Recipe) -> Iterator[Callable[[], None]]:
+    """One job for each room and each sound."""
+    targets = {label: synthesis.EVENTS[label] for label in recipe.labels}
+    for split in SPLITS:
+        # The rooms take longest and go first.
+        for index in range(recipe.rooms[split]):
+            yield partial(_write_room, folder, recipe, split, f"room_{index:02d}")
+    for split in SPLITS:
+        for group, generators in (("sound_event", targets), ("interference", synthesis.INTERFERENCE)):
+            for label, generator in generators.items():
+                for index in range(recipe.files_per_class[split]):
+                    name = f"{group}/{split}/{label}/{label}_{index:03d}.wav"
+                    yield partial(_write_sound, folder, recipe, name, generator)
+
+
+def _write_sound(folder: Path, recipe: Recipe, name: str, generator: synthesis.SoundGenerator) -> None:
+    rng = recipe.rng(name)
+    low, high = np.log(recipe.event_seconds)
+    wave = generator(rng, recipe.sample_rate, float(np.exp(rng.uniform(low, high))))
+    _write_wav(folder / name, wave, recipe.sample_rate)
+
+
+def _write_room(folder: Path, recipe: Recipe, split: str, room: str) -> None:
+    name = f"room_ir/{split}/{room}.sofa"
+    simulated = acoustics.simulate_room(
+        recipe.rng(name),
+        positions=recipe.positions,
+        sample_rate=recipe.sample_rate,
+        seconds=recipe.response_seconds,
+    )
+    rooms.write_sofa(
+        folder / name, simulated.responses, simulated.positions, recipe.sample_rate, title=f"{split} {room}"
+    )
+    for index in range(recipe.noises_per_room):
+        name = f"noise/{split}/{room}_{index:02d}.wav"
+        noise = acoustics.room_noise(
+            recipe.rng(name), simulated.responses, sample_rate=recipe.sample_rate, seconds=recipe.noise_seconds
+        )
+        _write_wav(folder / name, noise, recipe.sample_rate)
+
+
+def _write_wav(path: Path, samples: FloatArray, sample_rate: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples.T, sample_rate, subtype="PCM_16", format="WAV")
+
+
+def _write_scenes(folder: Path, recipe: Recipe) -> None:
+    layout = Layout(folder, recipe.sample_rate, acoustics.CHANNELS)
+    for split, count in recipe.scenes_per_split.items():
+        sampler = SceneSampler(
+            layout.split(split),
+            LabelSet(recipe.labels),
+            recipe.scene_seconds,
+            recipe.sample_rate,
+            events=(1, min(recipe.slots, len(recipe.labels))),
+            slots=recipe.slots,
+        )
+        # A seed of the split's own: valid, test and a training run with the same seed shall not draw alike.
+        seed = int(recipe.rng(f"metadata/{split}").integers(2**31))
+        scenes = [replace(sampler.sample(seed, 0, index), name=f"{split}_{index:03d}") for index in range(count)]
+        metadata.write_index(scenes, folder / "metadata" / f"{split}.json")

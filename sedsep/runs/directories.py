@@ -1,0 +1,95 @@
+"""A job's directory: what became of the job, and one process at a time that works in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from sedsep.files import is_held, sole_user, write_json
+
+STATUS = "status.json"
+LOCK = ".running.lock"
+
+RANKS = ("RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
+"""Environment variables by which torchrun, Lightning and SLURM number the processes of a job."""
+
+RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
+STATES = (RUNNING, FINISHED, FAILED, INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What became of a job.
+
+    Attributes:
+        state: `running`; `finished`; `failed`, by an error; `interrupted`, killed or stopped before its end.
+        task: what it does. host, pid: where it ran last. started, ended: of the last attempt, Unix seconds.
+        cause: one line on why it failed.
+    """
+
+    state: str
+    task: str
+    host: str
+    pid: int
+    started: float
+    ended: float | None = None
+    cause: str | None = None
+
+
+def read_status(run_dir: Path) -> Status | None:
+    """What became of the job in a directory; `None` where none was ever started."""
+    try:
+        status = Status(**json.loads((run_dir / STATUS).read_text()))
+    except FileNotFoundError:
+        return None
+    if status.state == RUNNING and not is_held(run_dir / LOCK):
+        return replace(status, state=INTERRUPTED)
+    return status
+
+
+@contextmanager
+def occupied(run_dir: Path, task: str, cause: Callable[[BaseException], str]) -> Iterator[None]:
+    """Work in a directory: nobody else may meanwhile, and its status says how it went.
+
+    Args:
+        run_dir: made where it is missing. task: its name. cause: says in one line what an error was.
+
+    Raises:
+        UserError: another process works there.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    refusal = (
+        f"Another process is working in {run_dir}: wait for it, or give this one a directory of its own "
+        "(hydra.run.dir=...)."
+    )
+    with sole_user(run_dir / LOCK, refusal):
+        yield from _noted(run_dir, task, cause)
+
+
+def _noted(run_dir: Path, task: str, cause: Callable[[BaseException], str]) -> Iterator[None]:
+    status = Status(RUNNING, task, platform.node(), os.getpid(), time.time())
+    try:
+        _write(run_dir, status)
+        yield
+        _write(run_dir, replace(status, state=FINISHED, ended=time.time()))
+    except Exception as error:
+        _write(run_dir, replace(status, state=FAILED, ended=time.time(), cause=cause(error)))
+        raise
+    except BaseException:  # told to stop, by a key or a scheduler: it may go on later
+        _write(run_dir, replace(status, state=INTERRUPTED, ended=time.time()))
+        raise
+
+
+def is_main_process() -> bool:
+    """Whether this process leads its job: of several, one a device, the first alone writes and reports."""
+    return all(int(os.environ.get(rank, "0")) == 0 for rank in RANKS)
+
+
+def _write(run_dir: Path, status: Status) -> None:
+    write_json(run_dir / STATUS, asdict(status))

@@ -1,0 +1,135 @@
+"""MLflow, asked in such a way that asking twice does no harm."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from sedsep.runs.tracking.journal import PARENT, SWEEP
+
+SQLITE = "sqlite:///"
+KEY = "sedsep.key"
+Point = tuple[str, float, int, int]  # name, value, time in Unix milliseconds, step
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+TAG_LENGTH = 8000
+LOCK_SECONDS = 60
+
+
+class Store:
+    """An experiment in an MLflow store, made where it is missing.
+
+    Args:
+        uri: absolute `sqlite:///...` or a server's address. artifacts: folder for files, with SQLite.
+        experiment: its name.
+
+    Raises:
+        Exception: of many kinds, here and from every method: the store is away, busy or refuses. Try again later.
+    """
+
+    def __init__(self, uri: str, artifacts: str, experiment: str) -> None:
+        # What several libraries say of a retry, and of every table of a new store: we tell it in one line.
+        for name in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with _alone(uri):
+            self._client = mlflow.MlflowClient(uri)
+            self._experiment = self._experiment_id(experiment, Path(artifacts) if uri.startswith(SQLITE) else None)
+
+    def _experiment_id(self, name: str, artifacts: Path | None) -> str:
+        if found := self._client.get_experiment_by_name(name):
+            return found.experiment_id
+        location = artifacts.absolute().as_uri() if artifacts else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # else its page opens on language models
+        try:
+            return self._client.create_experiment(name, artifact_location=location, tags=kind)
+        except MlflowException:  # another job was first
+            if again := self._client.get_experiment_by_name(name):
+                return again.experiment_id
+            raise
+
+    def has(self, run_id: str) -> bool:
+        """Whether a run is there, and not deleted."""
+        try:
+            return self._client.get_run(run_id).info.lifecycle_stage == "active"
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return False
+            raise
+
+    def run(self, key: str, name: str, time: int, tags: Mapping[str, str]) -> str:
+        """The id of the run with a key of ours, which is made where it is missing."""
+        for run in self._search(KEY, key):
+            return run.info.run_id
+        return self._client.create_run(self._experiment, time, {KEY: key, **tags}, name).info.run_id
+
+    def go_on(self, run_id: str) -> None:
+        """Mark a run as running."""
+        self._client.update_run(run_id, "RUNNING")
+
+    def log(
+        self,
+        run_id: str,
+        points: Sequence[tuple[str, float, int, int]],
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Add to a run points of `(name, value, time, step)`, and more; what it has already is not doubled."""
+        self._client.log_batch(
+            run_id,
+            [Metric(_named(name), value, time, step) for name, value, time, step in points],
+            [Param(_named(name), value) for name, value in params.items()],
+            [RunTag(_named(name), value[:TAG_LENGTH]) for name, value in tags.items()],
+        )
+
+    def artifact(self, run_id: str, path: Path, folder: str | None) -> None:
+        """Copy a file."""
+        self._client.log_artifact(run_id, str(path), folder)
+
+    def end(self, run_id: str, state: str, time: int) -> None:
+        """Mark a run as `finished`, `failed` or `interrupted`."""
+        self._client.set_terminated(run_id, STATUS[state], time)
+
+    def adopt(self, parent_id: str, sweep: str) -> None:
+        """Put the runs of a sweep that were made while its parent could not be below it."""
+        for run in self._search(SWEEP, sweep):
+            if run.info.run_id != parent_id and PARENT not in run.data.tags:
+                self._client.set_tag(run.info.run_id, PARENT, parent_id)
+
+    def _search(self, tag: str, value: str) -> Iterator[Run]:
+        page = None
+        while True:
+            found = self._client.search_runs([self._experiment], f"tags.`{tag}` = '{value}'", page_token=page)
+            yield from found
+            page = found.token
+            if not page:
+                return
+
+
+def _named(name: str) -> str:
+    """A name that MLflow takes."""
+    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"))[:250]
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Processes that open a fresh SQLite store at once break it: one after the other, and one makes it."""
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    path = Path(uri.removeprefix(SQLITE))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+        if not path.exists():
+            partial = path.with_name(f"{path.name}.partial")  # MLflow cannot go on with a half-made one
+            partial.unlink(missing_ok=True)
+            mlflow.MlflowClient(f"{SQLITE}{partial}").search_experiments(max_results=1)
+            partial.replace(path)
+        yield

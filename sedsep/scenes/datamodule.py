@@ -1,0 +1,296 @@
+"""The loaders a trainer asks for."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from sedsep.errors import UserError, choice
+from sedsep.labels import LabelSet
+from sedsep.memory import keep_freed_memory
+from sedsep.scenes.dataset import (
+    EpochSampler,
+    GeneratedScenes,
+    IndexedScenes,
+    SharedScenes,
+    Skip,
+    TrainingItems,
+    collate,
+)
+from sedsep.scenes.device import UnmixedBatch, collate_parts, mix_batch
+from sedsep.scenes.layout import Layout
+from sedsep.scenes.metadata import load_index
+from sedsep.scenes.recorded import MIXTURES, RecordedScenes
+from sedsep.scenes.rendering import Renderer, SceneParts
+from sedsep.scenes.sampling import SceneSampler
+from sedsep.scenes.spatialscaper import SpatialScaperRenderer
+from sedsep.types import Batch, Scene
+
+RENDER = ("worker", "device")
+ENGINES = ("sedsep", "spatialscaper")
+
+log = logging.getLogger(__name__)
+
+
+class SceneDataModule(LightningDataModule):
+    """Training scenes drawn without end; validation and test scenes that stay fixed.
+
+    The evaluation scenes come from `metadata/<split>.json`, or the recordings in `<split>/soundscape`; a data set
+    without either has `eval_scenes` of them
+    drawn from the split.
+
+    Args:
+        layout: the data set. labels: the classes.
+        sampler: a `SceneSampler` still lacking split, labels, duration and sample rate.
+        seed: of the training scenes. epoch_size: training scenes of an epoch, over all devices.
+        batch_size, eval_batch_size: scenes a device takes at once.
+        duration: of a training scene, seconds. eval_duration: of a drawn evaluation scene, seconds.
+        workers: processes that read and render; 0 does it in the training process.
+        eval_scenes: evaluation scenes drawn where the data set fixes none.
+        train_split, valid_split, test_split: the splits to use.
+        render: where training scenes are mixed: `worker`, or `device` for whole batches on the training device.
+            Evaluation scenes are mixed by workers.
+        engine: `sedsep`, or `spatialscaper` to play sources through that package.
+        on_error: what a file that cannot be used does in training: `raise`, or `skip` to draw the scene anew, with a
+            warning for each file and a total after each epoch.
+        rendering: the choices of `Renderer`.
+
+    Raises:
+        UserError: the data set holds sound events that are no classes, an unknown choice, choices that exclude one
+            another, or a package that is not installed.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        labels: LabelSet,
+        sampler: Callable[..., SceneSampler],
+        seed: int,
+        epoch_size: int,
+        batch_size: int,
+        eval_batch_size: int,
+        duration: float,
+        eval_duration: float,
+        workers: int,
+        eval_scenes: int = 24,
+        train_split: str = "train",
+        valid_split: str = "valid",
+        test_split: str = "test",
+        render: str = "worker",
+        engine: str = "sedsep",
+        on_error: str = "raise",
+        rendering: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        layout.check(labels)
+        if choice(render, RENDER, "data.render") == "device" and engine == "spatialscaper":
+            raise UserError("data.render=device mixes with our own engine: leave data.engine=sedsep or render=worker.")
+        self.layout = layout
+        self.labels = labels
+        engines = dict(zip(ENGINES, (Renderer, SpatialScaperRenderer), strict=True))
+        self.renderer = engines[choice(engine, ENGINES, "data.engine")](layout, **(rendering or {}))
+        self.render = render
+        self.on_error = on_error
+        self.seed = seed
+        self.epoch_size = epoch_size
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.duration = duration
+        self.eval_duration = eval_duration
+        self.workers = workers
+        self.eval_scenes = eval_scenes
+        self.train_split = train_split
+        self.valid_split = valid_split
+        self.test_split = test_split
+        self._make_sampler = sampler
+
+    def train_dataloader(self) -> SceneLoader:
+        """Scenes of the current epoch; the sampler learns the epoch from the trainer."""
+        sampler = self._sampler(self.train_split, self.duration)
+        scenes = GeneratedScenes(sampler, self.renderer, self.seed, self.epoch_size, self.on_error)
+        trainer = self.trainer
+        return SceneLoader(
+            TrainingItems(scenes, mixed=self.render == "worker"),
+            self.workers,
+            partial(_gather_training, labels=self.labels),
+            None if trainer is None else trainer.strategy.root_device,
+            batch_size=self.batch_size,
+            sampler=EpochSampler(self.epoch_size, *self._place(), self._seen),
+        )
+
+    def _seen(self) -> int:
+        """Items that an interrupted training has had of its epoch."""
+        batches = 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return batches * self.batch_size
+
+    def val_dataloader(self) -> SceneLoader:
+        """The validation scenes, in order; of several ranks, each has its share."""
+        scenes = self.eval_dataset(self.valid_split)
+        return evaluation_loader(scenes, self.labels, self.eval_batch_size, self.workers, *self._place())
+
+    def eval_dataset(self, split: str) -> IndexedScenes | GeneratedScenes | RecordedScenes:
+        """The fixed scenes of a split: described by an index, recorded, or drawn.
+
+        Raises:
+            UserError: the split is missing, or its scenes cannot be read.
+        """
+        index = self.layout.root / "metadata" / f"{split}.json"
+        if index.is_file():
+            return IndexedScenes(load_index(index, self.layout), self.renderer, self.labels)
+        folder = self.layout.root / split
+        if (folder / MIXTURES).is_dir():
+            return RecordedScenes(folder, self.labels, self.layout.sample_rate, self.layout.channels)
+        # The same scenes in every run, whatever its seed; each split's from a stream of its own.
+        seed = zlib.crc32(f"evaluation/{split}".encode())
+        return GeneratedScenes(self._sampler(split, self.eval_duration), self.renderer, seed, self.eval_scenes)
+
+    def fingerprint(self, split: str) -> str:
+        """Changes with the fixed scenes of a split or the content of its files."""
+        scenes = self.eval_dataset(split)
+        if isinstance(scenes, RecordedScenes):
+            return scenes.fingerprint()
+        if isinstance(scenes, IndexedScenes):
+            specs = scenes.specs
+        else:
+            specs = [scenes.sampler.sample(scenes.seed, 0, index) for index in range(len(scenes))]
+        digest = hashlib.sha256(repr(specs).encode()).hexdigest()[:16]
+        return f"{self.layout.fingerprint(split)}-{digest}"
+
+    def _sampler(self, split: str, duration: float) -> SceneSampler:
+        return self._make_sampler(
+            split=self.layout.split(split),
+            labels=self.labels,
+            duration=duration,
+            sample_rate=self.layout.sample_rate,
+        )
+
+    def _place(self) -> tuple[int, int]:
+        """Number of ranks, and this one."""
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+
+class FixedScenes(LightningDataModule):
+    """Fixed scenes to score.
+
+    Args:
+        scenes: the scenes. labels: the classes. batch_size: scenes a device takes at once.
+        workers: processes that read and render.
+    """
+
+    def __init__(self, scenes: Dataset[Scene], labels: LabelSet, batch_size: int, workers: int) -> None:
+        super().__init__()
+        self.scenes, self.labels, self.batch_size, self.workers = scenes, labels, batch_size, workers
+
+    def test_dataloader(self) -> SceneLoader:
+        """The scenes in order; of several ranks, each has its share."""
+        trainer = self.trainer
+        place = (1, 0) if trainer is None else (trainer.world_size, trainer.global_rank)
+        return evaluation_loader(self.scenes, self.labels, self.batch_size, self.workers, *place)
+
+
+def evaluation_loader(
+    scenes: Dataset[Scene], labels: LabelSet, batch_size: int, workers: int, replicas: int = 1, rank: int = 0
+) -> SceneLoader:
+    """Fixed scenes in order; of several ranks, a rank's share."""
+    gather = partial(_gather_evaluation, labels=labels)
+    return SceneLoader(SharedScenes(scenes, replicas, rank), workers, gather, batch_size=batch_size)
+
+
+class SceneLoader(DataLoader[Batch]):
+    """Yields batches, mixes those that workers only read, and says what was skipped.
+
+    Args:
+        scenes: the items. workers: processes that make them.
+        gather: makes of some items a batch, mixed or not, and the unusable files met, each as name and sentence.
+        device: where batches are mixed; `None` on the CPU.
+        options: of `DataLoader`.
+
+    Attributes:
+        waited: seconds spent here so far: on workers, and on what is left to do when they are ready.
+        skipped: how often each unusable file was met.
+    """
+
+    def __init__(
+        self,
+        scenes: Dataset[Any],
+        workers: int,
+        gather: Callable[[list[Any]], tuple[Batch | UnmixedBatch, list[Skip]]],
+        device: torch.device | None = None,
+        **options: Any,
+    ) -> None:
+        # Workers run torch on one thread each by themselves, and the renderer uses no other threads.
+        super().__init__(
+            scenes,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=_start_worker,
+            collate_fn=gather,
+            pin_memory=torch.cuda.is_available(),
+            **options,
+        )
+        self.device = device or torch.device("cpu")
+        self.skipped: Counter[str] = Counter()
+        self.waited = 0.0
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        """The batches of an epoch.
+
+        Raises:
+            UserError: the sentence of a worker that met a file or a scene that cannot be used.
+        """
+        try:
+            asked = time.perf_counter()
+            for batch, skipped in super().__iter__():
+                self._note(skipped)
+                mixed = mix_batch(batch, self.device) if isinstance(batch, UnmixedBatch) else batch
+                self.waited += time.perf_counter() - asked
+                yield mixed
+                asked = time.perf_counter()
+        except UserError as error:
+            raise UserError(_sentence(error)) from error
+        finally:
+            if self.skipped:
+                log.warning(
+                    "%d scenes were drawn anew so far, for %d files that cannot be used: task=verify lists them",
+                    self.skipped.total(), len(self.skipped),
+                )  # fmt: skip
+
+    def _note(self, skipped: list[Skip]) -> None:
+        for file, sentence in skipped:
+            if file not in self.skipped:
+                log.warning("A scene is drawn anew: %s", sentence)
+            self.skipped[file] += 1
+
+
+def _start_worker(_: int) -> None:
+    keep_freed_memory()
+
+
+def _gather_training(
+    items: Sequence[tuple[Scene | SceneParts, Sequence[Skip]]], labels: LabelSet
+) -> tuple[Batch | UnmixedBatch, list[Skip]]:
+    skipped = [skip for _, skips in items for skip in skips]
+    mixed = [scene for scene, _ in items if isinstance(scene, Scene)]
+    if mixed:
+        return collate(mixed, labels), skipped
+    return collate_parts([scene for scene, _ in items if isinstance(scene, SceneParts)], labels), skipped
+
+
+def _gather_evaluation(scenes: Sequence[Scene], labels: LabelSet) -> tuple[Batch, list[Skip]]:
+    return collate(scenes, labels), []
+
+
+def _sentence(error: UserError) -> str:
+    """What an error says, without the traceback that torch puts around the errors of workers."""
+    return re.split(r"^sedsep\.[\w.]+: ", str(error), flags=re.MULTILINE)[-1].strip()

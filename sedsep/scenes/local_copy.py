@@ -1,0 +1,194 @@
+"""A data set copied to a disk of this node, once however many jobs ask for it there.
+
+A copy appears under its name only when every file in it has been read back and found to be what was read from the
+source, and is not changed after that. Its name tells the names, sizes and times of the source's files: a source that
+has changed gets a copy of its own. What an interrupted job copied is kept for the next one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from sedsep.errors import UserError
+from sedsep.files import sole_writer
+from sedsep.scenes.recorded import recorded_splits
+
+THREADS = 8
+"""A network's disk answers slowly, but many at once."""
+
+CHUNK = 2**22
+"""Bytes read at once."""
+
+BLOCK = 4096
+"""Bytes a disk gives out at once; a file takes whole blocks, and one for its name and place."""
+
+PARTS = ("sound_event", "interference", "noise", "room_ir", "metadata", "labels.json")
+"""What scenes are made of, beside recordings."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of the source: its path relative to the root, bytes, and the time of its last change."""
+
+    name: str
+    size: int
+    changed: int
+
+
+def local_copy(root: Path, folder: Path | str) -> Path:
+    """The data set at `root` as it lies in `folder`, copied there unless it is there already.
+
+    What scenes are not made of stays behind, such as archives, and hidden files; links are followed. Where the copy
+    cannot be made, a warning says why and the data set is read from where it is.
+
+    Args:
+        root: the data set's root.
+        folder: on a disk of this node; `$NAME` stands for a variable of the environment.
+
+    Returns:
+        The root of the copy, or `root`.
+
+    Raises:
+        UserError: `folder` names an unset variable or lies within the data set.
+    """
+    root, folder = Path(root).resolve(), _expanded(str(folder))
+    if folder.is_relative_to(root):
+        raise UserError(f"data.local_copy={folder} lies within the data set {root}: choose a folder outside it.")
+    try:
+        files = sorted(_walk(root), key=lambda file: file.name)
+        home = folder / f"{root.name}-{_key(files)}"
+        if _missing(home, files):
+            folder.mkdir(parents=True, exist_ok=True)
+            with sole_writer(home):
+                _complete(root, home, files)
+    except OSError as error:
+        log.warning(
+            "The data set is read from %s, because it cannot be copied to %s (%s).",
+            root, folder, error.strerror or error,
+        )  # fmt: skip
+        return root
+    log.info("The data set is read from its copy %s.", home)
+    return home
+
+
+def _expanded(folder: str) -> Path:
+    path = os.path.expandvars(Path(folder).expanduser())
+    if "$" in path:
+        raise UserError(f"data.local_copy={folder} names a variable that is not set on this machine: give a folder.")
+    return Path(path).resolve()
+
+
+def _walk(root: Path) -> Iterator[_File]:
+    for part in (*PARTS, *recorded_splits(root)):
+        paths = _below(root / part) if (root / part).is_dir() else [root / part]
+        for path in paths:
+            if path.is_file() and not path.name.startswith("."):
+                stat = path.stat()
+                yield _File(path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _key(files: list[_File]) -> str:
+    return hashlib.sha256(repr([(file.name, file.size, file.changed) for file in files]).encode()).hexdigest()[:12]
+
+
+def _missing(folder: Path, files: list[_File]) -> list[_File]:
+    """The files that `folder` lacks, or holds in another size: disks of nodes are swept of what is old."""
+    return [file for file in files if not _is_there(folder / file.name, file.size)]
+
+
+def _is_there(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _complete(root: Path, home: Path, files: list[_File]) -> None:
+    """Copy what `home` lacks; a new one is filled under another name first.
+
+    Raises:
+        OSError: no space, or a file that cannot be read, written or read back.
+    """
+    work = home if home.is_dir() else home.with_name(f".{home.name}.partial")
+    missing = _missing(work, files)
+    needed = sum((file.size // BLOCK + 2) * BLOCK for file in missing)
+    free = shutil.disk_usage(home.parent).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{needed / 1e9:.2f} GB are needed there, {free / 1e9:.2f} GB are free")
+    start = time.monotonic()
+    try:
+        _copy_all(root, work, missing)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and work != home:
+            shutil.rmtree(work, ignore_errors=True)  # others need the space more than the next try needs this part
+        raise
+    if work != home:
+        work.rename(home)
+    size = sum(file.size for file in missing)
+    log.info("Copied %d files (%.2f GB) in %.0f s.", len(missing), size / 1e9, time.monotonic() - start)
+
+
+def _copy_all(root: Path, folder: Path, files: list[_File]) -> None:
+    folder.mkdir(exist_ok=True)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with (
+        Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
+        bar = progress.add_task("Copying the data set", total=sum(file.size for file in files))
+        jobs = {pool.submit(_copy, root / file.name, folder / file.name, file.size): file for file in files}
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                progress.advance(bar, jobs[job].size)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _copy(source: Path, target: Path, size: int) -> None:
+    """Copy a file; it appears under its name when its bytes are on the disk and have been read back."""
+    partial = target.with_name(f".{target.name}.partial")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    read = hashlib.sha256()
+    try:
+        with source.open("rb") as reader, partial.open("wb") as writer:
+            while chunk := reader.read(CHUNK):
+                read.update(chunk)
+                writer.write(chunk)
+            writer.flush()
+            os.fsync(writer.fileno())
+            if hasattr(os, "posix_fadvise"):  # what is read back shall come from the disk, not from memory
+                os.posix_fadvise(writer.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with partial.open("rb") as file:
+            written = hashlib.file_digest(file, "sha256")
+        if written.digest() != read.digest() or partial.stat().st_size != size:
+            raise OSError(errno.EIO, f"{source} changed while it was copied, or its copy reads back differently")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

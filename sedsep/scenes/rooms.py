@@ -1,0 +1,256 @@
+"""Room impulse responses in SOFA files: read one measurement at a time, and write new ones.
+
+SOFA (AES69) is netCDF-4, which is HDF5; h5py reads a single measurement without touching the rest of the file.
+
+Axes: P source positions, M microphones, N taps.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from sedsep.errors import UserError
+from sedsep.files import whole
+from sedsep.scenes.audio import FileError
+from sedsep.types import FloatArray
+
+OPEN_FILES = 16
+"""Files a process keeps open. Each holds at most `CHUNK_CACHE` bytes, so a worker stays below 128 MiB."""
+
+CHUNK_CACHE = 8 * 2**20
+"""Bytes of decompressed chunks kept per file: some writers put the whole room into one chunk, which would otherwise
+be decompressed for every measurement read."""
+
+NETCDF_FILL = 9.969209968386869e36
+"""What netCDF stores where no number was written, when a file names no fill value of its own."""
+
+
+class Room:
+    """The measured responses of one room.
+
+    The object holds no open file, so it may be shared with forked or spawned workers.
+
+    Args:
+        path: SOFA file with `Data.IR` [P, M, N] and `SourcePosition` [P, 3].
+        sample_rate: the rate the responses must have, Hz.
+        channels: M, the number of microphones they must have.
+
+    Attributes:
+        positions: source positions as in the file, float64 [P, 3].
+        taps: N.
+
+    Raises:
+        FileError: the file is missing, is no SOFA file, or has another rate, shape or channel count.
+    """
+
+    def __init__(self, path: Path, sample_rate: int, channels: int) -> None:
+        self.path = Path(path)
+        with _open(self.path) as file:
+            self._index(file, sample_rate, channels)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def nearest(self, position: Sequence[float]) -> int:
+        """The index of the source position closest to `position` [3]; the lowest one among equals."""
+        return int(np.square(self.positions - np.asarray(position, np.float64)).sum(axis=1).argmin())
+
+    def response(self, index: int) -> FloatArray:
+        """The response from source position `index`, float32 [M, N]; what the file masks is 0.
+
+        Raises:
+            FileError: the response cannot be read or holds NaN or infinite values.
+        """
+        try:
+            response = _responses(self.path, os.getpid())[index]
+        except (OSError, KeyError) as error:
+            raise FileError(
+                f"{self.path} is damaged at position {index}: fetch or prepare it again.", self.path
+            ) from error
+        # One look at the largest magnitude rules out masked, NaN and infinite values all at once.
+        if not np.abs(response).max() < self._suspect:
+            for fill in self._fills:
+                response[np.isnan(response) if np.isnan(fill) else response == fill] = 0.0
+            if not np.isfinite(response).all():
+                raise FileError(
+                    f"{self.path} holds NaN or infinite values at position {index}: fetch or prepare it again.",
+                    self.path,
+                )
+        return response.astype(np.float32, copy=False)
+
+    def _index(self, file: h5py.File, sample_rate: int, channels: int) -> None:
+        missing = [name for name in ("Data.IR", "Data.SamplingRate", "SourcePosition") if name not in file]
+        if missing:
+            raise self._unfit(f"is no SOFA room: it lacks {', '.join(missing)}; use SingleRoomSRIR files")
+        rates = np.unique(file["Data.SamplingRate"][()])
+        if rates.tolist() != [sample_rate]:
+            found = ", ".join(f"{rate:g}" for rate in rates)
+            raise self._unfit(f"is sampled at {found} Hz, not at {sample_rate} Hz: resample its responses")
+        stored = file["Data.IR"]
+        if len(stored.shape) != 3 or stored.shape[1] != channels or 0 in stored.shape:
+            raise self._unfit(
+                f"holds responses of shape {list(stored.shape)}, expected [positions, {channels}, taps]: use a room "
+                f"measured with {channels} microphones"
+            )
+        self.positions = np.asarray(file["SourcePosition"][()], np.float64)
+        if self.positions.shape != (len(stored), 3) or not np.isfinite(self.positions).all():
+            raise self._unfit(
+                f"has source positions of shape {list(self.positions.shape)}, expected finite numbers of shape "
+                f"[{len(stored)}, 3]: store one position for each response"
+            )
+        self.taps = int(stored.shape[2])
+        self._fills = _fill_values(stored)
+        suspects = [float(np.finfo(np.float32).max), *self._fills]
+        self._suspect = min(abs(value) for value in suspects if not math.isnan(value))
+
+    def _unfit(self, problem: str) -> FileError:
+        return FileError(f"{self.path} {problem}.", self.path)
+
+
+@cache
+def open_room(path: Path, sample_rate: int, channels: int) -> Room:
+    """`Room(path, sample_rate, channels)`, indexed once in a process and in those forked from it."""
+    return Room(path, sample_rate, channels)
+
+
+@lru_cache(maxsize=OPEN_FILES)
+def _responses(path: Path, _: int) -> h5py.Dataset:
+    """The responses of a file that stays open while it is among the most recently used ones.
+
+    A handle inherited through fork belongs to the parent: the process is part of the key. The variable is kept, not the
+    file: HDF5 caches chunks with it.
+    """
+    return _open(path)["Data.IR"]
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise FileError(f"The room {path} {what}: check the data set's root and the scene's room.", path)
+    try:
+        return h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
+    except OSError as error:
+        raise FileError(f"{path} is not a readable SOFA file: fetch or prepare it again.", path) from error
+
+
+def write_sofa(
+    path: Path,
+    responses: NDArray[np.floating],
+    positions: NDArray[np.floating],
+    sample_rate: int,
+    *,
+    title: str,
+    dtype: DTypeLike = np.float32,
+    compressed: bool = True,
+) -> None:
+    """Write a room as a SOFA file of the convention SingleRoomSRIR 1.0.
+
+    The file appears under its name only when complete, and equal arguments give equal bytes.
+
+    Args:
+        path: the file to write; its folder is created.
+        responses: [P, M, N].
+        positions: Cartesian source positions around the array at the origin, metres [P, 3].
+        sample_rate: Hz.
+        title: the room's name.
+        dtype: the responses are stored with. compressed: whether they are compressed, each position for itself.
+
+    Raises:
+        UserError: the shapes do not fit together, or a value is not finite.
+    """
+    path, responses, positions = Path(path), np.asarray(responses, dtype), np.asarray(positions, np.float64)
+    if responses.ndim != 3 or positions.shape != (len(responses), 3) or 0 in responses.shape:
+        raise UserError(
+            f"The room {title} has responses {list(responses.shape)} and positions {list(positions.shape)}, "
+            "expected [positions, microphones, taps] and [positions, 3]."
+        )
+    if not (np.isfinite(responses).all() and np.isfinite(positions).all()):
+        raise UserError(f"The room {title} holds NaN or infinite values: only finite responses can be written.")
+    with whole(path) as partial, h5py.File(partial, "w", track_order=True) as file:
+        _store(file, responses, positions, sample_rate, title, compressed)
+    for cached in (open_room, _responses):  # this process may hold the file it replaces
+        cached.cache_clear()
+
+
+def _fill_values(stored: h5py.Dataset) -> list[float]:
+    """What netCDF readers take for no value: the variable's own fill values, or netCDF's when it names none."""
+    own = [value for name in ("_FillValue", "missing_value") for value in np.atleast_1d(stored.attrs.get(name, []))]
+    # The fill is rounded as the stored values were.
+    return np.asarray(own or [NETCDF_FILL]).astype(stored.dtype).astype(np.float64).tolist()
+
+
+def _store(
+    file: h5py.File,
+    responses: NDArray[np.floating],
+    positions: NDArray[np.floating],
+    sample_rate: int,
+    title: str,
+    compressed: bool,
+) -> None:
+    p, m, n = responses.shape
+    for name, value in _global_attributes(title).items():
+        file.attrs[name] = np.bytes_(value)
+    for number, (name, size) in enumerate({"M": p, "R": m, "N": n, "E": 1, "I": 1, "C": 3}.items()):
+        scale = file.create_dataset(name, (size,), ">f4")
+        # The marker netCDF gives a dimension that is not a variable as well.
+        scale.make_scale(f"This is a netCDF dimension but not a netCDF variable.{size:10d}")
+        scale.attrs["_Netcdf4Dimid"] = np.int32(number)
+
+    metres = {"Type": "cartesian", "Units": "metre"}
+    ahead, up = np.array([[1.0, 0.0, 0.0]]), np.array([[0.0, 0.0, 1.0]])
+    _variable(file, "ListenerPosition", "MC", np.zeros((p, 3)), metres)
+    _variable(file, "ListenerView", "IC", ahead, metres)
+    _variable(file, "ListenerUp", "IC", up, {})
+    _variable(file, "ReceiverPosition", "RCI", np.zeros((m, 3, 1)), metres)
+    _variable(file, "SourcePosition", "MC", positions, metres)
+    _variable(file, "SourceView", "IC", ahead, metres)
+    _variable(file, "SourceUp", "IC", up, {})
+    _variable(file, "EmitterPosition", "ECI", np.zeros((1, 3, 1)), metres)
+    _variable(file, "Data.SamplingRate", "I", np.array([float(sample_rate)]), {"Units": "hertz"})
+    _variable(file, "Data.Delay", "IR", np.zeros((1, m)), {})
+    # A chunk for each position: a scene reads single positions.
+    storage = {"chunks": (1, m, n), "compression": "gzip", "shuffle": True} if compressed else {}
+    _variable(file, "Data.IR", "MRN", responses, {}, **storage)
+
+
+def _variable(
+    file: h5py.File, name: str, axes: str, values: np.ndarray, attributes: dict[str, str], **storage: object
+) -> None:
+    variable = file.create_dataset(name, data=values, **storage)
+    for axis, letter in enumerate(axes):
+        variable.dims[axis].attach_scale(file[letter])
+    for key, value in attributes.items():
+        variable.attrs[key] = np.bytes_(value)
+
+
+def _global_attributes(title: str) -> dict[str, str]:
+    # A fixed date: the same responses shall give the same bytes.
+    date = "2025-01-01 00:00:00"
+    return {
+        "Conventions": "SOFA",
+        "Version": "2.1",
+        "SOFAConventions": "SingleRoomSRIR",
+        "SOFAConventionsVersion": "1.0",
+        "APIName": "h5py",
+        "APIVersion": h5py.__version__,
+        "AuthorContact": "none",
+        "Organization": "none",
+        "License": "No license provided, ask the author for permission",
+        "DataType": "FIR",
+        "DateCreated": date,
+        "DateModified": date,
+        "Title": title,
+        "RoomType": "reverberant",
+        "RoomDescription": title,
+        "DatabaseName": title,
+        "ListenerShortName": "array",
+        "RoomShortName": title,
+    }

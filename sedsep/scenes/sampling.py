@@ -1,0 +1,236 @@
+"""Drawing scenes: which sounds, from where in the room, when and how loud.
+
+The challenge's distributions, with its traps removed: lists are sorted, so a seed gives the same scene everywhere; a
+source never exceeds the scene; the search for a placement ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from sedsep.errors import UserError
+from sedsep.labels import SILENCE, LabelSet
+from sedsep.scenes.layout import Split
+from sedsep.scenes.rooms import Room, open_room
+from sedsep.types import Event, SceneSpec
+
+T = TypeVar("T")
+Number = TypeVar("Number", int, float)
+
+GRID = 0.1
+"""Seconds between the instants at which overlaps are counted; an event counts this much before and after itself."""
+
+
+class SceneSampler:
+    """Draws scenes of one split.
+
+    Args:
+        split: the files to draw from.
+        labels: the classes; every event label must be one of them.
+        duration: of a scene, seconds; longer sources and backgrounds are cut at random.
+        sample_rate: Hz.
+        events: fewest and most target events, each of another class.
+        interference: fewest and most interfering events; none where the split has no interference.
+        event_snr, interference_snr: level above the background, dB, uniform in [low, high).
+        ref_db: mean power of the background, dB re full scale.
+        ref_channel: the microphone the dry targets are taken at.
+        direct_path_ms: kept before and after the peak of the response for the dry targets, milliseconds.
+        max_overlap: most events of a group that sound at once.
+        slots: target slots, filled in order of onset, then with silence.
+        max_attempts: onsets tried for an event, and events tried for a place in the scene.
+
+    Raises:
+        UserError: a range that cannot be drawn from, more events than slots or labels, a label outside `labels`, or a
+            room that cannot be read.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        labels: LabelSet,
+        duration: float,
+        sample_rate: int,
+        events: Sequence[int] = (1, 3),
+        interference: Sequence[int] = (1, 2),
+        event_snr: Sequence[float] = (5, 20),
+        interference_snr: Sequence[float] = (0, 15),
+        ref_db: float = -50,
+        ref_channel: int = 0,
+        direct_path_ms: Sequence[float] = (6, 50),
+        max_overlap: int = 3,
+        slots: int = 3,
+        max_attempts: int = 100,
+    ) -> None:
+        self.split = split
+        self.duration = float(duration)
+        self.sample_rate = sample_rate
+        self.events = _range("events", events)
+        self.interference = _range("interference", interference)
+        self.event_snr = _range("event_snr", event_snr)
+        self.interference_snr = _range("interference_snr", interference_snr)
+        self.ref_db = float(ref_db)
+        self.ref_channel = ref_channel
+        before, after = direct_path_ms
+        self.direct_path_ms = (float(before), float(after))
+        self.max_overlap = max_overlap
+        self.slots = slots
+        self.max_attempts = max_attempts
+        self._check(labels)
+        # Indexed here, before workers start from this process.
+        self.rooms = {path: open_room(path, split.sample_rate, split.channels) for path in split.rooms}
+
+    def sample(self, seed: int, epoch: int, index: int, attempt: int = 0) -> SceneSpec:
+        """The scene that belongs to (seed, epoch, index): a pure function, whatever was drawn before.
+
+        Args:
+            attempt: draws another scene for the same place when not 0, for sources found to be silent.
+
+        Raises:
+            UserError: no placement keeps to `max_overlap`.
+        """
+        # A trailing 0 would not change the stream, so attempt 0 is left out and the others cannot meet it.
+        rng = np.random.default_rng([seed, epoch, index] + [attempt] * (attempt > 0))
+        path = _pick(rng, self.split.rooms)
+        room = self.rooms[path]
+        foreground = self._draw_group(rng, room, self.split.events, self.events, self.event_snr, distinct=True)
+        interference: list[Event] = []
+        if self.split.interference:
+            interference = self._draw_group(
+                rng, room, self.split.interference, self.interference, self.interference_snr, distinct=False
+            )
+        foreground.sort(key=lambda event: event.event_time)
+        heard = [str(event.label) for event in foreground]
+        return SceneSpec(
+            name=f"scene_{epoch:03d}_{index:06d}",
+            dirs=self.split.dirs,
+            room=path.name,
+            foreground=tuple(foreground),
+            background=tuple(self._draw_background(rng)),
+            interference=tuple(interference),
+            duration=self.duration,
+            sample_rate=self.sample_rate,
+            ref_db=self.ref_db,
+            ref_channel=self.ref_channel,
+            direct_path_ms=self.direct_path_ms,
+            slots=(*heard, *[SILENCE] * (self.slots - len(heard))),
+        )
+
+    def _draw_group(
+        self,
+        rng: np.random.Generator,
+        room: Room,
+        files: dict[str, list[Path]],
+        counts: tuple[int, int],
+        snr: tuple[float, float],
+        *,
+        distinct: bool,
+    ) -> list[Event]:
+        events: list[Event] = []
+        for _ in range(int(rng.integers(counts[0], counts[1] + 1))):
+            used = {event.label for event in events} if distinct else set()
+            left = {label: paths for label, paths in files.items() if label not in used}
+            events.append(self._draw_event(rng, room, left, snr, events))
+        return events
+
+    def _draw_event(
+        self,
+        rng: np.random.Generator,
+        room: Room,
+        files: dict[str, list[Path]],
+        snr: tuple[float, float],
+        others: list[Event],
+    ) -> Event:
+        for _ in range(self.max_attempts):
+            label = _pick(rng, sorted(files))
+            path = _pick(rng, files[label])
+            length, source_time = self.split.duration(path), 0.0
+            if length > self.duration:
+                source_time, length = float(rng.uniform(0, length - self.duration)), self.duration
+            onset = self._draw_onset(rng, length, others)
+            if onset is not None:
+                index = int(rng.integers(len(room)))
+                x, y, z = room.positions[index].tolist()
+                return Event(
+                    label=label,
+                    source_file=f"{label}/{path.name}",
+                    source_time=source_time,
+                    event_time=onset,
+                    event_duration=length,
+                    snr=float(rng.uniform(*snr)),
+                    position=(x, y, z),
+                    position_index=index,
+                )
+        raise UserError(
+            f"No placement of {len(others) + 1} events in {self.duration:g} s keeps at most {self.max_overlap} of them "
+            f"sounding at once after {self.max_attempts} attempts: allow more overlap, fewer events or longer scenes."
+        )
+
+    def _draw_onset(self, rng: np.random.Generator, length: float, others: list[Event]) -> float | None:
+        for _ in range(self.max_attempts):
+            onset = float(rng.uniform(0, self.duration - length))
+            if len(others) < self.max_overlap or not _crowded(onset, length, others, self.max_overlap):
+                return onset
+        return None
+
+    def _draw_background(self, rng: np.random.Generator) -> list[Event]:
+        if not self.split.noise:
+            return []
+        path = _pick(rng, self.split.noise)
+        spare = self.split.duration(path) - self.duration
+        # Whole seconds, as the challenge draws them.
+        source_time = float(np.floor(rng.uniform(0, spare))) if spare > 0 else None
+        return [Event(None, path.name, source_time, 0.0, self.duration, 0.0)]
+
+    def _check(self, labels: LabelSet) -> None:
+        for label in self.split.events:
+            if label not in labels:
+                raise UserError(
+                    f"The sound events of split '{self.split.name}' hold the label '{label}', which is not in the "
+                    "label set: choose the label set of this data set."
+                )
+        if self.duration <= 0 or int(self.duration * self.sample_rate) < 1:
+            raise UserError(f"A scene of {self.duration:g} s cannot be drawn: set a positive duration.")
+        if self.direct_path_ms[0] < 0 or self.direct_path_ms[1] <= 0:
+            raise UserError(
+                f"direct_path_ms={list(self.direct_path_ms)} keeps nothing of the direct path: use times above 0."
+            )
+        if self.sample_rate != self.split.sample_rate:
+            raise UserError(
+                f"The sampler's rate of {self.sample_rate} Hz differs from the data set's {self.split.sample_rate} Hz: "
+                "set them alike."
+            )
+        if min(self.events[0], self.interference[0]) < 0:
+            raise UserError(
+                f"events={list(self.events)} and interference={list(self.interference)} count sounds: "
+                "none may be negative."
+            )
+        most = min(self.slots, len(self.split.events))
+        if self.events[1] > most:
+            raise UserError(
+                f"events={list(self.events)} asks for more events than there are slots ({self.slots}) or labels in "
+                f"split '{self.split.name}' ({len(self.split.events)}): use at most {most}."
+            )
+
+
+def _crowded(onset: float, length: float, others: list[Event], limit: int) -> bool:
+    """Whether at some instant of the span `limit` or more of the others sound."""
+    instants = np.arange(onset, onset + length, GRID)
+    starts = np.array([[event.event_time] for event in others])
+    ends = starts + np.array([[event.event_duration] for event in others])
+    sounding = (starts - GRID <= instants) & (instants <= ends + GRID)
+    return bool((sounding.sum(axis=0) >= limit).any())
+
+
+def _pick(rng: np.random.Generator, items: Sequence[T]) -> T:
+    return items[int(rng.integers(len(items)))]
+
+
+def _range(name: str, bounds: Sequence[Number]) -> tuple[Number, Number]:
+    low, high = bounds
+    if low > high:
+        raise UserError(f"{name}=[{low}, {high}] is no range: give the smaller number first.")
+    return low, high

@@ -1,0 +1,23 @@
+"""Lightning systems: step, log, optimiser groups."""
+
+from sedsep.training.augment import FrequencyWarp, Mixup
+from sedsep.training.checkpointing import LastCheckpoint
+from sedsep.training.groups import SedRates, SeparatorRates
+from sedsep.training.schedules import warmup_constant, warmup_cosine, warmup_linear
+from sedsep.training.sed import SedSystem
+from sedsep.training.separation import SeparatorSystem
+from sedsep.training.speed import Speed
+
+__all__ = [
+    "FrequencyWarp",
+    "LastCheckpoint",
+    "Mixup",
+    "SedRates",
+    "SedSystem",
+    "SeparatorRates",
+    "SeparatorSystem",
+    "Speed",
+    "warmup_constant",
+    "warmup_cosine",
+    "warmup_linear",
+]

@@ -1,0 +1,48 @@
+"""Scoring a split on every device."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import nn
+
+from sedsep.evaluation import Judged
+from sedsep.training.base import on_device
+from sedsep.types import Batch
+
+
+class ScoringSystem(LightningModule):
+    """Has each rank score its share of the mixtures, and gathers what they found.
+
+    Args:
+        judge: makes of a batch what is found of each of its mixtures.
+
+    Attributes:
+        judged: after a test, of all ranks, in the order of the scenes, without filler.
+    """
+
+    def __init__(self, judge: nn.Module) -> None:
+        super().__init__()
+        self.judge = judge
+        self.judged: list[Judged] = []
+
+    def on_test_epoch_start(self) -> None:
+        self.judged = []
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        real = batch.counted()
+        if real.names:
+            self.judged += self.judge(real)
+
+    def on_test_epoch_end(self) -> None:
+        if self.trainer.world_size > 1:
+            shares: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(shares, self.judged)
+            turns = zip_longest(*shares)  # the ranks took turns
+            self.judged = [judged for turn in turns for judged in turn if judged is not None]
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return on_device(batch, device)

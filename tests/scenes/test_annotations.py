@@ -1,0 +1,90 @@
+"""Events in the challenge's text format, and why dcase_util's encoder does not make the frame targets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dcase_util.containers import MetaDataContainer
+from dcase_util.data import EventRollEncoder
+
+from sedsep.labels import LabelSet
+from sedsep.scenes.annotations import annotation, write_annotation
+from sedsep.scenes.metadata import write_index
+from sedsep.scenes.sampling import SceneSampler
+from sedsep.training.sed import frame_labels
+from sedsep.types import Batch, SceneSpec
+
+RATE, FRAMES = 8000, 50
+LABELS = LabelSet(("Bell", "Cough", "Dog", "Speech"))
+
+
+@pytest.fixture
+def specs(sampler: SceneSampler) -> list[SceneSpec]:
+    return [sampler.sample(0, 0, index) for index in range(20)]
+
+
+def test_what_is_written_is_what_dcase_util_reads(specs: list[SceneSpec], tmp_path: Path) -> None:
+    for spec in specs:
+        write_annotation(spec, tmp_path / "scene.txt")
+        read = MetaDataContainer(filename=str(tmp_path / "scene.txt")).load()
+        assert [item["event_label"] for item in read] == [event.label for event in spec.foreground]
+        for item, event in zip(read, spec.foreground, strict=True):
+            assert item["onset"] == pytest.approx(event.event_time, abs=1e-6)
+            assert item["offset"] == pytest.approx(event.event_time + event.event_duration, abs=1e-6)
+
+
+def test_the_text_has_one_line_an_event(specs: list[SceneSpec], tmp_path: Path) -> None:
+    spec = next(spec for spec in specs if len(spec.foreground) == 3)
+    write_annotation(spec, tmp_path / "scene.txt")
+    lines = [line.split("\t") for line in (tmp_path / "scene.txt").read_text().splitlines()]
+    assert [line[2] for line in lines] == [event.label for event in spec.foreground]
+    onsets = [float(line[0]) for line in lines]
+    assert onsets == sorted(onsets)
+
+
+def test_an_event_ends_with_the_scene_at_the_latest(specs: list[SceneSpec]) -> None:
+    spec = specs[0]
+    late = replace(spec.foreground[0], event_time=1.9, event_duration=1.0)
+    (event,) = annotation(replace(spec, foreground=(late,)))
+    assert (event["onset"], event["offset"]) == (1.9, 2.0)
+
+
+def test_a_scene_without_events_has_an_empty_file(specs: list[SceneSpec], tmp_path: Path) -> None:
+    write_annotation(replace(specs[0], foreground=()), tmp_path / "scene.txt")
+    assert (tmp_path / "scene.txt").read_text() == ""
+
+
+def test_every_scene_of_an_index_has_its_annotation(specs: list[SceneSpec], tmp_path: Path) -> None:
+    write_index(specs, tmp_path / "valid.json")
+    for spec in specs:
+        (event, *_) = MetaDataContainer(filename=str(tmp_path / "valid" / f"{spec.name}.txt")).load()
+        assert event["event_label"] == spec.foreground[0].label
+
+
+def rolls(onset: int, offset: int) -> tuple[np.ndarray, np.ndarray]:
+    """The frames of one event from sample `onset` to `offset` of a 2 s scene: dcase_util's, and the recipe's."""
+    spans = torch.tensor([[[onset, offset]]])
+    batch = Batch(torch.zeros(1, 4, 2 * RATE), torch.zeros(1, 1, 2 * RATE), LABELS.one_hot(["Dog"])[None], spans, [""])
+    ours = frame_labels(batch, FRAMES)[0].numpy()
+    item = {"onset": onset / RATE, "offset": offset / RATE, "event_label": "Dog"}
+    encoder = EventRollEncoder(label_list=list(LABELS), time_resolution=2 / FRAMES)
+    return encoder.encode(MetaDataContainer([item]), length_frames=FRAMES).data, ours
+
+
+def test_dcase_utils_encoder_counts_frames_that_an_event_only_touches() -> None:
+    """A frame is 320 samples: an event from frame 10.75 to 20.25 is rounded to 11 to 20, not widened to 10 to 21."""
+    theirs, ours = rolls(10 * 320 + 240, 20 * 320 + 80)
+    assert np.flatnonzero(theirs[2]).tolist() == list(range(10, 21))
+    assert np.flatnonzero(ours[2]).tolist() == list(range(11, 20))
+
+
+def test_the_encoders_differ_by_a_frame_at_each_end_at_most() -> None:
+    rng = np.random.default_rng(0)
+    for onset, length in zip(rng.integers(0, 15000, 100), rng.integers(400, 9000, 100), strict=True):
+        theirs, ours = rolls(int(onset), int(min(onset + length, 2 * RATE)))
+        assert (theirs >= ours).all()
+        assert (theirs - ours).sum() <= 2

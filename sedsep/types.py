@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -126,6 +127,11 @@ class Batch:
             return self
         names = [self.names[index] for index in rows]
         return Batch(self.mixture[rows], self.targets[rows], self.query[rows], self.spans[rows], names)
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch with its tensors on a device."""
+        tensors = (self.mixture, self.targets, self.query, self.spans)
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in tensors), names=self.names)
 
 
 @dataclass

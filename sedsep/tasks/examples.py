@@ -13,7 +13,6 @@ from sedsep.evaluation.report import Example, Stem
 from sedsep.metrics import METRICS, MixtureRow, score_mixture
 from sedsep.scenes.dataset import collate
 from sedsep.tasks.session import Session
-from sedsep.training.base import on_device
 from sedsep.types import Batch, Scene, SedOutput
 
 
@@ -28,7 +27,7 @@ def examples(session: Session, scenes: Dataset[Scene], judge: nn.Module, evaluat
     found = []
     for rank in chosen:
         row = ranked[rank]
-        batch = on_device(collate([scenes[place[row.name]]], session.labels), session.device)
+        batch = collate([scenes[place[row.name]]], session.labels).to(session.device)
         found.append(_example(session, batch, judge, evaluation, _caption(row, rank, len(ranked), source)))
     return found
 

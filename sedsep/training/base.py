@@ -120,8 +120,7 @@ class System(lightning.LightningModule):
     def _broken(self, what: str) -> UserError:
         assert self._batch is not None
         path = Path(self.trainer.default_root_dir) / f"not_finite-{self.current_epoch}-{self.trainer.global_rank}.pt"
-        batch = {**{name: getattr(self._batch, name) for name in _TENSORS}, "names": self._batch.names}
-        torch.save({"batch": batch, "state_dict": self.state_dict()}, path)
+        torch.save({"batch": dict(vars(self._batch)), "state_dict": self.state_dict()}, path)
         return UserError(
             f"The {what} in epoch {self.current_epoch}, step {self.global_step}: look at the batch and weights kept in "
             f"{path}, then lower the learning rate or mend the data."
@@ -167,18 +166,9 @@ class System(lightning.LightningModule):
         self._losses = checkpoint["epoch_losses"]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return on_device(batch, device)
-
-
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with its tensors on a device."""
-    move = {name: getattr(batch, name).to(device, non_blocking=True) for name in _TENSORS}
-    return Batch(**move, names=batch.names)
+        return batch.to(device)
 
 
 def draw(*of: object) -> int:
     """A number of 63 bits that is a function of its arguments alone."""
     return int.from_bytes(hashlib.blake2b(repr(of).encode(), digest_size=8).digest()) >> 1
-
-
-_TENSORS = ("mixture", "targets", "query", "spans")

@@ -10,7 +10,6 @@ from lightning import LightningModule
 from torch import nn
 
 from sedsep.evaluation import Judged
-from sedsep.training.base import on_device
 from sedsep.types import Batch
 
 
@@ -45,4 +44,4 @@ class ScoringSystem(LightningModule):
             self.judged = [judged for turn in turns for judged in turn if judged is not None]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return on_device(batch, device)
+        return batch.to(device)

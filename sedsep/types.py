@@ -130,8 +130,10 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch with its tensors on a device."""
-        tensors = (self.mixture, self.targets, self.query, self.spans)
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in tensors), names=self.names)
+        mixture, targets, query, spans = (
+            tensor.to(device, non_blocking=True) for tensor in (self.mixture, self.targets, self.query, self.spans)
+        )
+        return Batch(mixture, targets, query, spans, self.names)
 
 
 @dataclass

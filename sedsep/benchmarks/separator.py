@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sedsep.dsp import snr_db
 from sedsep.errors import choice
 from sedsep.memory import return_freed_memory
-from sedsep.models.separator import GuidedSeparator
+from sedsep.models.guided import GuidedSeparator
 from sedsep.modules.film import FilmTerm
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -149,7 +149,7 @@ def _whole(network: GuidedSeparator, mixture: Tensor, case: Case, dtype: torch.d
     if case.compiled:
         network = copy.deepcopy(network)  # compiling cannot be undone
         network.separator.unet.compile()
-    classes = network.separator.classes
+    classes = network.classes
     query = torch.eye(classes, device=mixture.device)[torch.arange(case.queries) % classes][None]
 
     def run() -> Tensor:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from sedsep.evaluation.separating import Answers, Found, separate_sources, true_classes, true_sources
 from sedsep.labels import LabelSet
 from sedsep.metrics import MixtureRow, SedScene, sed_scenes, separated_row
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel, choose_labels
-from sedsep.models.separator import GuidedSeparator
 from sedsep.types import Batch, SedOutput
 
 ORACLE = "oracle"

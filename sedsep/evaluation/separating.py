@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sedsep.labels import LabelSet
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import one_hot_rows
-from sedsep.models.separator import GuidedSeparator
 from sedsep.types import Batch
 
 Answers = Mapping[str, Sequence[Sequence[int]]]
@@ -36,14 +36,14 @@ def separate_sources(
     Args:
         mixture: [B, M, L]. passes: numbers of passes, in any order.
     """
-    if separator.separator.outputs == 1:
+    if separator.outputs == 1:
         together = zip(*answers.values(), strict=True)
         asked = {tuple(answers): [sorted({index for chosen in item for index in chosen}) for item in together]}
     else:
         asked = {(source,): [list(chosen) for chosen in wanted] for source, wanted in answers.items()}
     found: dict[tuple[str, int], list[Found]] = {}
     for sources, wanted in asked.items():
-        slots = max(1, *map(len, wanted)) if separator.separator.outputs == 1 else separator.separator.outputs
+        slots = max(1, *map(len, wanted)) if separator.outputs == 1 else separator.outputs
         query = one_hot_rows(wanted, slots, len(labels), mixture.device)
         unrolled = separator(mixture, query, max(passes)).passes
         for source in sources:

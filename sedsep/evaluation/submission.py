@@ -20,8 +20,8 @@ from sedsep.errors import UserError
 from sedsep.evaluation.estimates import SUFFIX, Files, encode, examine, file_names, meanings, mixture_of
 from sedsep.evaluation.separating import separate_sources
 from sedsep.labels import LabelSet
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel, choose_labels
-from sedsep.models.separator import GuidedSeparator
 
 NAME = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task4_[1-9][0-9]*_out\.zip")
 LEFT_BEHIND = {"__MACOSX", "Thumbs.db", "desktop.ini"}
@@ -129,7 +129,7 @@ def separated(
         threshold: clip probability from which a class is named. slots: classes at most.
     """
     chosen = choose_labels(tagger(mixture).clip_probabilities, threshold, at_most=slots)
-    passes = separator.separator.trained_passes
+    passes = separator.trained_passes
     found = separate_sources(separator, mixture, {"tagger": chosen}, labels, (passes,))
     return [[(label, waveform.cpu()) for label, waveform in item.items()] for item in found["tagger", passes]]
 

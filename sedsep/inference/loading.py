@@ -12,8 +12,8 @@ from sedsep import checkpoints
 from sedsep.checkpoints.published import locate
 from sedsep.inference.separator import SceneSeparator
 from sedsep.labels import LabelSet
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
-from sedsep.models.separator import GuidedSeparator
 
 
 def load(

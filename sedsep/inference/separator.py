@@ -21,8 +21,8 @@ from sedsep.inference.detection import Detection, SoundEvent, put_together
 from sedsep.inference.guide import Guide
 from sedsep.inference.recordings import Recording, from_array
 from sedsep.labels import LabelSet
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel, one_hot_rows
-from sedsep.models.separator import GuidedSeparator
 from sedsep.types import FloatArray, SedOutput
 
 EDGE, FADE = 0.1, 0.05
@@ -241,7 +241,7 @@ class SceneSeparator:
         """Stems [F, K] of some classes in a chunk [F, M], which guides itself where no guidance is given."""
         mixture = self.mixture(window)
         sed = self.network.listen(mixture) if guidance is None else guidance
-        outputs = self.network.separator.outputs
+        outputs = self.network.outputs
         at_once = outputs if outputs > 1 else QUERIES_AT_ONCE
         estimates = []
         for start in range(0, len(indices), at_once):
@@ -270,7 +270,7 @@ class Job:
 
     def __init__(self, system: SceneSeparator, recording: Recording, request: Request, watch: Watch) -> None:
         self.system, self.recording, self.request, self._watch = system, recording, request, watch
-        self.hearing: Hearing = hearing(recording.channels, system.network.separator.microphones)
+        self.hearing: Hearing = hearing(recording.channels, system.network.microphones)
         self.gain_db = _gain_db(recording.level, request.level_db)
         length = math.ceil(recording.frames * system.rate / recording.rate)
         self.pieces: list[Span] = spans(length, system.chunk, system.edge, system.fade, system.step)

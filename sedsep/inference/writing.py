@@ -97,7 +97,6 @@ def _account(job: Job, files: Mapping[str, str], events: Sequence[SoundEvent]) -
     """Everything that was decided."""
     recording, request, system = job.recording, job.request, job.system
     probabilities = None if job.detection is None else job.detection.probabilities
-    separator = system.network.separator
     return {
         "recording": {
             "rate": recording.rate,
@@ -113,7 +112,7 @@ def _account(job: Job, files: Mapping[str, str], events: Sequence[SoundEvent]) -
             "by": system.named_by,
             "threshold": request.threshold,
         },
-        "passes": max(1, separator.iters) if request.iters is None else request.iters,
+        "passes": system.network.trained_passes if request.iters is None else request.iters,
         "chunks": [[piece.start / system.rate, piece.stop / system.rate] for piece in job.pieces],
         "stems": [
             {

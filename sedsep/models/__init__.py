@@ -1,8 +1,9 @@
 """Networks: no files, no config, no Lightning."""
 
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.m2d import LogMel, M2d
 from sedsep.models.resunet import UNet
 from sedsep.models.sed import SedModel
-from sedsep.models.separator import GuidedSeparator, Separator
+from sedsep.models.separator import Separator
 
 __all__ = ["GuidedSeparator", "LogMel", "M2d", "SedModel", "Separator", "UNet"]

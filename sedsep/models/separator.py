@@ -1,4 +1,4 @@
-"""The label-queried separator and its composition with a SED model.
+"""The label-queried separator.
 
 Axes: B mixtures, M microphones, L samples, K queries of a mixture, R rows (one query of one mixture each), O outputs
 of a row, T frames, F bins, C channels, N classes, S SED frames.
@@ -17,7 +17,6 @@ from sedsep.conditioning import LabelFilm, Soundbeam, TimeFilm
 from sedsep.dsp import Stft, fit_length, resample
 from sedsep.errors import UserError
 from sedsep.models.resunet import UNet
-from sedsep.models.sed import SedModel
 from sedsep.modules.dprnn import Dprnn
 from sedsep.modules.film import BinNorm, FilmTerm
 from sedsep.types import SedOutput, Separation
@@ -349,74 +348,3 @@ def _most_elements(device: torch.device) -> int:
 
 def _magnitude(spec: Tensor) -> Tensor:
     return (spec.real.square() + spec.imag.square()).clamp_min(POWER_FLOOR).sqrt()
-
-
-class GuidedSeparator(nn.Module):
-    """A separator and the Stage 2 SED model that guides it: mixture and queries in, waveforms out.
-
-    Args:
-        separator: makes the separator from (sed_layers, sed_width).
-        sed: the Stage 2 SED model; `None` for a separator without guidance.
-        sed_trainable: whether it learns with the separator; frozen, it stays in evaluation mode without gradient.
-
-    Raises:
-        UserError: guidance without a SED model, or from one that does not fit.
-    """
-
-    def __init__(self, separator: Callable[..., Separator], sed: SedModel | None = None, sed_trainable: bool = True):
-        super().__init__()
-        self.sed_trainable = sed_trainable
-        sizes = {} if sed is None else {"sed_layers": sed.backbone.layers, "sed_width": sed.backbone.width}
-        self.separator = separator(**sizes)
-        if self.separator.needs_sed and sed is None:
-            raise UserError("The conditioning asks for a SED model and none is configured: set conditioning.sed.")
-        self.sed = sed if self.separator.needs_sed else None
-        if self.sed is not None:
-            self._check(self.sed)
-            self._freeze(self.sed)
-
-    def _check(self, sed: SedModel) -> None:
-        separator = self.separator
-        if (sed.input_rate, sed.classes) != (separator.input_rate, separator.classes):
-            raise UserError(
-                f"The SED model names {sed.classes} classes at {sed.input_rate} Hz, the separator {separator.classes} "
-                f"at {separator.input_rate} Hz: give both the same."
-            )
-        if sed.reference_channel >= separator.microphones:
-            raise UserError(
-                f"sed.reference_channel={sed.reference_channel} is not among the {separator.microphones} microphones: "
-                "choose a lower one."
-            )
-        if separator.time_film is not None and sed.strong_head is None:
-            raise UserError("Time-FiLM needs a SED model that names frames: use head attention or two_linear.")
-
-    def _freeze(self, sed: SedModel) -> None:
-        """Ask for no gradient where none can come: distributed training waits for every one that is asked for."""
-        curves = self.separator.time_film is not None and not self.separator.time_film.binarised
-        unheard: list[nn.Module | None] = [sed.weak_head]  # the separator reads frames and layer features
-        if not curves:  # a step has no slope, and layer features come before the last norm
-            unheard += [sed.backbone.norm, sed.sequence, sed.strong_head]
-        if not self.sed_trainable or not (curves or self.separator.injection is not None):
-            unheard = [sed]
-        for part in unheard:
-            if part is not None:
-                part.requires_grad_(False)
-        if not self.sed_trainable:
-            sed.eval()
-
-    def train(self, mode: bool = True) -> GuidedSeparator:
-        super().train(mode)
-        if self.sed is not None and not self.sed_trainable:
-            self.sed.eval()
-        return self
-
-    def listen(self, mixture: Tensor) -> SedOutput | None:
-        """The Stage 2 SED model's output for [B, M, L]: depends on the mixture alone."""
-        if self.sed is None:
-            return None
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.sed_trainable):
-            return self.sed(mixture, layers=self.separator.injection is not None)
-
-    def forward(self, mixture: Tensor, query: Tensor, passes: int | None = None) -> Separation:
-        """See `Separator.forward`."""
-        return self.separator(mixture, query, self.listen(mixture), passes)

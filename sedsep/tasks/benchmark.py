@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from sedsep.benchmarks.scenes import SetSize, measure_device, measure_worker, write_set
 from sedsep.benchmarks.separator import Case, Cost, measure, peak_gb
 from sedsep.errors import UserError, choice
-from sedsep.models.separator import GuidedSeparator
+from sedsep.models.guided import GuidedSeparator
 from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.scenes.layout import Layout
 from sedsep.tasks.session import Session, set_up

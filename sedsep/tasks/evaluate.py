@@ -12,7 +12,7 @@ from sedsep.errors import UserError
 from sedsep.evaluation import FileJudge
 from sedsep.evaluation.estimates import Estimates
 from sedsep.labels import LabelSet
-from sedsep.models.separator import GuidedSeparator
+from sedsep.models.guided import GuidedSeparator
 from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes
 from sedsep.scenes.recorded import RecordedScenes
 from sedsep.tasks.results import conclude
@@ -73,9 +73,7 @@ def run(config: DictConfig) -> dict[str, float]:
         passes_to_score(config, separator)
         taggers = {source: ready(session, config[source], source, tracker) for source in label_givers(config)}
         judge = make_evaluator(session, taggers, separator)
-        return conclude(
-            session, tracker, scenes, judge, [*taggers.values(), trained], separator.separator.trained_passes
-        )
+        return conclude(session, tracker, scenes, judge, [*taggers.values(), trained], separator.trained_passes)
 
 
 def _scenes(session: Session) -> IndexedScenes | GeneratedScenes | RecordedScenes:
@@ -103,7 +101,7 @@ def _check_asked(trained: Trained, separator: GuidedSeparator, config: DictConfi
     given = {override.lstrip("+").split("=", 1)[0] for override in HydraConfig.get().overrides.task}
     for part, options in TOLD_BY.items():
         name = part.removeprefix("refinement.")
-        asked, has = config.model.network.separator[name], getattr(separator.separator, name)
+        asked, has = config.model.network.separator[name], separator.part(name)
         if not given.isdisjoint(options) and _said(asked) != _said(has):
             more = " (refinement.eval_iters=[1,2,3] scores other numbers of passes)" if name == "iters" else ""
             raise UserError(

@@ -21,8 +21,8 @@ from sedsep.evaluation.estimates import write_estimates
 from sedsep.evaluation.label_sources import LabelTable
 from sedsep.files import write_json, write_whole
 from sedsep.metrics import Bootstrap, Estimate
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
-from sedsep.models.separator import GuidedSeparator
 from sedsep.runs.directories import is_main_process
 from sedsep.scenes.datamodule import FixedScenes, SceneDataModule
 from sedsep.tasks.session import Session
@@ -73,7 +73,7 @@ def make_evaluator(
     config = session.config
     networks = {source: tagger.network for source, tagger in taggers.items()}
     folder, rate = session.run_dir / ESTIMATES_FOLDER, config.sample_rate
-    kept = None if separator is None else separator.separator.trained_passes
+    kept = None if separator is None else separator.trained_passes
     if config.task.write_estimates and is_main_process():
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier job in this directory, with other labels
 
@@ -100,13 +100,13 @@ def passes_to_score(config: DictConfig, separator: GuidedSeparator) -> tuple[int
     Raises:
         UserError: no numbers of passes, or a separator without feedback.
     """
-    asked, trained = config.refinement.eval_iters, separator.separator.trained_passes
+    asked, trained = config.refinement.eval_iters, separator.trained_passes
     if asked is None:
         return (trained,)
     listed = [asked] if isinstance(asked, int) else list(asked)
     if not listed or not all(isinstance(passes, int) and passes > 0 for passes in listed):
         raise UserError(f"refinement.eval_iters={asked} is no list of passes: give some, such as [1,2,3].")
-    if max(listed) > 1 and not separator.separator.iters:
+    if max(listed) > 1 and not separator.iters:
         raise UserError(
             "refinement.eval_iters asks for several passes of a separator without feedback: leave it out, or train one "
             "with refinement.iters of at least 1."

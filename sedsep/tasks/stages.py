@@ -27,8 +27,8 @@ from sedsep.checkpoints.starting import start_backbone, start_separator
 from sedsep.errors import UserError, choice
 from sedsep.evaluation import SOURCES
 from sedsep.files import sole_writer, write_json
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
-from sedsep.models.separator import GuidedSeparator
 from sedsep.runs.directories import is_main_process
 from sedsep.runs.tracking import HistoryLogger, Tracker
 from sedsep.tasks.session import Session, flat
@@ -281,7 +281,7 @@ def check_fit(config: DictConfig, loaded: checkpoints.Loaded) -> None:
         raise UserError(
             f"{loaded.path} was made at scale={scale}, this is scale={config.scale.name}: choose the same scale."
         )
-    rate = network.separator.input_rate if isinstance(network, GuidedSeparator) else network.input_rate
+    rate = network.input_rate
     if rate != config.sample_rate:
         raise UserError(
             f"{loaded.path} was made for {rate} Hz, this data set is used at {config.sample_rate} Hz: set "

@@ -26,8 +26,8 @@ from sedsep.evaluation.estimates import FORMS
 from sedsep.evaluation.submission import ERRORS, WARNINGS, Problem, Rules, Verdict, check, pack, separated, zip_name
 from sedsep.files import whole, write_json
 from sedsep.labels import LabelSet
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
-from sedsep.models.separator import GuidedSeparator
 from sedsep.scenes import audio
 from sedsep.scenes.recorded import MIXTURES
 from sedsep.tasks.session import set_up
@@ -75,7 +75,7 @@ def _make(config: DictConfig, form: str) -> None:
     name = zip_name(task.author, task.affiliation, task.number)
     set_up(config.seed)
     system = _load(config)
-    every = _soundscapes(config, system.separator.separator.microphones)
+    every = _soundscapes(config, system.separator.microphones)
     chosen = dict(list(every.items())[: DRY if task.dry_run else None])
     rules = _rules(config, chosen, system.labels, form)
     path = Path(config.paths.run, *(["dry_run"] if task.dry_run else []), name)

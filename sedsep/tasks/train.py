@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from sedsep.errors import UserError
-from sedsep.models.separator import GuidedSeparator
+from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.tracking import Tracker
 from sedsep.tasks.results import conclude
 from sedsep.tasks.scoring import check_scoring, make_evaluator, passes_to_score, validation_labels
@@ -75,5 +75,5 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
         data.eval_dataset(data.test_split),
         judge,
         [*taggers.values(), trained],
-        separator.separator.trained_passes,
+        separator.trained_passes,
     )

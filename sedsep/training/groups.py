@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
-from sedsep.models.separator import GuidedSeparator
 
 
 @dataclass(frozen=True)

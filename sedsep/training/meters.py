@@ -11,7 +11,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from sedsep.models.separator import GuidedSeparator
+from sedsep.models.guided import GuidedSeparator
 from sedsep.types import Batch
 
 PHASES = ("data", "forward", "backward", "optimiser")

@@ -16,7 +16,7 @@ from sedsep.evaluation.label_sources import LabelTable
 from sedsep.labels import LabelSet
 from sedsep.losses import negative_snr
 from sedsep.metrics import ca_sdri, score_mixture
-from sedsep.models.separator import GuidedSeparator
+from sedsep.models.guided import GuidedSeparator
 from sedsep.training.base import System, draw
 from sedsep.training.groups import SeparatorRates, separator_groups
 from sedsep.types import Batch
@@ -51,7 +51,7 @@ class SeparatorSystem(System):
         return separator_groups(self.network, self.rates, self.weight_decay)
 
     def loss(self, batch: Batch) -> Tensor:
-        if self.network.separator.outputs > 1:
+        if self.network.outputs > 1:
             return self._loss(batch.mixture, batch.query, batch.targets)
         slot = self._drawn_slots(batch)
         row = torch.arange(len(slot), device=slot.device)
@@ -70,7 +70,7 @@ class SeparatorSystem(System):
 
     def _drawn_passes(self) -> int | None:
         """1 to `iters`, uniform (spec: models, section 6); a function of run seed and step, alike on every rank."""
-        iters = self.network.separator.iters
+        iters = self.network.iters
         return draw(self.seed, "passes", self.global_step) % iters + 1 if iters > 1 else None
 
     def _loss(self, mixture: Tensor, query: Tensor, target: Tensor, passes: int | None = None) -> Tensor:
@@ -92,7 +92,7 @@ class SeparatorSystem(System):
         answers = {ORACLE: true_classes(batch)}
         if self.validation_labels is not None and self._is_scored():
             answers["baseline"] = [self.validation_labels[name] for name in batch.names]
-        passes = self.network.separator.trained_passes
+        passes = self.network.trained_passes
         found = {
             source: estimates
             for (source, _), estimates in separate_sources(

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
-from sedsep.models.separator import GuidedSeparator, Separator
+from sedsep.models.separator import Separator
 
 log = logging.getLogger(__name__)
 

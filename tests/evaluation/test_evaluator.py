@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,7 +33,7 @@ class Separator(nn.Module):
 
     def __init__(self, outputs: int = 1) -> None:
         super().__init__()
-        self.separator = SimpleNamespace(outputs=outputs)
+        self.outputs = outputs
         self.asked: list[Tensor] = []
 
     def forward(self, mixture: Tensor, query: Tensor, passes: int) -> Separation:

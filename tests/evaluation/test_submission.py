@@ -60,7 +60,7 @@ def test_what_is_packed_scores_as_the_system_itself(tmp_path: Path, separator: d
     found = separated(batch.mixture, names, network, LABELS, threshold, 3)
     pack(tmp_path / NAME, zip(batch.names, found, strict=True), RATE, "2025")
     made = Estimates(tmp_path / NAME, batch.names, LABELS, RATE)
-    passes = max(1, network.separator.iters)
+    passes = max(1, network.iters)
     evaluator = Evaluator(
         LABELS, rate=RATE, taggers={"tagger": names}, separator=network, passes=(passes,), oracle=False,
         threshold=threshold, at_most=3,

@@ -66,7 +66,7 @@ def check_answer(network: Network, config: DictConfig) -> None:
         separation = network.eval()(mixture, query)
         assert separation.estimates.shape == (1, config.slots, samples)
         assert separation.estimates.isfinite().all()
-        assert len(separation.passes) == max(1, network.separator.iters)
+        assert len(separation.passes) == max(1, network.iters)
 
 
 # Published rows.

@@ -160,7 +160,7 @@ def test_a_number_of_resamples_is_checked_before_anything_is_trained(composed: C
 
 @pytest.mark.parametrize("given", ["[0]", "[]", "[1.5]", "two"])
 def test_passes_to_score_are_counts(composed: Compose, given: str) -> None:
-    network = SimpleNamespace(separator=SimpleNamespace(iters=2, trained_passes=2))
+    network = SimpleNamespace(iters=2, trained_passes=2)
     assert passes_to_score(composed("refinement.eval_iters=[4,1]"), network) == (1, 2, 4)  # type: ignore[arg-type]
     with refused("refinement.eval_iters"):
         passes_to_score(composed(f"refinement.eval_iters={given}"), network)  # type: ignore[arg-type]

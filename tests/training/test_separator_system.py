@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ class Recorder(nn.Module):
 
     def __init__(self, iters: int = 0, outputs: int = 1) -> None:
         super().__init__()
-        self.separator = SimpleNamespace(iters=iters, outputs=outputs)
+        self.iters, self.outputs = iters, outputs
         self.queries: list[Tensor] = []
         self.passes: list[int | None] = []
 

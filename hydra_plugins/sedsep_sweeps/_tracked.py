@@ -29,7 +29,7 @@ class SweepTracking:
     def __init__(self, manifest: Manifest, config: DictConfig) -> None:
         self._manifest = manifest
         self._config = config
-        self._logging: Any = None
+        self._tracker: Any = None
 
     def open(self) -> None:
         """Start the entry, or go on with it, before the jobs start."""
@@ -38,12 +38,11 @@ class SweepTracking:
     def close(self, found: Sequence[Outcome]) -> None:
         """End it with the table, unless jobs go on."""
         states = {one.state for one in found}
-        if self._logging is not None and not states & {QUEUED, RUNNING}:
+        if self._tracker is not None and not states & {QUEUED, RUNNING}:
             self._guarded(lambda: self._close(found, states))
 
     def _open(self) -> None:
         HydraConfig.instance().set_config(self._config)  # paths in it are Hydra's
-        self._logging = instantiate(self._config.logger)
         root = self._manifest.root
         tags = {
             "sedsep.command": self._manifest.command,
@@ -52,14 +51,15 @@ class SweepTracking:
         }
         if version := commit(Path(sedsep.__file__).parents[1]):
             tags["mlflow.source.git.commit"] = version
-        self._logging.open_sweep(sweep_dir=root, name="/".join(root.parts[-2:]), tags=tags)
+        self._tracker = instantiate(self._config.logger).sweep(root, "/".join(root.parts[-2:]), tags)
 
     def _close(self, found: Sequence[Outcome], states: set[str]) -> None:
         root = self._manifest.root
         state = FAILED if FAILED in states else INTERRUPTED if states & {INTERRUPTED, MISSING} else FINISHED
-        numbers = {f"sweep/{name}": float(sum(one.state == name for one in found)) for name in ORDER}
-        files = [root / table.MARKDOWN, root / table.CSV]
-        self._logging.close_sweep(root, state, artifacts=files, metrics=numbers)
+        self._tracker.metrics({f"sweep/{name}": float(sum(one.state == name for one in found)) for name in ORDER})
+        for file in (table.MARKDOWN, table.CSV):
+            self._tracker.artifact(root / file)
+        self._tracker.close(state)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         try:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from sedsep.errors import UserError
 from sedsep.runs.directories import RUNNING, read_status
-from sedsep.runs.tracking.journal import EVENTS, FOLDER, Journal, begun
+from sedsep.runs.tracking.journal import EVENTS, FOLDER, Journal, latest_start
 from sedsep.runs.tracking.sending import Sender, reason
 
 SENT, ALONE = "sent", "still running, sends by itself"
@@ -48,7 +48,7 @@ def _tracked(root: Path) -> Iterator[Path]:
     usual = [root / name for name in ("outputs", "multirun") if (root / name).is_dir()]
     for folder in usual or [root]:
         for file in sorted(folder.rglob(f"{FOLDER}/{EVENTS}")):
-            if begun(file.parent):
+            if latest_start(file.parent):
                 yield file.parents[1]
 
 

@@ -1,101 +1,91 @@
-"""What tracking promises, whatever it writes to."""
+"""What tracking promises, whatever it writes to. What stands here keeps nothing: it is `logger=none`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Self
 
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 
 
-class Tracker(Protocol):
-    """Where one job's results go. None of its methods waits for, or fails because of, a store that is away."""
+class Tracker:
+    """Where results of a job or a sweep go. No method waits for, or fails because of, a store that is away."""
 
-    def __enter__(self) -> Tracker: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Close the job: `finished`, `failed` by an error, `interrupted` by a key or a scheduler."""
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Close: `finished`, `failed` by an error, `interrupted` by a key or a scheduler."""
+        self.close("finished" if error is None else "failed" if isinstance(error, Exception) else "interrupted")
+
+    def close(self, state: str) -> None:
+        """End what is tracked as `finished`, `failed` or `interrupted`."""
 
     def logger(self, prefix: str) -> Logger | None:
-        """A Lightning logger whose metrics are named `<prefix>/...`; steps that it was told before are passed over."""
+        """A Lightning logger whose metrics are named `<prefix>/...`; steps that it had before are passed over."""
+        return None
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """Final numbers; those of an earlier attempt are replaced, undefined ones are left out."""
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Facts about the job; a later value replaces an earlier one."""
+        """Facts; a later value replaces an earlier one."""
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Keep a copy of a file, which must stay where it is until the job has ended."""
+        """Keep a copy of a file, which must stay where it is until this is closed."""
 
 
-class Logging(Protocol):
+class Logging:
     """What `logger=` makes: the tracking of this process's job, and of a sweep that it launches."""
 
     def job(
-        self,
-        *,
-        run_dir: Path,
-        run_name: str,
-        params: Mapping[str, Any],
-        tags: Mapping[str, str],
+        self, run_dir: Path, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str],
         sweep_dir: Path | None = None,
-    ) -> Tracker:
+    ) -> Tracker:  # fmt: skip
         """Track the job of a directory; one that was tracked there before goes on.
 
         Args:
-            run_dir: of the job. run_name: shown in lists. params: what it is made with. tags: facts about it.
-            sweep_dir: of the sweep it belongs to.
+            run_dir: of the job.
+            run_name: shown in lists.
+            params: what the job is made with.
+            tags: facts about it.
+            sweep_dir: of the sweep that it belongs to.
         """
+        return Tracker()
 
-    def open_sweep(self, sweep_dir: Path, name: str, tags: Mapping[str, str]) -> None:
-        """Start the entry that the jobs of a sweep gather below, before they start; one started before goes on."""
-
-    def close_sweep(
-        self, sweep_dir: Path, state: str, artifacts: Sequence[Path] = (), metrics: Mapping[str, float] | None = None
-    ) -> None:
-        """End a sweep's entry.
-
-        Args:
-            sweep_dir: given to `open_sweep`. state: `finished`, `failed` or `interrupted`.
-            artifacts: files to keep a copy of. metrics: numbers about the sweep.
-        """
+    def sweep(self, sweep_dir: Path, name: str, tags: Mapping[str, str]) -> Tracker:
+        """Track a sweep, whose jobs gather below it, before they start; one that was tracked there before goes on."""
+        return Tracker()
 
 
-class NoTracking:
-    """`logger=none`: tracks nothing."""
-
-    def job(self, **ignored: Any) -> NoTracker:
-        return NoTracker()
-
-    def open_sweep(self, sweep_dir: Path, name: str, tags: Mapping[str, str]) -> None:
-        pass
-
-    def close_sweep(
-        self, sweep_dir: Path, state: str, artifacts: Sequence[Path] = (), metrics: Mapping[str, float] | None = None
-    ) -> None:
-        pass
+class NoTracking(Logging):
+    """`logger=none`."""
 
 
-class NoTracker:
-    """A job's tracker that keeps nothing."""
+class StepLogger(Logger):
+    """Takes the numbers of Lightning's trainer, in the first of its processes.
 
-    def __enter__(self) -> NoTracker:
-        return self
+    Args:
+        write: takes numbers by name, and their step.
+        prefix: of the names, with its slash.
+        directory: where the training keeps things.
+    """
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        pass
+    name = version = ""
 
-    def logger(self, prefix: str) -> Logger | None:
-        return None
+    def __init__(self, write: Callable[[Mapping[str, float], int], None], prefix: str, directory: Path) -> None:
+        super().__init__()
+        self._write, self._prefix, self._directory = write, prefix, directory
 
-    def metrics(self, values: Mapping[str, float]) -> None:
-        pass
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self._write({f"{self._prefix}{name}": float(value) for name, value in metrics.items()}, step or 0)
 
-    def tags(self, values: Mapping[str, str]) -> None:
-        pass
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """The job's parameters are those of its config."""
 
-    def artifact(self, path: Path, folder: str | None = None) -> None:
-        pass
+    @property
+    def save_dir(self) -> str:
+        return str(self._directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,8 +19,9 @@ class Steps:
         return {name: value for name, value in values.items() if name not in self._last or self._last[name][0] < step}
 
     def changed(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Those that differ from their last value."""
-        return {name: value for name, value in values.items() if name not in self._last or self._last[name][1] != value}
+        """Those that are defined and differ from their last value."""
+        last = {name: value for name, (_, value) in self._last.items()}
+        return {name: value for name, value in values.items() if math.isfinite(value) and last.get(name) != value}
 
     def take(self, values: Mapping[str, float], step: int) -> None:
         """Remember what a file holds."""
@@ -27,18 +29,19 @@ class Steps:
 
 
 def whole_lines(path: Path, offset: int = 0, *, mend: bool = False) -> Iterator[bytes]:
-    """The lines of a file, which may be absent, from a byte on; a last one that a kill has torn is left out.
+    """The lines of a file, which may be absent; a last one that a kill has torn is left out.
 
     Args:
-        path: of the file. offset: a line's first byte. mend: also cut off a torn line, for the file's only writer.
+        path: of the file.
+        offset: byte where a line begins, the first to be read.
+        mend: also cut off a torn line, for the file's only writer.
     """
     if not path.exists():
         return
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
-            if not line.endswith(b"\n"):
-                if mend:
-                    os.truncate(path, path.stat().st_size - len(line))
-                return
-            yield line
+            if line.endswith(b"\n"):
+                yield line
+            elif mend:
+                os.truncate(path, path.stat().st_size - len(line))

@@ -1,4 +1,4 @@
-"""What a job or a sweep has to tell its store, in a file of its own: written at once, sent when the store takes it.
+"""What a job or a sweep has for its store, in a file of its own: written at once, sent when the store takes it.
 
 `events.jsonl` only grows, by one event a line: `t` is its time in Unix milliseconds; `start`, `params`, `changed` ones,
 `tags`, `metrics` with their `step`, `file` or `end` say what happened.
@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
 import uuid
@@ -19,7 +18,7 @@ from sedsep.runs.tracking.files import Steps, whole_lines
 
 FOLDER = "tracking"
 EVENTS = "events.jsonl"
-SWEEP, PARENT, CHANGED = "sedsep.sweep", "mlflow.parentRunId", "sedsep.changed."  # tags
+CHANGED = "sedsep.changed."  # begins a tag
 AT_ONCE = 100  # entries of an event: a store takes so many parameters or tags in one request
 PARAM_LENGTH = 6000
 
@@ -34,7 +33,9 @@ class Journal:
         directory: of the job or the sweep; the journal is a folder in it.
 
     Attributes:
-        directory, folder: of the job or the sweep, and of the journal. key: its name for life.
+        directory: absolute.
+        folder: of the journal.
+        key: its name for life.
         is_open: whether an attempt has begun and not ended.
     """
 
@@ -48,42 +49,42 @@ class Journal:
         self._steps = Steps()
         self._lock = threading.Lock()
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / EVENTS
-        for line in whole_lines(file, mend=True):
-            if event := parse(line):
-                self._take(event)
-        self._file = file.open("a", encoding="utf-8")
+        for _, event in events(self.folder, mend=True):
+            self._take(event)
+        self._file = (self.folder / EVENTS).open("a", encoding="utf-8")
 
     def begin(self, settings: Mapping[str, Any], params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Begin an attempt.
 
         Args:
-            settings: of the run. params: what the attempt is made with; one that another attempt had otherwise becomes
-                a tag, for stores do not let it change. tags: facts about the attempt.
+            settings: of the run.
+            params: what the attempt is made with; one that another attempt had otherwise becomes a tag, for stores do
+                not let it change.
+            tags: facts about the attempt.
         """
         self._write({"start": {"key": self.key, **settings}})
         now = {name: str(value)[:PARAM_LENGTH] for name, value in params.items()}
-        for part in parts({name: value for name, value in now.items() if name not in self._params}):
+        for part in _parts({name: value for name, value in now.items() if name not in self._params}):
             self._write({"params": part})
-        for part in parts({name: value for name, value in now.items() if self._params[name] != value}):
+        for part in _parts({name: value for name, value in now.items() if self._params[name] != value}):
             past = {name: self._tags.get(CHANGED + name, self._params[name]) for name in part}
             story = {CHANGED + name: f"{past[name]} -> {value}" for name, value in part.items()}
             self._write({"changed": part, "tags": story})
         self.tags(tags)
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Facts; those known already are not repeated."""
-        for part in parts({name: value for name, value in values.items() if self._tags.get(name) != value}):
+        """Facts; those that stand there already are not repeated."""
+        for part in _parts({name: value for name, value in values.items() if self._tags.get(name) != value}):
             self._write({"tags": part})
 
     def steps(self, values: Mapping[str, float], step: int) -> None:
         """Numbers of a training step; an attempt that repeats a step repeats its numbers, which are passed over."""
-        for part in parts(self._steps.new(values, step)):
+        for part in _parts(self._steps.new(values, step)):
             self._write({"metrics": part, "step": step})
 
     def results(self, values: Mapping[str, float]) -> None:
         """Final numbers, where they are defined; those that did not change are passed over."""
-        for part in parts(self._steps.changed({name: value for name, value in values.items() if math.isfinite(value)})):
+        for part in _parts(self._steps.changed(values)):
             self._write({"metrics": part, "step": 0})
 
     def file(self, path: Path, folder: str | None) -> None:
@@ -101,49 +102,50 @@ class Journal:
         self._file.close()
 
     def _write(self, event: Event) -> None:
-        event = {"t": int(time.time() * 1000), **event}
         with self._lock:
             self._take(event)
-            self._file.write(json.dumps(event) + "\n")
+            self._file.write(json.dumps({"t": int(time.time() * 1000), **event}) + "\n")
             self._file.flush()
 
     def _take(self, event: Event) -> None:
         """What an event changes for those to come."""
         if start := event.get("start"):
             self.key, self.is_open = start["key"], True
-        self._params.update(event.get("params", {}))
-        self._params.update(event.get("changed", {}))
-        self._tags.update(event.get("tags", {}))
+        self._params |= event.get("params", {}) | event.get("changed", {})
+        self._tags |= event.get("tags", {})
         self._steps.take(event.get("metrics", {}), event.get("step", 0))
         if "end" in event:
             self.is_open = False
 
 
-def begun(folder: Path) -> Event | None:
+def latest_start(folder: Path) -> Event | None:
     """The latest `start` in a journal's folder; `None` where there is none."""
     starts = [event["start"] for _, event in events(folder) if "start" in event]
     return starts[-1] if starts else None
 
 
-def events(folder: Path, offset: int = 0) -> Iterator[tuple[int, Event]]:
-    """Events of a journal's folder from a byte on, each with the byte where the next begins; damaged ones left out."""
-    for line in whole_lines(folder / EVENTS, offset):
+def events(folder: Path, offset: int = 0, *, mend: bool = False) -> Iterator[tuple[int, Event]]:
+    """Events of a journal's folder, each with the byte where the next begins.
+
+    A line that is no longer an event, as after the loss of a file server, is left out.
+
+    Args:
+        folder: of the journal.
+        offset: byte where to begin.
+        mend: as of `whole_lines`.
+    """
+    for line in whole_lines(folder / EVENTS, offset, mend=mend):
         offset += len(line)
-        if event := parse(line):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and "t" in event:
             yield offset, event
 
 
-def parts(values: Mapping[str, Value]) -> Iterator[dict[str, Value]]:
+def _parts(values: Mapping[str, Value]) -> Iterator[dict[str, Value]]:
     """As many entries at a time as an event holds."""
     names = list(values)
     for first in range(0, len(names), AT_ONCE):
         yield {name: values[name] for name in names[first : first + AT_ONCE]}
-
-
-def parse(line: bytes) -> Event | None:
-    """An event; `None` where the line is no longer one, as after the loss of a file server."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "t" in event else None

@@ -32,12 +32,13 @@ def facts(commit: str | None, overrides: Sequence[str]) -> dict[str, str]:
     """Tags of a job.
 
     Args:
-        commit: of the code, ends in `-dirty` where it has changes that are in none. overrides: of the config.
+        commit: of the code, ends in `-dirty` where it has changes that are in none.
+        overrides: of the config.
     """
     import torch
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    known = {
+    tags = {
         "mlflow.user": user(),
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": sys.argv[0],
@@ -54,10 +55,10 @@ def facts(commit: str | None, overrides: Sequence[str]) -> dict[str, str]:
         "sedsep.cuda": torch.version.cuda or "none",
         "sedsep.slurm_job": os.environ.get("SLURM_JOB_ID"),
     }
-    return {name: value for name, value in known.items() if value is not None}
+    return {name: value for name, value in tags.items() if value is not None}
 
 
 def environment() -> str:
     """What is installed, one `name==version` a line, as pip reads it."""
-    found = {f"{one.name}=={one.version}" for one in distributions()}
-    return "".join(f"{line}\n" for line in sorted(found, key=str.lower))
+    packages = {f"{package.name}=={package.version}" for package in distributions()}
+    return "".join(f"{line}\n" for line in sorted(packages, key=str.lower))

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from sedsep.files import write_json
-from sedsep.runs.tracking.journal import AT_ONCE, EVENTS, FOLDER, PARENT, SWEEP, Event, begun, events
+from sedsep.runs.tracking.journal import AT_ONCE, EVENTS, FOLDER, Event, events, latest_start
 
 if TYPE_CHECKING:
     from sedsep.runs.tracking.store import Store
@@ -34,7 +35,7 @@ for _name, _value in (
     os.environ.setdefault(_name, _value)
 
 SENT = "sent.json"
-POINTS_AT_ONCE = 800  # a request takes 1000 entries, of which params and tags may be 100 each
+MOST = {"metrics": 800, "params": AT_ONCE, "tags": AT_ONCE}  # that a request takes: 1000 entries together
 SECONDS_BETWEEN = 3.0
 LONGEST_PAUSE = 30.0
 LOCK_SECONDS = 30
@@ -45,7 +46,10 @@ class Sent:
     """How far a journal was sent.
 
     Attributes:
-        uri, experiment: where to. run_id: `None` before the run was made. offset: bytes of the journal.
+        uri: of the store.
+        experiment: in the store.
+        run_id: `None` before the run was made.
+        offset: bytes of the journal.
         files: still to be copied, with the folder of each.
     """
 
@@ -56,48 +60,6 @@ class Sent:
     files: list[tuple[str, str | None]] = field(default_factory=list)
 
 
-@dataclass
-class Batch:
-    """Events that go together: nothing comes before a start or after an end.
-
-    Attributes:
-        offset: byte of the journal after them. began, ended: times in Unix milliseconds. state: at the end.
-        points: `(name, value, time, step)`.
-    """
-
-    offset: int = 0
-    began: int | None = None
-    points: list[tuple[str, float, int, int]] = field(default_factory=list)
-    params: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    files: list[tuple[str, str | None]] = field(default_factory=list)
-    state: str | None = None
-    ended: int = 0
-
-    def takes(self, event: Event) -> bool:
-        """Whether an event may join."""
-        return self.offset == 0 or (
-            "start" not in event
-            and self.state is None
-            and len(self.points) + len(event.get("metrics", ())) <= POINTS_AT_ONCE
-            and len(self.params) + len(event.get("params", ())) <= AT_ONCE
-            and len(self.tags) + len(event.get("tags", ())) <= AT_ONCE
-        )
-
-    def add(self, event: Event, offset: int) -> None:
-        """Let an event join."""
-        self.offset = offset
-        if "start" in event:
-            self.began = event["t"]
-        self.points += [(name, value, event["t"], event["step"]) for name, value in event.get("metrics", {}).items()]
-        self.params.update(event.get("params", {}))
-        self.tags.update(event.get("tags", {}))
-        if "file" in event:
-            self.files.append(tuple(event["file"]))
-        if "end" in event:
-            self.state, self.ended = event["end"], event["t"]
-
-
 class Sender:
     """Sends what a journal holds; after an error, or in another process, it goes on from where it was.
 
@@ -105,7 +67,8 @@ class Sender:
         directory: of the job or the sweep; its journal has begun.
 
     Attributes:
-        progress: grows with all that arrives. uri: of the store.
+        progress: grows with all that arrives.
+        uri: of the store.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -113,14 +76,14 @@ class Sender:
         self._directory, self._folder = directory, directory / FOLDER
         self._store: Store | None = None
         self._checked = False
-        start = begun(self._folder)
+        start = latest_start(self._folder)
         assert start, f"{self._folder} has not begun"
         self._start = start
-        self.uri: str = self._start["uri"]
+        self.uri: str = start["uri"]
 
     def pending(self) -> int:
         """Events and files that were not sent."""
-        sent = self._load()
+        sent = self._sent(self._folder)
         return len(sent.files) + sum(1 for _ in events(self._folder, sent.offset))
 
     def send(self) -> None:
@@ -134,12 +97,15 @@ class Sender:
                 return
             with (self._folder / EVENTS).open("rb") as file:
                 os.fsync(file)  # a node that dies now must not leave a journal that knows less than the store
-            sent, store = self._load(), self.open()
+            sent, store = self._sent(self._folder), self.open()
             if sent.run_id and not self._checked and not store.has(sent.run_id):
-                sent = self._fresh()  # somebody deleted it, or the store: all is sent again
+                sent = Sent(sent.uri, sent.experiment)  # somebody deleted it, or the store: all is sent again
             self._checked = True
-            for batch in _batches(self._folder, sent.offset):
+            for offset, batch in _batches(self._folder, sent.offset):
                 self._send(batch, sent, store)
+                sent.offset = offset
+                sent.files += [tuple(event["file"]) for event in batch if "file" in event]
+                self._save(sent)
             while sent.files:
                 self._send_file(sent, store)
 
@@ -155,34 +121,29 @@ class Sender:
             self._store = Store(self.uri, self._start["artifacts"], self._start["experiment"])
         return self._store
 
-    def _send(self, batch: Batch, sent: Sent, store: Store) -> None:
+    def _send(self, batch: list[Event], sent: Sent, store: Store) -> None:
+        first, last, key, sweep = batch[0], batch[-1], self._start["key"], self._start["sweep"]
         if sent.run_id is None:
-            began = batch.began or int(time.time() * 1000)
-            sent.run_id = store.run(self._start["key"], self._start["name"], began, self._family())
+            parent = None
+            if sweep not in (None, key):  # a sweep that was not sent itself yet will adopt its jobs
+                parent = self._sent(self._directory / self._start["sweep_dir"] / FOLDER).run_id
+            began = first["t"] if "start" in first else int(time.time() * 1000)
+            sent.run_id = store.run(key, self._start["name"], began, sweep, parent)
             self._save(sent)
-        if batch.began:
+        if "start" in first:
             store.go_on(sent.run_id)
-        store.log(sent.run_id, batch.points, batch.params, batch.tags)
-        if batch.state:
-            if self._start["sweep"] == self._start["key"]:
-                store.adopt(sent.run_id, self._start["sweep"])
-            store.end(sent.run_id, batch.state, batch.ended)
-        sent.offset = batch.offset
-        sent.files += batch.files
-        self._save(sent)
-
-    def _family(self) -> dict[str, str]:
-        """The tags that say which sweep a run belongs to."""
-        if self._start["sweep"] is None:
-            return {}
-        tags = {SWEEP: self._start["sweep"]}
-        if self._start["sweep"] != self._start["key"]:
-            parent = self._directory / self._start["sweep_dir"] / FOLDER / SENT
-            with contextlib.suppress(OSError):  # not sent itself yet: it will adopt its jobs
-                known = Sent(**json.loads(parent.read_text(encoding="utf-8")))
-                if known.run_id and (known.uri, known.experiment) == (self.uri, self._start["experiment"]):
-                    tags[PARENT] = known.run_id
-        return tags
+        points = [
+            (name, value, event["t"], event["step"])
+            for event in batch
+            for name, value in event.get("metrics", {}).items()
+        ]
+        params = {name: value for event in batch for name, value in event.get("params", {}).items()}
+        tags = {name: value for event in batch for name, value in event.get("tags", {}).items()}
+        store.log(sent.run_id, points, params, tags)
+        if "end" in last:
+            if sweep == key:
+                store.adopt(sent.run_id, sweep)
+            store.end(sent.run_id, last["end"], last["t"])
 
     def _send_file(self, sent: Sent, store: Store) -> None:
         name, folder = sent.files[0]
@@ -195,20 +156,35 @@ class Sender:
         del sent.files[0]
         self._save(sent)
 
-    def _fresh(self) -> Sent:
-        return Sent(self.uri, self._start["experiment"])
-
-    def _load(self) -> Sent:
-        fresh = self._fresh()
-        try:
-            sent = Sent(**json.loads((self._folder / SENT).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return fresh
-        return sent if (sent.uri, sent.experiment) == (fresh.uri, fresh.experiment) else fresh
+    def _sent(self, folder: Path) -> Sent:
+        """How far the journal in a folder was sent to this store."""
+        here = Sent(self.uri, self._start["experiment"])
+        with contextlib.suppress(FileNotFoundError):
+            sent = Sent(**json.loads((folder / SENT).read_text(encoding="utf-8")))
+            if (sent.uri, sent.experiment) == (here.uri, here.experiment):
+                return sent
+        return here
 
     def _save(self, sent: Sent) -> None:
         write_json(self._folder / SENT, asdict(sent))
         self.progress += 1
+
+
+def _batches(folder: Path, offset: int) -> Iterator[tuple[int, list[Event]]]:
+    """Events that go together, with the byte of the journal after them: nothing before a start or after an end."""
+    batch: list[Event] = []
+    sizes: Counter[str] = Counter()
+    for after, event in events(folder, offset):
+        size = Counter({kind: len(event.get(kind, ())) for kind in MOST})
+        full = any(sizes[kind] + size[kind] > most for kind, most in MOST.items())
+        if batch and (full or "start" in event or "end" in batch[-1]):
+            yield offset, batch
+            batch, sizes = [], Counter()
+        batch.append(event)
+        sizes += size
+        offset = after
+    if batch:
+        yield offset, batch
 
 
 class Courier:
@@ -270,16 +246,6 @@ class Courier:
 
 def reason(error: BaseException) -> str:
     """A store's error in a few words."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "no answer" if text.startswith("API request to") else text[:200]
-
-
-def _batches(folder: Path, offset: int) -> Iterator[Batch]:
-    batch = Batch()
-    for end, event in events(folder, offset):
-        if not batch.takes(event):
-            yield batch
-            batch = Batch()
-        batch.add(event, end)
-    if batch.offset:
-        yield batch
+    if isinstance(error.__context__, OSError):  # of the network, which MLflow wraps in its own
+        return "no answer"
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

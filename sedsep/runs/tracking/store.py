@@ -14,10 +14,8 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from sedsep.runs.tracking.journal import PARENT, SWEEP
-
 SQLITE = "sqlite:///"
-KEY = "sedsep.key"
+KEY, SWEEP, PARENT = "sedsep.key", "sedsep.sweep", "mlflow.parentRunId"  # tags
 Point = tuple[str, float, int, int]  # name, value, time in Unix milliseconds, step
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 TAG_LENGTH = 8000
@@ -28,7 +26,8 @@ class Store:
     """An experiment in an MLflow store, made where it is missing.
 
     Args:
-        uri: absolute `sqlite:///...` or a server's address. artifacts: folder for files, with SQLite.
+        uri: absolute `sqlite:///...` or a server's address.
+        artifacts: folder for files, with SQLite.
         experiment: its name.
 
     Raises:
@@ -36,23 +35,21 @@ class Store:
     """
 
     def __init__(self, uri: str, artifacts: str, experiment: str) -> None:
-        # What several libraries say of a retry, and of every table of a new store: we tell it in one line.
-        for name in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        hush()
         with _alone(uri):
             self._client = mlflow.MlflowClient(uri)
-            self._experiment = self._experiment_id(experiment, Path(artifacts) if uri.startswith(SQLITE) else None)
+            location = Path(artifacts).absolute().as_uri() if uri.startswith(SQLITE) else None
+            self._experiment = self._experiment_id(experiment, location)
 
-    def _experiment_id(self, name: str, artifacts: Path | None) -> str:
-        if found := self._client.get_experiment_by_name(name):
-            return found.experiment_id
-        location = artifacts.absolute().as_uri() if artifacts else None
+    def _experiment_id(self, name: str, location: str | None) -> str:
+        if there := self._client.get_experiment_by_name(name):
+            return there.experiment_id
         kind = {"mlflow.experimentKind": "custom_model_development"}  # else its page opens on language models
         try:
             return self._client.create_experiment(name, artifact_location=location, tags=kind)
         except MlflowException:  # another job was first
-            if again := self._client.get_experiment_by_name(name):
-                return again.experiment_id
+            if there := self._client.get_experiment_by_name(name):
+                return there.experiment_id
             raise
 
     def has(self, run_id: str) -> bool:
@@ -64,29 +61,32 @@ class Store:
                 return False
             raise
 
-    def run(self, key: str, name: str, time: int, tags: Mapping[str, str]) -> str:
-        """The id of the run with a key of ours, which is made where it is missing."""
+    def run(self, key: str, name: str, began: int, sweep: str | None, parent: str | None) -> str:
+        """The id of the run with a key of ours, which is made where it is missing.
+
+        Args:
+            key: of the run.
+            name: shown in lists.
+            began: Unix milliseconds.
+            sweep: key of the sweep that it belongs to, or is.
+            parent: id of that sweep's run, where there is one yet.
+        """
         for run in self._search(KEY, key):
             return run.info.run_id
-        return self._client.create_run(self._experiment, time, {KEY: key, **tags}, name).info.run_id
+        tags = {tag: value for tag, value in ((KEY, key), (SWEEP, sweep), (PARENT, parent)) if value}
+        return self._client.create_run(self._experiment, began, tags, name).info.run_id
 
     def go_on(self, run_id: str) -> None:
         """Mark a run as running."""
         self._client.update_run(run_id, "RUNNING")
 
-    def log(
-        self,
-        run_id: str,
-        points: Sequence[tuple[str, float, int, int]],
-        params: Mapping[str, str],
-        tags: Mapping[str, str],
-    ) -> None:
-        """Add to a run points of `(name, value, time, step)`, and more; what it has already is not doubled."""
+    def log(self, run_id: str, points: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Add points and more to a run; what it has already is not doubled."""
         self._client.log_batch(
             run_id,
-            [Metric(_named(name), value, time, step) for name, value, time, step in points],
-            [Param(_named(name), value) for name, value in params.items()],
-            [RunTag(_named(name), value[:TAG_LENGTH]) for name, value in tags.items()],
+            [Metric(stored_name(name), value, time, step) for name, value, time, step in points],
+            [Param(stored_name(name), value) for name, value in params.items()],
+            [RunTag(stored_name(name), value[:TAG_LENGTH]) for name, value in tags.items()],
         )
 
     def artifact(self, run_id: str, path: Path, folder: str | None) -> None:
@@ -106,14 +106,20 @@ class Store:
     def _search(self, tag: str, value: str) -> Iterator[Run]:
         page = None
         while True:
-            found = self._client.search_runs([self._experiment], f"tags.`{tag}` = '{value}'", page_token=page)
-            yield from found
-            page = found.token
+            runs = self._client.search_runs([self._experiment], f"tags.`{tag}` = '{value}'", page_token=page)
+            yield from runs
+            page = runs.token
             if not page:
                 return
 
 
-def _named(name: str) -> str:
+def hush() -> None:
+    """Silence what several libraries say of a retry, and of every table of a new store: we say it in one line."""
+    for name in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def stored_name(name: str) -> str:
     """A name that MLflow takes."""
     return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"))[:250]
 

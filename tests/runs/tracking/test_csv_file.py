@@ -65,6 +65,7 @@ def test_a_job_with_logger_csv(tmp_path: Path) -> None:
 
 
 def test_a_sweep_with_logger_csv(tmp_path: Path) -> None:
-    Csv().open_sweep(tmp_path, "sweep", {})
-    Csv().close_sweep(tmp_path, "finished", [], {"sweep/finished": 2.0})
+    tracker = Csv().sweep(tmp_path, "sweep", {})
+    tracker.metrics({"sweep/finished": 2.0})
+    tracker.close("finished")
     assert rows(tmp_path / "tracking.csv") == [("0", "sweep/finished", "2.0")]

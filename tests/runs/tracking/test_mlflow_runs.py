@@ -181,7 +181,7 @@ def test_nothing_is_lost_while_a_server_is_away(
     """Eight jobs of a sweep log; the server is killed meanwhile and started again."""
     sweep = tmp_path / "sweep"
     logging = tracking(running.uri)
-    logging.open_sweep(sweep, "sweep", {"jobs": "8"})
+    tracker = logging.sweep(sweep, "sweep", {"jobs": "8"})
     jobs = [beside(work, logging, sweep / f"job{number}", sweep, 0, 0.03) for number in range(8)]
     for job in range(8):
         until(lambda job=job: sent(sweep / f"job{job}")["run_id"])
@@ -191,7 +191,9 @@ def test_nothing_is_lost_while_a_server_is_away(
     for job in jobs:
         job.join()
     (sweep / "table.md").write_text("|")
-    logging.close_sweep(sweep, "finished", [sweep / "table.md"], {"sweep/finished": 8.0})
+    tracker.artifact(sweep / "table.md")
+    tracker.metrics({"sweep/finished": 8.0})
+    tracker.close("finished")
 
     runs = stored(running.uri)
     parent = runs.pop("sweep")
@@ -224,7 +226,7 @@ def test_what_a_server_that_was_never_there_missed_is_sent_by_sync(
     config = OmegaConf.create({"task": {"root": str(tmp_path)}})
     running.kill()
     logging = tracking(running.uri, patience_s=0.5)
-    logging.open_sweep(sweep, "sweep", {})
+    tracker = logging.sweep(sweep, "sweep", {})
     caplog.clear()
     started = time.monotonic()
     work(logging, whole, sweep)
@@ -239,7 +241,7 @@ def test_what_a_server_that_was_never_there_missed_is_sent_by_sync(
     assert "still running" in capsys.readouterr().out
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    logging.close_sweep(sweep, "failed")
+    tracker.close("failed")
     running.start()
 
     sync.run(config)

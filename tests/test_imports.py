@@ -50,7 +50,7 @@ MAY_IMPORT = {
 MAY_USE = {
     "hydra": {"tasks", "checkpoints", "studies"},
     "omegaconf": {"tasks"},
-    "lightning": {"scenes", "training", "tasks", "runs"},
+    "lightning": {"scenes", "training", "benchmarks", "tasks", "runs"},
     "mlflow": {"runs"},
 }
 

@@ -1,27 +1,42 @@
 """What a separator costs: time and memory, against its convolutions alone.
 
-Axes: K queries, M microphones, L samples, T frames, F bins.
+Axes: R rows (queries), C channels, T frames, F bins, K queries, M microphones, L samples.
 """
 
 from __future__ import annotations
 
 import copy
-import time
+import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from sedsep.benchmarks.costs import CostTable, clock, machine, peak_gb
 from sedsep.dsp import snr_db
 from sedsep.errors import choice
-from sedsep.memory import return_freed_memory
 from sedsep.models.guided import GuidedSeparator
 from sedsep.modules.film import FilmTerm
 
+log = logging.getLogger(__name__)
+
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+COLUMNS = ("iters", "passes", "queries", "precision", "s", "convs", "ratio", "GFLOP/s", "GB", "dB")
+DIGITS = {
+    "seconds": ".3g",
+    "convolutions_seconds": ".3g",
+    "ratio": ".2f",
+    "gflops": ".0f",
+    "peak_gb": ".1f",
+    "snr_db": ".0f",
+}
+"""What is told of a case, and how a table writes it."""
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 @dataclass(frozen=True)
@@ -29,7 +44,8 @@ class Case:
     """One way to run a separator.
 
     Attributes:
-        queries: K. passes: refinement passes.
+        queries: K.
+        passes: refinement passes.
         precision: `fp32`, or `bf16` for autocast (spectra and masks stay float32).
         compiled: whether the U-Net goes through `torch.compile`.
     """
@@ -45,15 +61,18 @@ class Cost:
     """What a case took.
 
     Attributes:
-        seconds: for one clip, SED model included. convolutions: seconds of the convolutions alone, in isolation.
-        gflop: of those convolutions. peak_gb: highest memory of the process (CPU) or the device during the run;
-            `None` where the system does not tell.
+        case: the case.
+        seconds: for one clip, SED model included.
+        convolutions_seconds: for its convolutions alone, in isolation.
+        gflop: of those convolutions.
+        peak_gb: highest memory of the process (CPU) or the device during the run; `None` where the system does not
+            tell.
         snr_db: agreement with the first case measured; `None` for that one.
     """
 
     case: Case
     seconds: float
-    convolutions: float
+    convolutions_seconds: float
     gflop: float
     peak_gb: float | None
     snr_db: float | None = None
@@ -61,7 +80,7 @@ class Cost:
     @property
     def ratio(self) -> float:
         """The whole model's time over its convolutions' own."""
-        return self.seconds / self.convolutions
+        return self.seconds / self.convolutions_seconds
 
     @property
     def gflops(self) -> float:
@@ -69,46 +88,53 @@ class Cost:
         return self.gflop / self.seconds
 
 
-@dataclass(frozen=True)
-class Convolution:
-    """A convolution and the shape of its input [R, C, T, F]."""
-
-    layer: nn.Conv2d | nn.ConvTranspose2d
-    shape: torch.Size
-    gflop: float
-
-
-def convolutions(network: GuidedSeparator, queries: int, samples: int) -> list[Convolution]:
-    """The convolutions of one pass of the U-Net, with those into and out of it.
+def separator_costs(
+    title: str,
+    make: Callable[[int], GuidedSeparator],
+    mixture: Tensor,
+    iters: Sequence[int],
+    queries: Sequence[int],
+    precisions: Sequence[str],
+    compiling: Sequence[bool],
+    repeats: int,
+) -> CostTable:
+    """Measure networks without and with refinement, in all ways asked for.
 
     Args:
-        queries: rows that go through it. samples: L at the network's input rate.
+        title: what is measured; the machine is added.
+        make: makes a network for some refinement passes.
+        mixture: [1, M, L], on the device to measure.
+        iters: refinement passes to make networks for; those with some are run for one pass and for all.
+        queries: numbers of events that are asked of a network without refinement.
+        precisions: of each; float32 first, the others' reference.
+        compiling: whether the U-Net goes through `torch.compile`.
+        repeats: runs of each.
+
+    Raises:
+        UserError: an unknown precision.
     """
-    separator = network.separator
-    rows = 1 if separator.outputs > 1 else queries
-    frames = samples * separator.sample_rate // separator.input_rate // separator.stft.hop + 1
-    frames += -frames % separator.unet.time_stride
-    bins = separator.stft.bins - 1
-    found: list[Convolution] = []
-
-    def watch(layer: nn.Conv2d | nn.ConvTranspose2d, outlined: nn.Module) -> None:
-        def note(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-            # Every weight meets every position of the smaller map once.
-            positions = (output if isinstance(layer, nn.Conv2d) else inputs[0])[:, 0].numel()
-            found.append(Convolution(layer, inputs[0].shape, 2e-9 * positions * layer.weight.numel()))
-
-        outlined.register_forward_hook(note)
-
-    parts = nn.ModuleList([separator.pre_conv, separator.unet, separator.after_conv])
-    outline = copy.deepcopy(parts).to("meta").train()  # shapes alone, by the way that calls every layer as a module
-    for layer, outlined in zip(parts.modules(), outline.modules(), strict=True):
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            watch(layer, outlined)
-    with torch.device("meta"):
-        terms = [FilmTerm(torch.empty(rows, site.channels, 1, 1)) for site in separator.unet.sites]
-        x = outline[0](torch.empty(rows, separator.pre_conv.in_channels, frames, bins))
-        outline[2](outline[1](x, terms, lambda y: y))
-    return found
+    rows: list[list[str]] = []
+    metrics: dict[str, float] = {}
+    for most in iters:
+        network = make(most).to(mixture.device).eval()
+        sizes = [(1, 1), (1, most)] if most else [(count, 1) for count in queries]
+        cases = [
+            Case(count, passes, precision, compiled)
+            for (count, passes), precision, compiled in itertools.product(sizes, precisions, compiling)
+        ]
+        for cost in measure(network, mixture, cases, repeats):
+            case = cost.case
+            values = {name: value for name in DIGITS if (value := getattr(cost, name)) is not None}
+            way = case.precision + (" compiled" if case.compiled else "")
+            digits = [f"{values[name]:{digits}}" if name in values else "" for name, digits in DIGITS.items()]
+            rows.append([str(most), str(case.passes), str(case.queries), way, *digits])
+            log.info("%s", ", ".join(f"{name} {cell}" for name, cell in zip(COLUMNS, rows[-1], strict=True)))
+            # The shortest names are those of one query, no refinement, not compiled.
+            name = f"benchmark/separator/{way.replace(' ', '/')}"
+            name += f"/iters_{most}/passes_{case.passes}" if most else ""
+            name += f"/queries_{case.queries}" if case.queries > 1 else ""
+            metrics |= {f"{name}/{key}": value for key, value in values.items()}
+    return CostTable(f"{title}, {machine(mixture.device)}", COLUMNS, rows, metrics)
 
 
 def measure(network: GuidedSeparator, mixture: Tensor, cases: Sequence[Case], repeats: int) -> Iterator[Cost]:
@@ -123,25 +149,19 @@ def measure(network: GuidedSeparator, mixture: Tensor, cases: Sequence[Case], re
     Raises:
         UserError: an unknown precision.
     """
-    reference: dict[tuple[int, int], Tensor] = {}
+    references: dict[tuple[int, int], Tensor] = {}
     for case in cases:
         dtype = PRECISIONS[choice(case.precision, tuple(PRECISIONS), "task.precisions")]
         whole = _whole(network, mixture, case, dtype)
         estimates = whole()  # compiles, and lets the libraries choose their algorithms
-        known = reference.setdefault((case.queries, case.passes), estimates)
+        reference = references.setdefault((case.queries, case.passes), estimates)
         peak = peak_gb(whole, mixture.device)
-        bare = convolutions(network, case.queries, mixture.shape[-1])
-        alone = _Alone(bare, dtype, mixture.device)
-        times = [(_clock(whole, mixture.device), alone.seconds()) for _ in range(repeats)]
-        seconds, convolved = (min(column) for column in zip(*times, strict=True))
-        yield Cost(
-            case,
-            seconds,
-            case.passes * convolved,
-            case.passes * sum(convolution.gflop for convolution in bare),
-            peak,
-            None if known is estimates else snr_db(known, estimates).mean().item(),
-        )
+        layers, gflop = convolutions(network, case.queries, mixture.shape[-1])
+        alone = _alone(layers, dtype, mixture.device)
+        alone()  # as for the whole: the first run settles the algorithms
+        seconds, convolved = map(min, zip(*((clock(whole)[1], alone()) for _ in range(repeats)), strict=True))
+        agreement = None if reference is estimates else snr_db(reference, estimates).mean().item()
+        yield Cost(case, seconds, case.passes * convolved, case.passes * gflop, peak, agreement)
 
 
 def _whole(network: GuidedSeparator, mixture: Tensor, case: Case, dtype: torch.dtype) -> Callable[[], Tensor]:
@@ -159,51 +179,52 @@ def _whole(network: GuidedSeparator, mixture: Tensor, case: Case, dtype: torch.d
     return run
 
 
-class _Alone:
-    """Convolutions in isolation: same layers, shapes, layout and dtype."""
+def convolutions(
+    network: GuidedSeparator, queries: int, samples: int
+) -> tuple[list[tuple[Convolution, torch.Size]], float]:
+    """The convolutions of one pass of the U-Net, with those into and out of it.
 
-    def __init__(self, found: Sequence[Convolution], dtype: torch.dtype, device: torch.device) -> None:
-        self.layers = [(copy.deepcopy(convolution.layer).to(dtype), convolution.shape) for convolution in found]
-        largest = max(convolution.shape.numel() for convolution in found)
-        self.noise = torch.randn(largest, device=device).to(dtype)
-        self.seconds()  # as for the whole: the first run settles the algorithms
+    Args:
+        network: whose they are.
+        queries: K, rows that go through it.
+        samples: L at the network's input rate.
 
-    def seconds(self) -> float:
-        """Their times added up."""
-        return sum(_clock(partial(layer, self._input(shape)), self.noise.device) for layer, shape in self.layers)
-
-    def _input(self, shape: torch.Size) -> Tensor:
-        rows, channels, frames, bins = shape
-        return self.noise[: shape.numel()].view(rows, frames, bins, channels).permute(0, 3, 1, 2)
-
-
-def _clock(run: Callable[[], Tensor], device: torch.device) -> float:
-    """Seconds of one call."""
-    _wait(device)
-    started = time.perf_counter()
-    with torch.inference_mode():
-        run()
-    _wait(device)
-    return time.perf_counter() - started
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    Returns:
+        Each with the shape of its input [R, C, T, F], and their arithmetic in GFLOP.
+    """
+    separator = network.separator
+    rows = 1 if separator.outputs > 1 else queries
+    frames = samples * separator.sample_rate // separator.input_rate // separator.stft.hop + 1
+    frames += -frames % separator.unet.time_stride
+    parts = nn.ModuleList([separator.pre_conv, separator.unet, separator.after_conv])
+    outline = copy.deepcopy(parts).to("meta").train()  # shapes alone, by the way that calls every layer as a module
+    layers: dict[nn.Module, Any] = dict(zip(outline.modules(), parts.modules(), strict=True))
+    calls: list[tuple[Convolution, torch.Size]] = []
+    for module in outline.modules():
+        if isinstance(module, Convolution):
+            module.register_forward_hook(lambda called, inputs, _: calls.append((layers[called], inputs[0].shape)))
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        terms = [FilmTerm(torch.empty(rows, site.channels, 1, 1)) for site in separator.unet.sites]
+        x = outline[0](torch.empty(rows, separator.pre_conv.in_channels, frames, separator.stft.bins - 1))
+        outline[2](outline[1](x, terms, lambda y: y))
+    return calls, counter.get_flop_counts()["Global"][torch.ops.aten.convolution] / 1e9
 
 
-def peak_gb(run: Callable[[], object], device: torch.device) -> float | None:
-    """Highest memory during one call: of the device, or of the whole process on a CPU under Linux."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        run()
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    try:
-        return_freed_memory()  # of earlier cases
-        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far: proc(5)
-        run()
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return None
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e9
+def _alone(
+    layers: Sequence[tuple[Convolution, torch.Size]], dtype: torch.dtype, device: torch.device
+) -> Callable[[], float]:
+    """Convolutions in isolation (same layers, shapes, layout and dtype), as a function that runs them and gives the
+    sum of their seconds."""
+    layers = [(copy.deepcopy(layer).to(dtype), shape) for layer, shape in layers]
+    noise = torch.randn(max(shape.numel() for _, shape in layers), device=device).to(dtype)
+
+    def run() -> float:
+        seconds = 0.0
+        for layer, shape in layers:
+            rows, channels, frames, bins = shape
+            x = noise[: shape.numel()].view(rows, frames, bins, channels).permute(0, 3, 1, 2)
+            with torch.inference_mode():
+                seconds += clock(layer, x)[1]
+        return seconds
+
+    return run

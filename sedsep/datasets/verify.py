@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sedsep.errors import UserError
-from sedsep.labels import SILENCE, LabelSet
+from sedsep.labels import LabelSet
 from sedsep.scenes import audio
-from sedsep.scenes.layout import Layout
-from sedsep.scenes.metadata import parse_spec, problems, read_index
-from sedsep.scenes.recorded import MIXTURES, TARGETS, recorded_splits
+from sedsep.scenes.layout import MIXTURES, TARGETS, Layout, recorded_splits
+from sedsep.scenes.metadata import read_index, read_spec
+from sedsep.scenes.problems import scene_problems
 from sedsep.scenes.rooms import Room
 from sedsep.types import SceneSpec
 
@@ -391,18 +391,16 @@ class _Scenes:
         self.count = len(scenes)
         for path, ref_event in scenes:
             try:
-                spec = parse_spec(path, ref_event)
+                spec = read_spec(path, ref_event)
             except UserError as error:
                 yield Problem("metadata", path, str(error))
                 continue
-            sentences = [*problems(spec, path, self.layout.root, self.layout.sample_rate), *self._more(spec, path)]
-            yield from (Problem("metadata", path, sentence) for sentence in sentences)
+            layout = self.layout
+            for problem in scene_problems(spec, path, layout.root, layout.sample_rate, layout.channels, self.labels):
+                yield Problem(problem.kind, problem.path, problem.text)
+            yield from (Problem("metadata", path, sentence) for sentence in self._more(spec, path))
 
     def _more(self, spec: SceneSpec, path: Path) -> Iterator[str]:
-        for label in sorted(set(spec.slots) - set(self.labels) - {SILENCE}):
-            yield f"{path} holds the label {label}, which is no class: choose the label set of this data set."
-        if not -self.layout.channels <= spec.ref_channel < self.layout.channels:
-            yield f"{path} has its targets at channel {spec.ref_channel} of {self.layout.channels}: correct its config."
         groups = [(spec.dirs.foreground, spec.foreground), (spec.dirs.background, spec.background)]
         if spec.dirs.interference is not None:
             groups.append((spec.dirs.interference, spec.interference))

@@ -16,7 +16,7 @@ import soundfile
 
 from sedsep.errors import UserError
 from sedsep.scenes import audio
-from sedsep.scenes.audio import FileError
+from sedsep.scenes.problems import FileError
 from sedsep.types import FloatArray
 
 BLOCK = 1 << 16

@@ -6,6 +6,7 @@ Axes: F frames, C channels.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,25 +14,19 @@ import numpy as np
 import soundfile
 import soxr
 
-from sedsep.errors import UserError
+from sedsep.scenes.problems import DataProblem, FileError
 from sedsep.types import FloatArray
-
-
-class FileError(UserError):
-    """A file of a data set that cannot be used: missing, damaged or unfit.
-
-    Attributes:
-        path: the file; `None` in what torch makes of an error that comes from a worker.
-    """
-
-    def __init__(self, message: str, path: Path | None = None) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says: frames, channels and rate in Hz."""
+    """What a file's header says.
+
+    Attributes:
+        frames: samples of each channel.
+        channels: how many.
+        rate: Hz.
+    """
 
     frames: int
     channels: int
@@ -53,13 +48,31 @@ def info(path: Path) -> AudioInfo:
         return AudioInfo(file.frames, file.channels, file.samplerate)
 
 
+def format_problems(path: Path, info: AudioInfo, channels: int, rate: int | None = None) -> Iterator[DataProblem]:
+    """Where a file differs from what it must be.
+
+    Args:
+        path: the file.
+        info: its header.
+        channels: it must have.
+        rate: it must have, Hz; `None` takes any.
+    """
+    if info.channels != channels:
+        text = f"{path} has {info.channels} channels, not {channels}: replace it by a recording that has."
+        yield DataProblem("file", path, text)
+    if rate not in (None, info.rate):
+        text = f"{path} is sampled at {info.rate} Hz, not at {rate} Hz: set the sample rate to match or resample it."
+        yield DataProblem("file", path, text)
+
+
 def read(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> tuple[FloatArray, int]:
     """Read part of a file.
 
     Args:
         path: any format libsndfile reads.
-        start_s: where to start, seconds. duration_s: how much to read, seconds; `None` reads to the end.
-            Both are turned into frames by cutting off after the multiplication, as the challenge's data does.
+        start_s: where to start, seconds.
+        duration_s: how much to read, seconds; `None` reads to the end. Both times become frames by cutting off after
+            the multiplication, as the challenge's data does.
 
     Returns:
         Samples, float32 [F, C], and the file's rate in Hz.

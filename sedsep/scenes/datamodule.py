@@ -29,9 +29,9 @@ from sedsep.scenes.dataset import (
     collate,
 )
 from sedsep.scenes.device import UnmixedBatch, collate_parts, mix_batch
-from sedsep.scenes.layout import Layout
+from sedsep.scenes.layout import MIXTURES, Layout
 from sedsep.scenes.metadata import load_index
-from sedsep.scenes.recorded import MIXTURES, RecordedScenes
+from sedsep.scenes.recorded import RecordedScenes
 from sedsep.scenes.rendering import Renderer, SceneParts
 from sedsep.scenes.sampling import SceneSampler
 from sedsep.scenes.spatialscaper import SpatialScaperRenderer
@@ -147,7 +147,7 @@ class SceneDataModule(LightningDataModule):
         """
         index = self.layout.root / "metadata" / f"{split}.json"
         if index.is_file():
-            return IndexedScenes(load_index(index, self.layout), self.renderer, self.labels)
+            return IndexedScenes(load_index(index, self.layout, self.labels), self.renderer)
         folder = self.layout.root / split
         if (folder / MIXTURES).is_dir():
             return RecordedScenes(folder, self.labels, self.layout.sample_rate, self.layout.channels)

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
 from sedsep.errors import UserError, choice
-from sedsep.labels import SILENCE, LabelSet
-from sedsep.scenes.audio import FileError
+from sedsep.labels import LabelSet
+from sedsep.scenes.problems import FileError
 from sedsep.scenes.rendering import Renderer, SceneParts
 from sedsep.scenes.sampling import SceneSampler
 from sedsep.types import FILLER, Batch, Scene, SceneSpec
@@ -133,20 +133,11 @@ class IndexedScenes(Dataset[Scene]):
     """Fixed scenes, rendered on demand.
 
     Args:
-        specs: the scenes. renderer: renders them. labels: the classes.
-
-    Raises:
-        UserError: a scene holds a label that is no class.
+        specs: the scenes.
+        renderer: renders them.
     """
 
-    def __init__(self, specs: Sequence[SceneSpec], renderer: Renderer, labels: LabelSet) -> None:
-        for spec in specs:
-            for slot in spec.slots:
-                if slot != SILENCE and slot not in labels:
-                    raise UserError(
-                        f"The scene {spec.name} holds the label '{slot}', which is not in the label set: "
-                        "choose the label set of this data set."
-                    )
+    def __init__(self, specs: Sequence[SceneSpec], renderer: Renderer) -> None:
         self.specs = list(specs)
         self.renderer = renderer
 

@@ -1,29 +1,99 @@
 """The challenge's folders on disk, indexed once.
 
-<root>/sound_event/<split>/<Label>/*.wav      the sounds to separate
-<root>/interference/<split>/<Label>/*.wav     sounds nobody asks for (optional)
-<root>/noise/<split>/*.wav                    background, one channel a microphone (optional)
-<root>/room_ir/<split>/*.sofa                 room impulse responses
-<root>/metadata/<split>.json                  fixed scenes (optional)
-<root>/labels.json                            the classes in order (optional)
+<root>/sound_event/<split>/<Label>/*.wav           the sounds to separate
+<root>/interference/<split>/<Label>/*.wav          sounds nobody asks for (optional)
+<root>/noise/<split>/*.wav                         background, one channel a microphone (optional)
+<root>/room_ir/<split>/*.sofa                      room impulse responses
+<root>/metadata/<split>.json                       fixed scenes (optional)
+<root>/<split>/soundscape/<name>.wav               recorded scenes (optional)
+<root>/<split>/oracle_target/<name>_<Label>.wav    the dry source of each of their events
+<root>/labels.json                                 the classes in order (optional)
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sedsep.errors import UserError
+from sedsep.fingerprint import fingerprint
 from sedsep.labels import LabelSet
 from sedsep.scenes import audio
+from sedsep.scenes.problems import DataProblem, raise_first
 from sedsep.scenes.rooms import open_room
 from sedsep.types import SceneDirs
 
+EVENTS, INTERFERENCE, NOISE, ROOMS = "sound_event", "interference", "noise", "room_ir"
+MIXTURES, TARGETS = "soundscape", "oracle_target"
+
 WINDOW = 4096
-"""Bytes hashed at the head, the middle and the tail of each file of a fingerprint."""
+"""Bytes that a fingerprint takes from the head, the middle and the tail of each audio file and room."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of a split whose files are read.
+
+    Attributes:
+        folder: the folder; that of the rooms may be missing.
+        split: the split.
+        group: `sound_event`, `interference`, `noise`, `room_ir`, `soundscape` or `oracle_target`.
+        label: of the sounds; `None` for groups without labels, and for a group that lacks its label folders.
+    """
+
+    folder: Path
+    split: str
+    group: str
+    label: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """Of the files that are read."""
+        return "sofa" if self.group == ROOMS else "wav"
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """Those directly in the folder that are not hidden, sorted."""
+        if self._lacks_labels:
+            return []
+        files = self.folder.glob(f"*.{self.suffix}")
+        return sorted(path for path in files if not path.name.startswith(".") and path.is_file())
+
+    def problems(self) -> Iterator[DataProblem]:
+        """That there is nothing to read."""
+        if not self.files:
+            files = f"{self.suffix} files: add some directly in it"
+            what = "label folders: add one for each class" if self._lacks_labels else files
+            yield DataProblem("structure", self.folder, f"{self.folder} holds no {what} or fetch the data set again.")
+
+    @property
+    def _lacks_labels(self) -> bool:
+        return self.group in (EVENTS, INTERFERENCE) and self.label is None
+
+
+def places(root: Path, split: str) -> Iterator[Place]:
+    """Where the files of a split lie: its sounds by label, background and rooms, then its recordings."""
+    for group in (EVENTS, INTERFERENCE):
+        if (folder := root / group / split).is_dir():
+            labels = _folders(folder)
+            yield from (Place(label, split, group, label.name) for label in labels)
+            if not labels:
+                yield Place(folder, split, group)
+    if (root / NOISE / split).is_dir():
+        yield Place(root / NOISE / split, split, NOISE)
+    if (root / EVENTS / split).is_dir():
+        yield Place(root / ROOMS / split, split, ROOMS)
+    for group in (MIXTURES, TARGETS):
+        if (root / split / group).is_dir():
+            yield Place(root / split / group, split, group)
+
+
+def recorded_splits(root: Path) -> tuple[str, ...]:
+    """The splits of a data set that come as recordings."""
+    return tuple(sorted(folder.parent.name for folder in root.glob(f"*/{MIXTURES}") if folder.is_dir()))
 
 
 @dataclass(frozen=True)
@@ -31,10 +101,15 @@ class Split:
     """The files of one split; every list is sorted, every header has been read and checked.
 
     Attributes:
-        name: the split. root: the data set's root. sample_rate: of the scenes, Hz. channels: microphones.
+        name: the split.
+        root: the data set's root.
+        sample_rate: of the scenes, Hz.
+        channels: microphones.
         dirs: the split's folders relative to `root`; `dirs.interference` is `None` where that folder is absent.
-        events: files of each label. interference: the same, empty where there is none.
-        noise: background files, empty where the folder is absent. rooms: SOFA files.
+        events: files of each label.
+        interference: the same, empty where there is none.
+        noise: background files, empty where the folder is absent.
+        rooms: SOFA files.
         infos: the header of each audio file.
     """
 
@@ -67,17 +142,24 @@ class Layout:
     """
 
     def __init__(self, root: Path, sample_rate: int, channels: int) -> None:
-        self.root = _find_root(Path(root))
+        root = Path(root)
+        if not root.is_dir():
+            raise UserError(f"The data set's root {root} does not exist: set it to the folder that holds sound_event.")
+        roots = [folder for folder in (root, root / "dev_set") if (folder / EVENTS).is_dir()]
+        if not roots:
+            what = "does not hold the folder sound_event" if any(root.iterdir()) else "is empty"
+            raise UserError(f"The data set's root {root} {what}: point it at a data set in the challenge's layout.")
+        self.root = roots[0]
         self.sample_rate = sample_rate
         self.channels = channels
         self._splits: dict[str, Split] = {}
         if not self.split_names:
-            raise UserError(f"{self.root / 'sound_event'} holds no splits: add a folder for each, such as train.")
+            raise UserError(f"{self.root / EVENTS} holds no splits: add a folder for each, such as train.")
 
     @property
     def split_names(self) -> tuple[str, ...]:
         """The splits that have sound events."""
-        return tuple(folder.name for folder in _folders(self.root / "sound_event"))
+        return tuple(folder.name for folder in _folders(self.root / EVENTS))
 
     def split(self, name: str) -> Split:
         """Index a split, once.
@@ -93,6 +175,34 @@ class Layout:
             self._splits[name] = self._index(name)
         return self._splits[name]
 
+    def _index(self, name: str) -> Split:
+        labelled: dict[str, dict[str, list[Path]]] = {EVENTS: {}, INTERFERENCE: {}}
+        files: dict[str, list[Path]] = {NOISE: [], ROOMS: []}
+        for place in places(self.root, name):
+            if place.group in (MIXTURES, TARGETS):
+                continue
+            raise_first(place.problems())
+            if place.label is not None:
+                labelled[place.group][place.label] = place.files
+            else:
+                files[place.group] = place.files
+        sounds = [path for group in labelled.values() for paths in group.values() for path in paths]
+        infos = {path: audio.info(path) for path in (*sounds, *files[NOISE])}
+        for path in files[NOISE]:
+            raise_first(audio.format_problems(path, infos[path], self.channels))
+        for path in files[ROOMS]:
+            open_room(path, self.sample_rate, self.channels)
+        dirs = SceneDirs(
+            foreground=f"{EVENTS}/{name}",
+            background=f"{NOISE}/{name}",
+            rooms=f"{ROOMS}/{name}",
+            interference=f"{INTERFERENCE}/{name}" if labelled[INTERFERENCE] else None,
+        )
+        return Split(
+            name, self.root, self.sample_rate, self.channels, dirs,
+            labelled[EVENTS], labelled[INTERFERENCE], files[NOISE], files[ROOMS], infos,
+        )  # fmt: skip
+
     def labels(self) -> LabelSet:
         """The classes: those in `labels.json` in its order, else the sorted label folders of all splits.
 
@@ -101,7 +211,7 @@ class Layout:
         """
         path = self.root / "labels.json"
         if not path.is_file():
-            return LabelSet(tuple(sorted(self._label_folders())))
+            return LabelSet(tuple(sorted({folder.name for folder in self._label_folders()})))
         try:
             names = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -110,14 +220,19 @@ class Layout:
             raise UserError(f'{path} is not a JSON list of class names: write it as ["First", "Second"].')
         return LabelSet(tuple(names))
 
-    def check(self, labels: LabelSet) -> None:
-        """Raise a `UserError` unless every label folder of the sound events is a class of `labels`."""
-        for label, folder in self._label_folders().items():
-            if label not in labels:
-                raise UserError(
+    def label_problems(self, labels: LabelSet) -> Iterator[DataProblem]:
+        """The label folders of the sound events, in any split, that are no class of `labels`."""
+        for folder in self._label_folders():
+            if folder.name not in labels:
+                text = (
                     f"{folder} is not among the {len(labels)} classes of the label set: choose the label set of this "
                     "data set or move the folder away."
                 )
+                yield DataProblem("label", folder, text)
+
+    def check(self, labels: LabelSet) -> None:
+        """Raise a `UserError` unless every label folder of the sound events is a class of `labels`."""
+        raise_first(self.label_problems(labels))
 
     def fingerprint(self, split: str) -> str:
         """16 hex digits that change with the split's content and stay when it is copied or touched.
@@ -126,90 +241,23 @@ class Layout:
         of `labels.json`, the split's index and its scenes. Not the modification times, and not what lies between the
         windows of a large file.
         """
-        index = self.split(split)
-        files = [*index.infos, *index.rooms]
-        metadata = self.root / "metadata"
-        texts = [self.root / "labels.json", metadata / f"{split}.json", *sorted((metadata / split).glob("*.json"))]
-        digest = hashlib.sha256()
-        for path in sorted(files):
-            _hash(digest, path, self.root, path.stat().st_size, _windows(path))
-        for path in texts:
+        index, metadata = self.split(split), self.root / "metadata"
+        parts: list[object] = []
+        for path in sorted([*index.infos, *index.rooms]):
+            size = path.stat().st_size
+            parts += [path.relative_to(self.root).as_posix(), size]
+            with path.open("rb") as file:
+                for start in sorted({0, max(0, size // 2 - WINDOW // 2), max(0, size - WINDOW)}):
+                    file.seek(start)
+                    parts.append(file.read(WINDOW))
+        for path in (self.root / "labels.json", metadata / f"{split}.json", *sorted((metadata / split).glob("*.json"))):
             if path.is_file():
-                content = path.read_bytes()
-                _hash(digest, path, self.root, len(content), content)
-        return digest.hexdigest()[:16]
+                parts += [path.relative_to(self.root).as_posix(), path]
+        return fingerprint(*parts)[:16]
 
-    def _label_folders(self) -> dict[str, Path]:
-        return {
-            label.name: label for split in self.split_names for label in _folders(self._folder("sound_event", split))
-        }
-
-    def _folder(self, group: str, split: str) -> Path:
-        return self.root / group / split
-
-    def _index(self, name: str) -> Split:
-        events = _labelled(self._folder("sound_event", name))
-        interference_folder = self._folder("interference", name)
-        interference = _labelled(interference_folder) if interference_folder.is_dir() else {}
-        noise_folder = self._folder("noise", name)
-        noise = _files(noise_folder, "wav") if noise_folder.is_dir() else []
-        rooms = _files(self._folder("room_ir", name), "sofa")
-        sounds = [path for group in (events, interference) for files in group.values() for path in files]
-        infos = {path: audio.info(path) for path in (*sounds, *noise)}
-        for path in noise:
-            if infos[path].channels != self.channels:
-                raise UserError(
-                    f"The background {path} has {infos[path].channels} channels, not {self.channels}: "
-                    "use a recording with one channel for each microphone."
-                )
-        for path in rooms:
-            open_room(path, self.sample_rate, self.channels)
-        dirs = SceneDirs(
-            foreground=f"sound_event/{name}",
-            background=f"noise/{name}",
-            rooms=f"room_ir/{name}",
-            interference=f"interference/{name}" if interference else None,
-        )
-        return Split(name, self.root, self.sample_rate, self.channels, dirs, events, interference, noise, rooms, infos)
-
-
-def _find_root(root: Path) -> Path:
-    if not root.is_dir():
-        raise UserError(f"The data set's root {root} does not exist: set it to the folder that holds sound_event.")
-    for candidate in (root, root / "dev_set"):
-        if (candidate / "sound_event").is_dir():
-            return candidate
-    what = "does not hold the folder sound_event" if any(root.iterdir()) else "is empty"
-    raise UserError(f"The data set's root {root} {what}: point it at a data set in the challenge's layout.")
+    def _label_folders(self) -> list[Path]:
+        return [label for split in self.split_names for label in _folders(self.root / EVENTS / split)]
 
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _files(folder: Path, suffix: str) -> list[Path]:
-    found = sorted(path for path in folder.glob(f"*.{suffix}") if not path.name.startswith(".") and path.is_file())
-    if not found:
-        raise UserError(f"{folder} holds no {suffix} files: add some directly in it or fetch the data set again.")
-    return found
-
-
-def _labelled(folder: Path) -> dict[str, list[Path]]:
-    labels = _folders(folder)
-    if not labels:
-        raise UserError(f"{folder} holds no label folders: add one for each class or fetch the data set again.")
-    return {label.name: _files(label, "wav") for label in labels}
-
-
-def _windows(path: Path) -> Iterable[bytes]:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        for start in sorted({0, max(0, size // 2 - WINDOW // 2), max(0, size - WINDOW)}):
-            file.seek(start)
-            yield file.read(WINDOW)
-
-
-def _hash(digest: hashlib._Hash, path: Path, root: Path, size: int, content: Iterable[bytes] | bytes) -> None:
-    digest.update(f"{path.relative_to(root).as_posix()}\0{size}\0".encode())
-    for part in [content] if isinstance(content, bytes) else content:
-        digest.update(part)

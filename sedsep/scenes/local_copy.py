@@ -23,7 +23,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from sedsep.errors import UserError
 from sedsep.files import sole_writer
-from sedsep.scenes.recorded import recorded_splits
+from sedsep.scenes.layout import recorded_splits
 
 THREADS = 8
 """A network's disk answers slowly, but many at once."""

@@ -1,40 +1,52 @@
-"""Scenes that come as recordings: the challenge's test and evaluation sets.
-
-<root>/<split>/soundscape/<name>.wav               mixtures, one channel a microphone
-<root>/<split>/oracle_target/<name>_<Label>.wav    the dry source of each event
+"""Scenes that come as recordings, with the dry source of each event: the challenge's test and evaluation sets.
 
 Axes: M microphones, K slots, L samples.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from sedsep.errors import UserError
+from sedsep.fingerprint import fingerprint
 from sedsep.labels import SILENCE, LabelSet
 from sedsep.scenes import audio
+from sedsep.scenes.layout import MIXTURES, TARGETS, Place
+from sedsep.scenes.problems import DataProblem, raise_first
 from sedsep.types import FloatArray, Scene
-
-MIXTURES = "soundscape"
-TARGETS = "oracle_target"
-
-
-def recorded_splits(root: Path) -> tuple[str, ...]:
-    """The splits of a data set that come as recordings."""
-    return tuple(sorted(folder.parent.name for folder in root.glob(f"*/{MIXTURES}") if folder.is_dir()))
 
 
 def mixtures(folder: Path) -> list[Path]:
-    """The mixtures of a split, sorted by name.
+    """The mixtures of a split's folder, sorted by name.
 
     Raises:
         UserError: there are none.
     """
-    return _wavs(folder / MIXTURES)
+    place = Place(folder / MIXTURES, folder.name, MIXTURES)
+    raise_first(place.problems())
+    return place.files
+
+
+def target_problems(target: Path, mixtures: Collection[Path], labels: LabelSet) -> Iterator[DataProblem]:
+    """Where the name of a target, `<name>_<Label>.wav`, tells no class or none of the mixtures `<name>.wav`."""
+    name, _, label = target.stem.rpartition("_")
+    mixture = target.parent.with_name(MIXTURES) / f"{name}.wav"
+    if label not in labels:
+        text = f"{target} names no class of the label set after its last '_': rename it."
+        yield DataProblem("label", target, text)
+    if mixture not in mixtures:
+        text = f"{target} belongs to {mixture}, which does not exist: fetch or rename it."
+        yield DataProblem("structure", target, text)
+
+
+def length_problems(target: Path, frames: int, mixture: Path, mixture_frames: int) -> Iterator[DataProblem]:
+    """That a target is not as long as its mixture."""
+    if frames != mixture_frames:
+        text = f"{target} has {frames} samples, {mixture.name} {mixture_frames}: fetch both again."
+        yield DataProblem("duration", target, text)
 
 
 class RecordedScenes(Dataset[Scene]):
@@ -43,25 +55,26 @@ class RecordedScenes(Dataset[Scene]):
     Every scene has as many slots as the fullest one has sources: these sorted by class, then silence.
 
     Args:
-        folder: of the split. labels: the classes. sample_rate: of all files, Hz. channels: microphones.
+        folder: of the split.
+        labels: the classes.
+        sample_rate: of all files, Hz.
+        channels: microphones.
 
     Raises:
         UserError: no mixtures or no sources, or a source that is of no mixture or no class.
     """
 
     def __init__(self, folder: Path, labels: LabelSet, sample_rate: int, channels: int) -> None:
-        self.folder = Path(folder)
         self.sample_rate = sample_rate
         self.channels = channels
-        self.mixtures = mixtures(self.folder)
+        self.mixtures = mixtures(folder)
         self.targets: dict[str, dict[str, Path]] = {path.stem: {} for path in self.mixtures}
-        for path in _wavs(self.folder / TARGETS):
+        sources = Place(folder / TARGETS, folder.name, TARGETS)
+        raise_first(sources.problems())
+        known = set(self.mixtures)
+        for path in sources.files:
+            raise_first(target_problems(path, known, labels))
             name, _, label = path.stem.rpartition("_")
-            if name not in self.targets or label not in labels:
-                raise UserError(
-                    f"{path} is the source of no mixture in {self.folder / MIXTURES} or of no class: expected a "
-                    "mixture's name, an underscore and a class."
-                )
             self.targets[name][label] = path
         self.slots = max(map(len, self.targets.values()))
 
@@ -81,43 +94,27 @@ class RecordedScenes(Dataset[Scene]):
         """
         path = self.mixtures[item]
         mixture = self._read(path, self.channels)
-        sources = sorted(self.targets[path.stem].items())
         targets = np.zeros((self.slots, mixture.shape[1]), dtype=np.float32)
-        for row, (_, source) in enumerate(sources):
+        spans = [(0, 0)] * self.slots
+        sources = sorted(self.targets[path.stem].items())
+        for slot, (_, source) in enumerate(sources):
             target = self._read(source, 1)[0]
-            if len(target) != mixture.shape[1]:
-                raise UserError(
-                    f"{source} has {len(target)} samples, but its mixture {mixture.shape[1]}: fetch the data set again."
-                )
-            targets[row] = target
+            raise_first(length_problems(source, len(target), path, mixture.shape[1]))
+            targets[slot] = target
+            sounding = np.flatnonzero(target)
+            if len(sounding):
+                spans[slot] = (int(sounding[0]), int(sounding[-1]) + 1)
         labels = [label for label, _ in sources] + [SILENCE] * (self.slots - len(sources))
-        return Scene(mixture, targets, tuple(labels), tuple(map(_span, targets)), path.stem)
+        return Scene(mixture, targets, tuple(labels), tuple(spans), path.stem)
 
     def fingerprint(self) -> str:
         """16 hex digits that change with the names and sizes of the files."""
-        digest = hashlib.sha256()
-        for path in (*self.mixtures, *(path for targets in self.targets.values() for path in targets.values())):
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        return digest.hexdigest()[:16]
+        files = [*self.mixtures, *(path for targets in self.targets.values() for path in targets.values())]
+        return fingerprint([[path.name, path.stat().st_size] for path in files])[:16]
 
     def _read(self, path: Path, channels: int) -> FloatArray:
         """Float32 [channels, L]."""
         samples, rate = audio.read(path)
-        if rate != self.sample_rate or samples.shape[1] != channels:
-            raise UserError(
-                f"{path} has {samples.shape[1]} channels at {rate} Hz, not {channels} at {self.sample_rate} Hz: set "
-                "the sample rate and the microphones of the data set."
-            )
+        info = audio.AudioInfo(len(samples), samples.shape[1], rate)
+        raise_first(audio.format_problems(path, info, channels, self.sample_rate))
         return np.ascontiguousarray(samples.T)
-
-
-def _wavs(folder: Path) -> list[Path]:
-    found = sorted(folder.glob("*.wav"))
-    if not found:
-        raise UserError(f"{folder} holds no wav files: the scenes of this split cannot be scored without them.")
-    return found
-
-
-def _span(target: FloatArray) -> tuple[int, int]:
-    sounding = np.flatnonzero(target)
-    return (int(sounding[0]), int(sounding[-1]) + 1) if len(sounding) else (0, 0)

@@ -30,8 +30,8 @@ from scipy import fft
 
 from sedsep.errors import UserError, choice
 from sedsep.scenes import audio
-from sedsep.scenes.audio import FileError
 from sedsep.scenes.layout import Layout
+from sedsep.scenes.problems import fit_problems, raise_first
 from sedsep.scenes.rooms import Room, open_room
 from sedsep.types import Event, FloatArray, Scene, SceneSpec
 
@@ -152,7 +152,7 @@ class Renderer:
 
     def read(self, spec: SceneSpec) -> SceneParts:
         """Read the part of each file that a scene needs; raises what `render` does."""
-        self._check(spec)
+        raise_first(fit_problems(spec, f"The scene {spec.name}", self.sample_rate, self.channels))
         room = open_room(self.root / spec.dirs.rooms / spec.room, self.sample_rate, self.channels)
         length = int(spec.duration * spec.sample_rate)
         background = np.zeros((self.channels, length), np.float32)
@@ -168,17 +168,6 @@ class Renderer:
             spans[slot] = (sound.onset, min(sound.onset + len(sound.source) + taps - 1, length))
         sounds += [self._read_sound(spec, event, str(spec.dirs.interference), room) for event in spec.interference]
         return SceneParts(spec.name, spec.slots, tuple(spans), background, tuple(sounds), spec.ref_channel)
-
-    def _check(self, spec: SceneSpec) -> None:
-        if spec.sample_rate != self.sample_rate:
-            raise UserError(
-                f"The scene {spec.name} is at {spec.sample_rate} Hz, not at {self.sample_rate} Hz: prepare it again."
-            )
-        if not -self.channels <= spec.ref_channel < self.channels:
-            raise UserError(
-                f"The scene {spec.name} has its targets at channel {spec.ref_channel}, but only {self.channels} "
-                "channels: choose one of them."
-            )
 
     def _read_sound(self, spec: SceneSpec, event: Event, folder: str, room: Room, slot: int | None = None) -> Sound:
         source = self._read_source(self.root / folder / event.source_file, event)
@@ -207,12 +196,7 @@ class Renderer:
             samples, rate = audio.read(path)
         else:
             samples, rate = audio.read(path, event.source_time, event.event_duration)
-        if samples.shape[1] != self.channels:
-            raise FileError(
-                f"The background {path} has {samples.shape[1]} channels, not {self.channels}: "
-                "use a recording with one channel for each microphone.",
-                path,
-            )
+        raise_first(audio.format_problems(path, audio.AudioInfo(len(samples), samples.shape[1], rate), self.channels))
         samples = audio.resample(samples, rate, self.sample_rate)
         if event.source_time is None:
             times = math.ceil(length / len(samples))

@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from sedsep.errors import UserError
 from sedsep.files import whole
-from sedsep.scenes.audio import FileError
+from sedsep.scenes.problems import FileError
 from sedsep.types import FloatArray
 
 OPEN_FILES = 16

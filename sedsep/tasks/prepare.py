@@ -14,8 +14,8 @@ from rich.table import Table
 
 from sedsep.datasets.dcase2025 import Licence
 from sedsep.scenes import audio
-from sedsep.scenes.layout import Layout
-from sedsep.scenes.recorded import mixtures, recorded_splits
+from sedsep.scenes.layout import Layout, recorded_splits
+from sedsep.scenes.recorded import mixtures
 from sedsep.tasks.session import Session
 
 

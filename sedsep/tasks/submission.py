@@ -29,7 +29,7 @@ from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.scenes import audio
-from sedsep.scenes.recorded import MIXTURES
+from sedsep.scenes.layout import MIXTURES
 from sedsep.tasks.session import set_up
 from sedsep.tasks.stages import check_fit
 

@@ -12,8 +12,7 @@ from dcase_util.containers import MetaDataContainer
 from dcase_util.data import EventRollEncoder
 
 from sedsep.labels import LabelSet
-from sedsep.scenes.annotations import annotation, write_annotation
-from sedsep.scenes.metadata import write_index
+from sedsep.scenes.metadata import annotation, write_index
 from sedsep.scenes.sampling import SceneSampler
 from sedsep.training.sed import frame_labels
 from sedsep.types import Batch, SceneSpec
@@ -27,42 +26,31 @@ def specs(sampler: SceneSampler) -> list[SceneSpec]:
     return [sampler.sample(0, 0, index) for index in range(20)]
 
 
-def test_what_is_written_is_what_dcase_util_reads(specs: list[SceneSpec], tmp_path: Path) -> None:
+def test_every_scene_of_an_index_has_an_annotation_that_dcase_util_reads(
+    specs: list[SceneSpec], tmp_path: Path
+) -> None:
+    write_index(specs, tmp_path / "valid.json")
     for spec in specs:
-        write_annotation(spec, tmp_path / "scene.txt")
-        read = MetaDataContainer(filename=str(tmp_path / "scene.txt")).load()
-        assert [item["event_label"] for item in read] == [event.label for event in spec.foreground]
-        for item, event in zip(read, spec.foreground, strict=True):
+        path = tmp_path / "valid" / f"{spec.name}.txt"
+        lines = [line.split("\t") for line in path.read_text().splitlines()]
+        assert [line[2] for line in lines] == [event.label for event in spec.foreground]
+        onsets = [float(line[0]) for line in lines]
+        assert onsets == sorted(onsets)
+        for item, event in zip(MetaDataContainer(filename=str(path)).load(), spec.foreground, strict=True):
+            assert item["event_label"] == event.label
             assert item["onset"] == pytest.approx(event.event_time, abs=1e-6)
             assert item["offset"] == pytest.approx(event.event_time + event.event_duration, abs=1e-6)
 
 
-def test_the_text_has_one_line_an_event(specs: list[SceneSpec], tmp_path: Path) -> None:
-    spec = next(spec for spec in specs if len(spec.foreground) == 3)
-    write_annotation(spec, tmp_path / "scene.txt")
-    lines = [line.split("\t") for line in (tmp_path / "scene.txt").read_text().splitlines()]
-    assert [line[2] for line in lines] == [event.label for event in spec.foreground]
-    onsets = [float(line[0]) for line in lines]
-    assert onsets == sorted(onsets)
-
-
 def test_an_event_ends_with_the_scene_at_the_latest(specs: list[SceneSpec]) -> None:
-    spec = specs[0]
-    late = replace(spec.foreground[0], event_time=1.9, event_duration=1.0)
-    (event,) = annotation(replace(spec, foreground=(late,)))
+    late = replace(specs[0].foreground[0], event_time=1.9, event_duration=1.0)
+    (event,) = annotation(replace(specs[0], foreground=(late,)))
     assert (event["onset"], event["offset"]) == (1.9, 2.0)
 
 
 def test_a_scene_without_events_has_an_empty_file(specs: list[SceneSpec], tmp_path: Path) -> None:
-    write_annotation(replace(specs[0], foreground=()), tmp_path / "scene.txt")
-    assert (tmp_path / "scene.txt").read_text() == ""
-
-
-def test_every_scene_of_an_index_has_its_annotation(specs: list[SceneSpec], tmp_path: Path) -> None:
-    write_index(specs, tmp_path / "valid.json")
-    for spec in specs:
-        (event, *_) = MetaDataContainer(filename=str(tmp_path / "valid" / f"{spec.name}.txt")).load()
-        assert event["event_label"] == spec.foreground[0].label
+    write_index([replace(specs[0], foreground=())], tmp_path / "valid.json")
+    assert (tmp_path / "valid" / f"{specs[0].name}.txt").read_text() == ""
 
 
 def rolls(onset: int, offset: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import soundfile
 
 from sedsep.errors import UserError
 from sedsep.scenes import audio
-from sedsep.scenes.audio import FileError
+from sedsep.scenes.problems import FileError
 
 
 @pytest.fixture

@@ -201,10 +201,8 @@ def test_ranks_share_an_epoch() -> None:
 
 def test_indexed_scenes_are_the_listed_ones(sampler: SceneSampler, layout: Layout) -> None:
     specs = [sampler.sample(0, 0, index) for index in range(3)]
-    scenes = IndexedScenes(specs, Renderer(layout), layout.labels())
+    scenes = IndexedScenes(specs, Renderer(layout))
     assert [scenes[i].name for i in range(len(scenes))] == [spec.name for spec in specs]
-    with pytest.raises(UserError, match="which is not in the label set"):
-        IndexedScenes(specs, Renderer(layout), LabelSet(("Violin",)))
 
 
 def test_a_batch_is_its_scenes_stacked(sampler: SceneSampler, layout: Layout) -> None:

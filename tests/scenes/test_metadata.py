@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from sedsep.errors import UserError
+from sedsep.labels import LabelSet
 from sedsep.scenes.layout import Layout
-from sedsep.scenes.metadata import load_index, read_spec, write_index, write_spec
+from sedsep.scenes.metadata import load_index, write_index
 from sedsep.scenes.sampling import SceneSampler
 from sedsep.types import SceneSpec
 
@@ -53,9 +54,10 @@ def read(scenes: Path, tmp_path: Path) -> Callable[..., SceneSpec]:
     """Reads a scene's content as if it were a file."""
 
     def read(content: Any, slots: tuple[str, ...] = ("FootSteps", "AlarmClock", "Speech")) -> SceneSpec:
-        path = tmp_path / "scene.json"
-        path.write_text(json.dumps(content))
-        return read_spec(path, scenes, slots)
+        (tmp_path / "scene.json").write_text(json.dumps(content))
+        (tmp_path / "index.json").write_text(json.dumps([{"metadata_path": "scene.json", "ref_event": slots}]))
+        (spec,) = load_index(tmp_path / "index.json", Layout(scenes, 32000, 4))
+        return spec
 
     return read
 
@@ -75,8 +77,8 @@ def test_the_official_files_are_written_as_they_were_read(scenes: Path, tmp_path
 
 def test_a_scene_holds_the_formats_keys_and_no_others(sampler: SceneSampler, tmp_path: Path) -> None:
     spec = next(spec for spec in (sampler.sample(0, 0, i) for i in range(99)) if len(spec.foreground) == 3)
-    write_spec(spec, tmp_path / "scene.json")
-    content = json.loads((tmp_path / "scene.json").read_text())
+    write_index([spec], tmp_path / "train.json")
+    content = json.loads((tmp_path / "train" / f"{spec.name}.json").read_text())
     assert set(content) == {"config", "fg_events", "bg_events", "int_events", "room"}
     for event in content["fg_events"] + content["bg_events"] + content["int_events"]:
         assert set(event) == EVENT_KEYS
@@ -90,9 +92,9 @@ def test_a_scene_without_interference_has_no_folder_for_it(
 ) -> None:
     spec = sampler.sample(0, 0, 0)
     spec = dataclasses.replace(spec, interference=(), dirs=dataclasses.replace(spec.dirs, interference=None))
-    write_spec(spec, tmp_path / f"{spec.name}.json")
-    assert "interference_dir" not in json.loads((tmp_path / f"{spec.name}.json").read_text())["config"]
-    assert read_spec(tmp_path / f"{spec.name}.json", layout.root, spec.slots) == by_position(spec)
+    write_index([spec], tmp_path / "train.json")
+    assert "interference_dir" not in json.loads((tmp_path / "train" / f"{spec.name}.json").read_text())["config"]
+    assert load_index(tmp_path / "train.json", layout) == [by_position(spec)]
 
 
 def test_keys_nobody_knows_are_ignored(scene: dict[str, Any], read: Callable[..., SceneSpec]) -> None:
@@ -230,10 +232,13 @@ def test_a_bad_index_gives_one_sentence_that_names_it(
 
 
 def test_scenes_at_another_rate_are_refused(scenes: Path) -> None:
-    layout = Layout(scenes, 32000, 4)
-    layout.sample_rate = 16000
-    with pytest.raises(UserError, match=r"scene_0\.json is a scene at 32000 Hz, not at 16000 Hz"):
-        load_index(scenes / "metadata" / "valid.json", layout)
+    with pytest.raises(UserError, match=r"scene_0\.json is at 32000 Hz, not at 16000 Hz"):
+        load_index(scenes / "metadata" / "valid.json", Layout(scenes, 16000, 4))
+
+
+def test_scenes_must_hold_classes(scenes: Path) -> None:
+    with pytest.raises(UserError, match=r"scene_0\.json holds the label .*, which is no class"):
+        load_index(scenes / "metadata" / "valid.json", Layout(scenes, 32000, 4), LabelSet(("Violin",)))
 
 
 def test_two_scenes_of_one_name_are_refused(sampler: SceneSampler, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_files_at_other_rates_and_in_stereo_are_converted(root: Path, scene: Cal
     ("changes", "says"),
     [
         ({"sample_rate": 16000}, "scene scene is at 16000 Hz, not at 8000 Hz"),
-        ({"ref_channel": 4}, "targets at channel 4"),
+        ({"ref_channel": 4}, "targets at channel 4 of 4"),
         ({"room": "gone.sofa"}, r"gone\.sofa does not exist"),
         ({"foreground": (dataclasses.replace(COUGH, source_file="Cough/gone.wav"),)}, r"gone\.wav does not exist"),
         ({"foreground": (dataclasses.replace(COUGH, event_duration=0.6),)}, r"cough_0\.wav holds 4000 frames"),

@@ -17,9 +17,9 @@ from servers import Server
 
 from sedsep.datasets.dcase2025 import prepared
 from sedsep.labels import LabelSet
-from sedsep.scenes.layout import Layout
+from sedsep.scenes.layout import Layout, recorded_splits
 from sedsep.scenes.metadata import load_index
-from sedsep.scenes.recorded import RecordedScenes, recorded_splits
+from sedsep.scenes.recorded import RecordedScenes
 from sedsep.scenes.rendering import Renderer
 from sedsep.tasks import prepare
 

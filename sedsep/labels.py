@@ -1,6 +1,6 @@
-"""The classes a system knows, and their one-hot rows.
+"""The classes a system knows, their one-hot rows, and how labels are chosen from probabilities.
 
-Axes: N classes.
+Axes: B batch, N classes.
 """
 
 from __future__ import annotations
@@ -69,3 +69,25 @@ class LabelSet:
             if name != SILENCE:
                 rows[row, self.index(name)] = 1.0
         return rows
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """Which classes a clip is said to hold.
+
+    Args:
+        threshold: probability from which a class is named.
+        at_least: the likeliest so many are named where fewer reach the threshold.
+        at_most: the likeliest so many are named where more reach it; `None` for all.
+    """
+
+    threshold: float = 0.5
+    at_least: int = 1
+    at_most: int | None = None
+
+
+def choose_labels(probabilities_bn: Tensor, rule: LabelRule) -> list[list[int]]:
+    """Class indices of every clip, most probable first, from the probabilities [B, N]."""
+    ranked = probabilities_bn.sort(dim=1, descending=True)
+    counts = (probabilities_bn >= rule.threshold).sum(1).clamp(rule.at_least, rule.at_most).tolist()
+    return [ranked.indices[row, :count].tolist() for row, count in enumerate(counts)]

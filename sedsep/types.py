@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FloatArray = NDArray[np.float32]
+Sources = list[tuple[str, Tensor]]
+"""Labels with their waveforms [L]: a label may repeat, and there may be none."""
 
 
 @dataclass(frozen=True)

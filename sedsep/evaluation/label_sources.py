@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from sedsep.files import write_json
-from sedsep.models.sed import SedModel, choose_labels
+from sedsep.labels import LabelRule, choose_labels
+from sedsep.models.sed import SedModel
 from sedsep.types import Batch
 
 LabelTable = Mapping[str, list[int]]
 """Scene name to the indices of the classes it is said to hold."""
-
-SOURCES = ("baseline", "tagger", "oracle")
 
 
 @torch.inference_mode()
@@ -60,9 +59,9 @@ def weights_key(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def labels_of(probabilities: Mapping[str, list[float]], threshold: float, at_most: int) -> dict[str, list[int]]:
+def labels_of(probabilities: Mapping[str, list[float]], rule: LabelRule) -> dict[str, list[int]]:
     """Query labels of every scene from its clip probabilities."""
     if not probabilities:
         return {}
     stacked: Tensor = torch.tensor(list(probabilities.values()))
-    return dict(zip(probabilities, choose_labels(stacked, threshold, at_most=at_most), strict=True))
+    return dict(zip(probabilities, choose_labels(stacked, rule), strict=True))

@@ -15,29 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sedsep.evaluation.evaluator import ORACLE, Judged
-from sedsep.metrics import (
-    METRICS,
-    Bootstrap,
-    Estimate,
-    MixtureRow,
-    by_class,
-    by_count,
-    by_level,
-    collar_f1,
-    constant_answer_accuracy,
-    psds1,
-    segment_pauroc,
-    summarise,
-)
-from sedsep.models.sed import choose_labels
+from sedsep.evaluation.evaluator import MixtureResult
+from sedsep.labels import LabelRule, choose_labels
+from sedsep.metrics.bootstrap import Bootstrap, Estimate
+from sedsep.metrics.labels import constant_answer_accuracy
+from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, TAGGER, MetricName
+from sedsep.metrics.rows import PARTS, MixtureRow, by_class, by_count, by_level, summarise
+from sedsep.metrics.sed import collar_f1, psds1, segment_pauroc
 
-BOOTSTRAP = Bootstrap()
-CONSTANT = "constant"
-"""The label source that gives every mixture the commonest answer."""
-LABEL_METRICS = ("label_accuracy", "source_accuracy")
-PASSES_METRICS = ("ca_sdri", "capi_sdri", "si_sdri")
-"""What is given for each number of passes."""
+LABEL_METRICS = tuple(name for name, metric in METRICS.items() if metric.setting == "threshold")
+PASSES_METRICS = tuple(name for name, metric in METRICS.items() if metric.setting == "passes")
 
 
 @dataclass(frozen=True)
@@ -45,21 +32,22 @@ class Evaluation:
     """Results of a split, mixture by mixture.
 
     Attributes:
-        split: its name, the first part of every metric's name. labels: the classes.
+        split: its name, the first part of every metric's name.
+        labels: the classes.
         mixtures: in the order of the split.
         passes: the number of refinement passes that metrics without one are for; `None` where nothing was separated.
-        threshold: at which labels were chosen. at_most: of a mixture.
-        thresholds: more of them, at which accuracies are given. bootstrap: of the intervals.
+        rule: by which labels were chosen.
+        thresholds: more of them, at which accuracies are given.
+        bootstrap: of the intervals.
     """
 
     split: str
     labels: tuple[str, ...]
-    mixtures: Sequence[Judged]
+    mixtures: Sequence[MixtureResult]
     passes: int | None = None
-    threshold: float = 0.5
-    at_most: int = 3
+    rule: LabelRule = LabelRule()  # noqa: RUF009
     thresholds: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
-    bootstrap: Bootstrap = BOOTSTRAP
+    bootstrap: Bootstrap = Bootstrap()  # noqa: RUF009
 
     @cached_property
     def rows(self) -> dict[tuple[str, int | None], list[MixtureRow]]:
@@ -76,10 +64,10 @@ class Evaluation:
         return list(dict.fromkeys(source for source, _ in self.rows))
 
     @property
-    def told(self) -> str:
+    def main_source(self) -> str:
         """The label source that a user has: the tagger, or else the first that is not the truth, if there is one."""
-        if "tagger" in self.sources:
-            return "tagger"
+        if TAGGER in self.sources:
+            return TAGGER
         return next((source for source in self.sources if source != ORACLE), ORACLE)
 
     @property
@@ -98,45 +86,46 @@ class Evaluation:
 
     @cached_property
     def metrics(self) -> dict[str, Estimate]:
-        """Flat `<split>/<metric>/<label source>`: dB, % for accuracies and F1, 0 to 1 for areas and PSDS.
+        """Every score under its `MetricName`, in the units of `registry.METRICS`."""
+        scores: dict[str, Estimate] = {}
 
-        `<metric>@<passes>` is a score after so many, `<accuracy>@<threshold>` a tagger's at another threshold.
-        """
-        found: dict[str, Estimate] = {}
-
-        def add(source: str, values: Mapping[str, Estimate], suffix: str = "") -> None:
-            found.update({f"{self.split}/{name}{suffix}/{source}": value for name, value in values.items()})
+        def add(source: str, values: Mapping[str, Estimate], setting: float | None = None) -> None:
+            scores.update({str(MetricName(self.split, name, source, setting)): one for name, one in values.items()})
 
         true = [mixture.rows[0].true for mixture in self.mixtures]
         constant = Estimate(constant_answer_accuracy(true), math.nan, math.nan, len(true))
         add(CONSTANT, {"label_accuracy": constant})
         for source in self.sources:
-            add(source, summarise(self.of(source), self._told(source), self.bootstrap))
+            add(source, summarise(self.of(source), self._informative(source), self.bootstrap))
             for passes in self.all_passes if len(self.all_passes) > 1 else ():
-                add(source, summarise(self.rows[source, passes], PASSES_METRICS, self.bootstrap), f"@{passes}")
-        for source in self.mixtures[0].heard:
+                add(source, summarise(self.rows[source, passes], PASSES_METRICS, self.bootstrap), passes)
+        for source in self.mixtures[0].outputs:
             for threshold in self.thresholds:
-                add(source, summarise(self._at(source, threshold), LABEL_METRICS, self.bootstrap), f"@{threshold:g}")
+                add(source, summarise(self._at(source, threshold), LABEL_METRICS, self.bootstrap), threshold)
             add(source, self._in_time(source))
-        return found
+        return scores
 
-    def _told(self, source: str) -> list[str]:
+    def score(self, metric: str, source: str, setting: float | None = None) -> Estimate | None:
+        """A metric under a label source, at the job's own number of passes and threshold or another one."""
+        return self.metrics.get(str(MetricName(self.split, metric, source, setting)))
+
+    def _informative(self, source: str) -> list[str]:
         """The oracle's labels are always right: that says nothing."""
         return [
-            name for name in METRICS if (self.separated or name in LABEL_METRICS)
+            name for name in PARTS if (self.separated or name in LABEL_METRICS)
             and not (source == ORACLE and name in LABEL_METRICS)
         ]  # fmt: skip
 
     def _at(self, source: str, threshold: float) -> list[MixtureRow]:
-        clips = torch.tensor([mixture.heard[source].clip for mixture in self.mixtures])
-        chosen = choose_labels(clips, threshold, at_most=self.at_most)
+        clips = torch.tensor([mixture.outputs[source].probabilities for mixture in self.mixtures])
+        chosen = choose_labels(clips, replace(self.rule, threshold=threshold))
         return [
             MixtureRow(mixture.name, source, mixture.rows[0].true, tuple(self.labels[index] for index in indices))
             for mixture, indices in zip(self.mixtures, chosen, strict=True)
         ]
 
     def _in_time(self, source: str) -> dict[str, Estimate]:
-        scenes = [scene for mixture in self.mixtures if (scene := mixture.heard[source].scene) is not None]
+        scenes = [scene for mixture in self.mixtures if (scene := mixture.outputs[source].scene) is not None]
         if not any(scene.events for scene in scenes):
             return {}
         # Each resample makes the curves anew: a tenth of them will do, and of those that take seconds none.
@@ -144,7 +133,7 @@ class Evaluation:
         found = {
             "segment_pauroc": segment_pauroc(scenes, self.labels, fewer),
             "psds1": psds1(scenes, self.labels),
-            "collar_f1": collar_f1(scenes, self.labels, self.threshold),
+            "collar_f1": collar_f1(scenes, self.labels, self.rule.threshold),
         }
         return {name: score.overall for name, score in found.items()}
 
@@ -190,6 +179,6 @@ class Evaluation:
     def ranked(self, source: str) -> list[MixtureRow]:
         """Mixtures by CA-SDRi under a label source, by the share of sources named rightly where nothing was separated;
         best first."""
-        quality = METRICS["ca_sdri" if self.separated else "source_accuracy"].part
+        quality = PARTS["ca_sdri" if self.separated else "source_accuracy"]
         scored = {row.name: (row, total / count) for row in self.of(source) for total, count in [quality(row)] if count}
         return [row for row, _ in sorted(scored.values(), key=lambda pair: pair[1], reverse=True)]

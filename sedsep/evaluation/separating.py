@@ -6,56 +6,87 @@ Axes: B batch, K queries, M microphones, L samples, N classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
-from sedsep.models.sed import one_hot_rows
-from sedsep.types import Batch
-
-Answers = Mapping[str, Sequence[Sequence[int]]]
-"""Label source to the indices of the classes that it names in each mixture of a batch."""
-
-Found = dict[str, Tensor]
-"""Waveforms [L] of a mixture by label."""
+from sedsep.types import Batch, SedOutput, Sources
 
 
 @torch.inference_mode()
-def separate_sources(
-    separator: GuidedSeparator, mixture: Tensor, answers: Answers, labels: LabelSet, passes: Sequence[int] = (1,)
-) -> dict[tuple[str, int], list[Found]]:
+def separate(
+    network: GuidedSeparator,
+    mixture: Tensor,
+    classes: Mapping[str, Sequence[Sequence[int]]],
+    labels: LabelSet,
+    passes: Sequence[int] = (1,),
+    guidance: SedOutput | None = None,
+    at_once: int | None = None,
+) -> dict[tuple[str, int], list[Sources]]:
     """Estimates of every mixture for each label source, after each of some refinement passes.
 
-    Spectra and the Stage 2 SED model's answer are computed once for all label sources, a class asked for by several of
-    them is separated once, and all passes come from one run of the longest. A separator that answers all queries
-    together (its answer to one depends on the others) is asked once a source, and gives no more than it has outputs. A
-    class that repeats in a mixture is asked for once.
+    Spectra and the Stage 2 SED model's output are computed once for all label sources, a class that several of them
+    name, or one of them twice, is separated once, and all passes come from one run of the longest. A separator with
+    several outputs, whose answer to one query depends on the others, is asked once a label source, and again for
+    what goes beyond its outputs.
 
     Args:
-        mixture: [B, M, L]. passes: numbers of passes, in any order.
+        network: separator with its Stage 2 SED model.
+        mixture: [B, M, L].
+        classes: label source to the indices of the classes that it names in each mixture; they may repeat.
+        labels: names of the classes.
+        passes: numbers of passes, in any order.
+        guidance: the Stage 2 SED model's output, where it has listened already.
+        at_once: queries at most of a separator with one output; `None` for all of them.
+
+    Returns:
+        By label source and passes: for every mixture its classes' labels with their waveforms [L], in their order.
     """
-    if separator.outputs == 1:
-        together = zip(*answers.values(), strict=True)
-        asked = {tuple(answers): [sorted({index for chosen in item for index in chosen}) for item in together]}
+    outputs = network.outputs
+    if outputs == 1:
+        every = [sorted(set(chain(*item))) for item in zip(*classes.values(), strict=True)]
+        questions = [(tuple(classes), every)]
     else:
-        asked = {(source,): [list(chosen) for chosen in wanted] for source, wanted in answers.items()}
-    found: dict[tuple[str, int], list[Found]] = {}
-    for sources, wanted in asked.items():
-        slots = max(1, *map(len, wanted)) if separator.outputs == 1 else separator.outputs
-        query = one_hot_rows(wanted, slots, len(labels), mixture.device)
-        unrolled = separator(mixture, query, max(passes)).passes
+        questions = [((source,), [list(item) for item in indices]) for source, indices in classes.items()]
+    estimates: dict[tuple[str, int], list[Sources]] = {}
+    for sources, indices in questions:
+        longest = max([1, *map(len, indices)])
+        slots = outputs if outputs > 1 else min(at_once or longest, longest)
+        if longest > slots and guidance is None:
+            guidance = network.listen(mixture)
+        groups = []
+        for start in range(0, longest, slots):
+            query = one_hot_rows([item[start : start + slots] for item in indices], slots, len(labels), mixture.device)
+            if guidance is None:
+                groups.append(network(mixture, query, max(passes)).passes)
+            else:
+                groups.append(network.separator(mixture, query, guidance, max(passes)).passes)
         for source in sources:
             for count in passes:
-                found[source, count] = [
-                    {labels.names[index]: item[asked_of.index(index)] for index in chosen if index in asked_of[:slots]}
-                    for chosen, asked_of, item in zip(answers[source], wanted, unrolled[count - 1], strict=True)
+                rows_kbl = list(chain.from_iterable(group[count - 1].unbind(1) for group in groups))
+                estimates[source, count] = [
+                    [
+                        (labels.names[index], rows_kbl[asked.index(index) if outputs == 1 else place][item])
+                        for place, index in enumerate(chosen)
+                    ]
+                    for item, (chosen, asked) in enumerate(zip(classes[source], indices, strict=True))
                 ]
-    return found
+    return estimates
 
 
-def true_sources(batch: Batch, labels: LabelSet) -> list[list[tuple[str, Tensor]]]:
+def one_hot_rows(indices: Sequence[Sequence[int]], slots: int, classes: int, device: torch.device) -> Tensor:
+    """Queries [B, slots, N] for the classes of each mixture, zeros in the slots left over."""
+    rows = torch.zeros(len(indices), slots, classes, device=device)
+    for item, chosen in enumerate(indices):
+        for slot, index in enumerate(chosen):
+            rows[item, slot, index] = 1.0
+    return rows
+
+
+def true_sources(batch: Batch, labels: LabelSet) -> list[Sources]:
     """The dry sources [L] of every mixture with their labels."""
     return [
         [

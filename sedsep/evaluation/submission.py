@@ -18,10 +18,12 @@ from torch import Tensor
 
 from sedsep.errors import UserError
 from sedsep.evaluation.estimates import SUFFIX, Files, encode, examine, file_names, meanings, mixture_of
-from sedsep.evaluation.separating import separate_sources
-from sedsep.labels import LabelSet
+from sedsep.evaluation.separating import separate
+from sedsep.labels import LabelRule, LabelSet, choose_labels
+from sedsep.metrics.registry import TAGGER
 from sedsep.models.guided import GuidedSeparator
-from sedsep.models.sed import SedModel, choose_labels
+from sedsep.models.sed import SedModel
+from sedsep.types import Sources
 
 NAME = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task4_[1-9][0-9]*_out\.zip")
 LEFT_BEHIND = {"__MACOSX", "Thumbs.db", "desktop.ini"}
@@ -120,18 +122,21 @@ def zip_name(author: str, affiliation: str, number: int) -> str:
 
 @torch.inference_mode()
 def separated(
-    mixture: Tensor, tagger: SedModel, separator: GuidedSeparator, labels: LabelSet, threshold: float, slots: int
-) -> list[list[tuple[str, Tensor]]]:
+    mixture: Tensor, tagger: SedModel, separator: GuidedSeparator, labels: LabelSet, rule: LabelRule
+) -> list[Sources]:
     """Labels and waveforms [L] of each of some mixtures, as they are scored under the tagger's labels.
 
     Args:
-        mixture: [B, M, L]. tagger, separator: in evaluation mode, where the mixture is. labels: their classes.
-        threshold: clip probability from which a class is named. slots: classes at most.
+        mixture: [B, M, L].
+        tagger: in evaluation mode, where the mixture is.
+        separator: in evaluation mode, where the mixture is.
+        labels: the classes of both.
+        rule: how labels are chosen from the tagger's probabilities.
     """
-    chosen = choose_labels(tagger(mixture).clip_probabilities, threshold, at_most=slots)
+    classes = choose_labels(tagger(mixture).clip_probabilities, rule)
     passes = separator.trained_passes
-    found = separate_sources(separator, mixture, {"tagger": chosen}, labels, (passes,))
-    return [[(label, waveform.cpu()) for label, waveform in item.items()] for item in found["tagger", passes]]
+    estimates = separate(separator, mixture, {TAGGER: classes}, labels, (passes,))[TAGGER, passes]
+    return [[(label, waveform.cpu()) for label, waveform in sources] for sources in estimates]
 
 
 def pack(path: Path, answers: Iterable[tuple[str, Sequence[tuple[str, Tensor]]]], rate: int, form: str) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sedsep.errors import UserError
+from sedsep.evaluation.separating import one_hot_rows
 from sedsep.inference.channels import Hearing, hearing
 from sedsep.inference.chunks import Shelf, Span, joined, resampled, spans, windows
 from sedsep.inference.detection import Detection, SoundEvent, put_together
@@ -22,7 +23,7 @@ from sedsep.inference.guide import Guide
 from sedsep.inference.recordings import Recording, from_array
 from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
-from sedsep.models.sed import SedModel, one_hot_rows
+from sedsep.models.sed import SedModel
 from sedsep.types import FloatArray, SedOutput
 
 EDGE, FADE = 0.1, 0.05

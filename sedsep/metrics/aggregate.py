@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from sedsep.metrics.rows import METRICS, MixtureRow
+from sedsep.metrics.rows import PARTS, MixtureRow
 from sedsep.metrics.sed import SedEvent, SedScene, SedScore, segment_pauroc
 
 MICRO = 1_000_000
@@ -25,14 +25,14 @@ class RowScores(Metric):
     """Metrics of rows.
 
     Args:
-        metrics: names in `METRICS`.
+        metrics: names in `PARTS`.
     """
 
     full_state_update = False
     higher_is_better = True
     sums: Tensor
 
-    def __init__(self, metrics: Iterable[str] = tuple(METRICS), **kwargs: Any) -> None:
+    def __init__(self, metrics: Iterable[str] = tuple(PARTS), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.metrics = tuple(metrics)
         self.add_state("sums", torch.zeros(len(self.metrics), 2, dtype=torch.float64), dist_reduce_fx="sum")
@@ -40,7 +40,7 @@ class RowScores(Metric):
     def update(self, rows: Iterable[MixtureRow]) -> None:
         """Add the rows of a batch."""
         for row in rows:
-            parts = [METRICS[name].part(row) for name in self.metrics]
+            parts = [PARTS[name](row) for name in self.metrics]
             self.sums += torch.tensor(parts, dtype=torch.float64, device=self.sums.device)
 
     def compute(self) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sedsep.metrics.bootstrap import Bootstrap, Estimate, ratios
 from sedsep.metrics.labels import exact, hits
-from sedsep.metrics.sdri import ClassScore, Sources, pairs, score_mixture
+from sedsep.metrics.sdri import ClassScore, Waveforms, pairs, score_mixture
 
 Part = tuple[float, float]
 """Numerator and denominator that a row adds to a metric; a denominator of 0 leaves the row out."""
@@ -53,7 +53,7 @@ class MixtureRow:
 
     def record(self) -> dict[str, object]:
         """The mixture's line in a table; labels are joined by `+`, and what is not defined is `None`."""
-        parts = {name: metric.part(self) for name, metric in METRICS.items()}
+        parts = {name: part(self) for name, part in PARTS.items()}
         return {
             **self._key(),
             "true": "+".join(self.true),
@@ -69,11 +69,11 @@ class MixtureRow:
         return {"mixture": self.name, "labels_from": self.labels_from, "passes": self.passes}
 
 
-def separated_row(
+def score_estimates(
     name: str,
     labels_from: str,
-    estimates: Sources,
-    references: Sources,
+    estimates: Waveforms,
+    references: Waveforms,
     mixture: Tensor,
     passes: int | None = None,
 ) -> MixtureRow:
@@ -92,19 +92,6 @@ def separated_row(
         scores=scores,
         ca_sdri=fmean(score.improvement for score in last) if last else None,
     )
-
-
-@dataclass(frozen=True)
-class RowMetric:
-    """A metric of rows.
-
-    Attributes:
-        title, unit: for people. part: what a row adds.
-    """
-
-    title: str
-    unit: str
-    part: Callable[[MixtureRow], Part]
 
 
 def _ca_sdri(row: MixtureRow) -> Part:
@@ -141,22 +128,23 @@ def _source_accuracy(row: MixtureRow) -> Part:
     return 100.0 * both, float(len(row.predicted) + len(row.true) - both)
 
 
-METRICS: Mapping[str, RowMetric] = {
-    "ca_sdri": RowMetric("CA-SDRi", "dB", _ca_sdri),
-    "capi_sdri": RowMetric("CAPI-SDRi", "dB", _mean_improvement("improvement")),
-    "si_sdri": RowMetric("CAPI-SI-SDRi", "dB", _mean_improvement("si_improvement")),
-    "sdr": RowMetric("SDR of sources named rightly", "dB", _entries("sdr", _is_hit)),
-    "si_sdr": RowMetric("SI-SDR of sources named rightly", "dB", _entries("si_sdr", _is_hit)),
-    "label_accuracy": RowMetric("Label accuracy, mixtures", "%", _label_accuracy),
-    "source_accuracy": RowMetric("Label accuracy, sources", "%", _source_accuracy),
+PARTS: Mapping[str, Callable[[MixtureRow], Part]] = {
+    "ca_sdri": _ca_sdri,
+    "capi_sdri": _mean_improvement("improvement"),
+    "si_sdri": _mean_improvement("si_improvement"),
+    "sdr": _entries("sdr", _is_hit),
+    "si_sdr": _entries("si_sdr", _is_hit),
+    "label_accuracy": _label_accuracy,
+    "source_accuracy": _source_accuracy,
 }
+"""What a row adds to each metric of rows."""
 
 
 def summarise(
-    rows: Sequence[MixtureRow], metrics: Iterable[str] = tuple(METRICS), bootstrap: Bootstrap = BOOTSTRAP
+    rows: Sequence[MixtureRow], metrics: Iterable[str] = tuple(PARTS), bootstrap: Bootstrap = BOOTSTRAP
 ) -> dict[str, Estimate]:
     """Metrics of the rows of one label source and number of passes."""
-    return _estimates(rows, {name: METRICS[name].part for name in metrics}, bootstrap)
+    return _estimates(rows, {name: PARTS[name] for name in metrics}, bootstrap)
 
 
 def by_class(
@@ -177,7 +165,7 @@ def by_count(
     """A metric of the mixtures that hold 0, 1, 2, ... sources, as far as there are any."""
 
     def of(count: int) -> Callable[[MixtureRow], Part]:
-        return lambda row: METRICS[metric].part(row) if len(row.true) == count else (0.0, 0.0)
+        return lambda row: PARTS[metric](row) if len(row.true) == count else (0.0, 0.0)
 
     return _estimates(rows, {count: of(count) for count in sorted({len(row.true) for row in rows})}, bootstrap)
 

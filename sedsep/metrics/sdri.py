@@ -18,11 +18,10 @@ from torch import Tensor
 
 from sedsep.dsp import snr_db
 from sedsep.errors import UserError
-from sedsep.labels import SILENCE
 
 Outcome = Literal["hit", "miss", "false_alarm"]
-Sources = Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]
-"""Waveforms [L] with their labels, without silence; pairs where a label may repeat."""
+Waveforms = Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]
+"""Waveforms [L] by label, without silence; pairs where a label may repeat."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class ClassScore:
     input_sdr: float | None = None
 
 
-def score_mixture(estimates: Sources, references: Sources, mixture: Tensor) -> list[ClassScore]:
+def score_mixture(estimates: Waveforms, references: Waveforms, mixture: Tensor) -> list[ClassScore]:
     """Score one mixture, on the device where its waveforms are (spec: evaluation, Metrics).
 
     Within a class, estimates and references are matched so that the mean SDR is highest. `ca_sdri` of the result is
@@ -68,12 +67,12 @@ def score_mixture(estimates: Sources, references: Sources, mixture: Tensor) -> l
     ]
 
 
-def pairs(sources: Sources) -> list[tuple[str, Tensor]]:
+def pairs(sources: Waveforms) -> list[tuple[str, Tensor]]:
     """Labels with their waveforms."""
     return list(sources.items() if isinstance(sources, Mapping) else sources)
 
 
-def _by_label(sources: Sources) -> defaultdict[str, list[Tensor]]:
+def _by_label(sources: Waveforms) -> defaultdict[str, list[Tensor]]:
     rows = defaultdict(list)
     for label, waveform in pairs(sources):
         rows[label].append(waveform)
@@ -147,8 +146,3 @@ def ca_sdri(mixtures: Iterable[Sequence[ClassScore]]) -> float:
     """
     means = [sum(score.improvement for score in scores) / len(scores) for scores in mixtures if scores]
     return sum(means) / len(means) if means else float("nan")
-
-
-def label_rows(labels: Iterable[str], waveforms: Tensor, silence: str = SILENCE) -> dict[str, Tensor]:
-    """Waveforms [K, L] by label, silence left out; of a repeated label the last row counts, as in CA-SDRi."""
-    return {label: row for label, row in zip(labels, torch.atleast_2d(waveforms), strict=True) if label != silence}

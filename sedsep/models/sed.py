@@ -154,24 +154,3 @@ def _to_frames(x_bwv: Tensor, frames: int | None) -> Tensor:
     else:
         x_bvw = F.adaptive_avg_pool1d(x_bvw, frames)
     return x_bvw.transpose(1, 2)
-
-
-def choose_labels(
-    probabilities_bn: Tensor, threshold: float = 0.5, at_least: int = 1, at_most: int = 3
-) -> list[list[int]]:
-    """Class indices a clip is said to hold, most probable first (spec: models, section 1).
-
-    Classes at or above the threshold; the top `at_least` when there are fewer, the top `at_most` when there are more.
-    """
-    ranked = probabilities_bn.sort(dim=1, descending=True)
-    counts = (probabilities_bn >= threshold).sum(1).clamp(at_least, at_most).tolist()
-    return [ranked.indices[row, :count].tolist() for row, count in enumerate(counts)]
-
-
-def one_hot_rows(indices: list[list[int]], slots: int, classes: int, device: torch.device) -> Tensor:
-    """Queries [B, slots, N] for chosen classes, zeros in the slots left over."""
-    rows = torch.zeros(len(indices), slots, classes, device=device)
-    for item, chosen in enumerate(indices):
-        for slot, index in enumerate(chosen[:slots]):
-            rows[item, slot, index] = 1.0
-    return rows

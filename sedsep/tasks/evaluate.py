@@ -9,8 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from sedsep.errors import UserError
-from sedsep.evaluation import FileJudge
 from sedsep.evaluation.estimates import Estimates
+from sedsep.evaluation.evaluator import FileEvaluator
 from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
 from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes
@@ -55,7 +55,7 @@ def run(config: DictConfig) -> dict[str, float]:
                 len(made.without), len(scenes.names), made.without[0],
             )  # fmt: skip
         with session.tracker() as tracker:
-            return conclude(session, tracker, scenes, FileJudge(session.labels, made.of))
+            return conclude(session, tracker, scenes, FileEvaluator(session.labels, made.of))
     node = config.model
     if node.kind == "separator":
         check_taggers(config, label_givers(config))
@@ -72,8 +72,8 @@ def run(config: DictConfig) -> dict[str, float]:
         _check_asked(trained, separator, config)
         passes_to_score(config, separator)
         taggers = {source: ready(session, config[source], source, tracker) for source in label_givers(config)}
-        judge = make_evaluator(session, taggers, separator)
-        return conclude(session, tracker, scenes, judge, [*taggers.values(), trained], separator.trained_passes)
+        evaluator = make_evaluator(session, taggers, separator)
+        return conclude(session, tracker, scenes, evaluator, [*taggers.values(), trained], separator.trained_passes)
 
 
 def _scenes(session: Session) -> IndexedScenes | GeneratedScenes | RecordedScenes:

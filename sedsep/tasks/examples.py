@@ -8,17 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from sedsep.evaluation import FILES, ORACLE, Evaluation, Evaluator, FileJudge, true_sources
+from sedsep.evaluation.evaluator import Evaluator, FileEvaluator
 from sedsep.evaluation.report import Example, Stem
-from sedsep.metrics import METRICS, MixtureRow, score_mixture
+from sedsep.evaluation.results import Evaluation
+from sedsep.evaluation.separating import true_sources
+from sedsep.metrics.registry import FILES, METRICS, ORACLE
+from sedsep.metrics.rows import PARTS, MixtureRow
+from sedsep.metrics.sdri import score_mixture
 from sedsep.scenes.dataset import collate
 from sedsep.tasks.session import Session
 from sedsep.types import Batch, Scene, SedOutput
 
 
-def examples(session: Session, scenes: Dataset[Scene], judge: nn.Module, evaluation: Evaluation) -> list[Example]:
+def examples(session: Session, scenes: Dataset[Scene], evaluator: nn.Module, evaluation: Evaluation) -> list[Example]:
     """`task.examples` mixtures taken apart: the best half of them first, then the worst."""
-    source = evaluation.told
+    source = evaluation.main_source
     ranked = evaluation.ranked(source)
     place = {mixture.name: index for index, mixture in enumerate(evaluation.mixtures)}
     count = min(session.config.task.examples, len(ranked))
@@ -28,37 +32,35 @@ def examples(session: Session, scenes: Dataset[Scene], judge: nn.Module, evaluat
     for rank in chosen:
         row = ranked[rank]
         batch = collate([scenes[place[row.name]]], session.labels).to(session.device)
-        found.append(_example(session, batch, judge, evaluation, _caption(row, rank, len(ranked), source)))
+        found.append(_example(session, batch, evaluator, evaluation, _caption(row, rank, len(ranked), source)))
     return found
 
 
 def _caption(row: MixtureRow, rank: int, count: int, source: str) -> str:
     metric = METRICS["source_accuracy" if row.ca_sdri is None else "ca_sdri"]
-    total, parts = metric.part(row)
+    total, parts = PARTS[metric.name](row)
     which = "Best" if rank == 0 else "Worst" if rank == count - 1 else f"Number {rank + 1}"
     value = f"{total / parts:.1f} {metric.unit}" if parts else "nothing to name"
     return f"{which} of {count} with {source} labels: {metric.title} {value}"
 
 
 @torch.inference_mode()
-def _example(session: Session, batch: Batch, judge: nn.Module, evaluation: Evaluation, caption: str) -> Example:
+def _example(session: Session, batch: Batch, evaluator: nn.Module, evaluation: Evaluation, caption: str) -> Example:
     rate, names = session.config.sample_rate, session.labels.names
     name, mixture = batch.names[0], batch.mixture[0, 0]
     (truth,) = true_sources(batch, session.labels)
     stems = [Stem(label, "target", "dry source", target.cpu().numpy()) for label, target in truth]
     said: dict[str, SedOutput] = {}
     made: dict[str, list[tuple[str, Tensor]]] = {}
-    if isinstance(judge, Evaluator):
-        said = {source: tagger(batch.mixture) for source, tagger in judge.taggers.items()}
-        if judge.separator is not None:
-            shown = {ORACLE, evaluation.told}  # what could be had beside what a user gets
-            answers = {s: chosen for s, chosen in judge.answers(batch, said).items() if s in shown}
-            found = judge.separate(batch.mixture, answers)
-            made = {
-                source: list(item.items()) for (source, count), (item,) in found.items() if count == evaluation.passes
-            }
-    elif isinstance(judge, FileJudge):
-        made = {FILES: list(judge.made(name, mixture.shape[-1]))}
+    if isinstance(evaluator, Evaluator):
+        said = {source: tagger(batch.mixture) for source, tagger in evaluator.taggers.items()}
+        if evaluator.separator is not None:
+            shown = {ORACLE, evaluation.main_source}  # what could be had beside what a user gets
+            answers = {s: chosen for s, chosen in evaluator.classes(batch, said).items() if s in shown}
+            found = evaluator.separate(batch.mixture, answers)
+            made = {source: item for (source, count), (item,) in found.items() if count == evaluation.passes}
+    elif isinstance(evaluator, FileEvaluator):
+        made = {FILES: list(evaluator.estimates(name, mixture.shape[-1]))}
     for source, pairs in made.items():
         waveforms = [(label, wave.to(mixture.device)) for label, wave in pairs]
         hits = [score for score in score_mixture(waveforms, truth, mixture) if score.outcome == "hit"]

@@ -13,14 +13,14 @@ from rich.table import Table
 from torch import nn
 from torch.utils.data import Dataset
 
-from sedsep.evaluation import CONSTANT, ORACLE, Evaluation
 from sedsep.evaluation.report import Breakdown, BreakdownRow, ClassRow, Confusion, Curve, Report, charts, write_report
-from sedsep.metrics import METRICS as ROW_METRICS
-from sedsep.metrics import Estimate
+from sedsep.evaluation.results import Evaluation
+from sedsep.metrics.bootstrap import Estimate
+from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE
 from sedsep.runs.directories import is_main_process
 from sedsep.runs.tracking import Tracker, read_history
 from sedsep.tasks.examples import examples
-from sedsep.tasks.scoring import evaluation_of, judge_scenes, keep_scores
+from sedsep.tasks.scoring import evaluation_of, keep_scores, score_scenes
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import Trained
 from sedsep.types import Scene
@@ -38,7 +38,7 @@ def conclude(
     session: Session,
     tracker: Tracker,
     scenes: Dataset[Scene],
-    judge: nn.Module,
+    evaluator: nn.Module,
     trained: Sequence[Trained] = (),
     passes: int | None = None,
 ) -> dict[str, float]:
@@ -47,14 +47,14 @@ def conclude(
     Of several processes all score, and the first alone writes.
 
     Args:
-        judge: an `Evaluator`, or another that judges batches. trained: the networks that are scored, for the page.
+        evaluator: an `Evaluator`, or another that scores batches. trained: the networks that are scored, for the page.
         passes: of refinement, that the separator was trained for; `None` without one.
     """
     config = session.config
-    judged = judge_scenes(session, scenes, judge, config.model.training.eval_batch_size)
+    results = score_scenes(session, scenes, evaluator, config.model.training.eval_batch_size)
     if not is_main_process():
         return {}
-    evaluation = evaluation_of(session, config.data.module.test_split, judged, passes)
+    evaluation = evaluation_of(session, config.data.module.test_split, results, passes)
     about = {"facts": dict(session.facts()), "checkpoints": {one.name: str(one.checkpoint) for one in trained}}
     files = keep_scores(session.run_dir, evaluation, about)
     report = Report(
@@ -63,13 +63,13 @@ def conclude(
         facts=[*session.facts(), *((f"Training {t.name}", _seconds(t)) for t in trained)],
         metrics={name: one.value for name, one in evaluation.metrics.items()},
         intervals={name: (one.low, one.high) for name, one in evaluation.metrics.items()},
-        threshold=evaluation.threshold,
+        threshold=evaluation.rule.threshold,
         trained_passes=passes,
         per_class=_class_rows(evaluation),
         breakdowns=_breakdowns(evaluation),
         confusion=_confusion(evaluation),
         curves=[curve for t in trained for curve in _curves(t)],
-        examples=examples(session, scenes, judge, evaluation),
+        examples=examples(session, scenes, evaluator, evaluation),
         config_yaml=OmegaConf.to_yaml(config),
         notes=_notes(session, evaluation),
     )
@@ -98,16 +98,16 @@ def _notes(session: Session, evaluation: Evaluation) -> list[str]:
         notes.append(
             "The mini scale shows that the whole system works; its numbers do not compare with published ones."
         )
-    if evaluation.told != ORACLE:
-        notes.append(f"Precision and recall by class are those of the {evaluation.told} labels.")
+    if evaluation.main_source != ORACLE:
+        notes.append(f"Precision and recall by class are those of the {evaluation.main_source} labels.")
     return notes
 
 
 def _class_rows(evaluation: Evaluation) -> list[ClassRow]:
     """Improvement by label source; recall and precision of one that is not the truth."""
-    judge = None if evaluation.told == ORACLE else evaluation.told
+    namer = None if evaluation.main_source == ORACLE else evaluation.main_source
     scores = evaluation.by_class if evaluation.separated else {}
-    confusion = None if judge is None else evaluation.confusion(judge)
+    confusion = None if namer is None else evaluation.confusion(namer)
     rows = []
     for index, label in enumerate(evaluation.labels):
         found = {source: table[label] for source, table in scores.items() if label in table}
@@ -132,7 +132,7 @@ def _value(estimate: Estimate | None) -> float | None:
 
 def _breakdowns(evaluation: Evaluation) -> list[Breakdown]:
     counts = evaluation.by_count
-    metric = ROW_METRICS["ca_sdri" if evaluation.separated else "label_accuracy"]
+    metric = METRICS["ca_sdri" if evaluation.separated else "label_accuracy"]
     named = {n: "1 source" if n == 1 else f"{n} sources" for table in counts.values() for n in table}
     tables = [
         _breakdown(f"{metric.title} by number of sources", "Sources", f"{metric.title} ({metric.unit})", counts, named)
@@ -164,7 +164,7 @@ def _band(low: float, high: float) -> str:
 
 
 def _confusion(evaluation: Evaluation) -> Confusion | None:
-    source = evaluation.told
+    source = evaluation.main_source
     return None if source == ORACLE else Confusion(evaluation.labels, evaluation.confusion(source), source)
 
 
@@ -198,7 +198,7 @@ def _show(evaluation: Evaluation, page: Path) -> None:
     for source in sources:
         table.add_column(source, justify="right")
     for metric, title in SHOWN.items():
-        cells = [_cell(evaluation.metrics.get(f"{evaluation.split}/{metric}/{source}")) for source in sources]
+        cells = [_cell(evaluation.score(metric, source)) for source in sources]
         if any(cells):
             table.add_row(title, *(cell or "-" for cell in cells))
     console = Console(highlight=False)
@@ -222,7 +222,6 @@ def _by_passes(evaluation: Evaluation) -> Table:
     for passes in evaluation.all_passes:
         table.add_column(str(passes), justify="right")
     for source in evaluation.sources:
-        name = f"{evaluation.split}/ca_sdri@{{}}/{source}"
-        found = (evaluation.metrics[name.format(passes)] for passes in evaluation.all_passes)
-        table.add_row(source, *(f"{one.value:.2f}" for one in found))
+        found = (evaluation.score("ca_sdri", source, passes) for passes in evaluation.all_passes)
+        table.add_row(source, *("" if one is None else f"{one.value:.2f}" for one in found))
     return table

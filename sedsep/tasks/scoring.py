@@ -16,11 +16,13 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from sedsep.errors import UserError
-from sedsep.evaluation import Evaluation, Evaluator, Found, Judged, cached_probabilities, labels_of
 from sedsep.evaluation.estimates import write_estimates
-from sedsep.evaluation.label_sources import LabelTable
+from sedsep.evaluation.evaluator import Evaluator, MixtureResult
+from sedsep.evaluation.label_sources import LabelTable, cached_probabilities, labels_of
+from sedsep.evaluation.results import Evaluation
 from sedsep.files import write_json, write_whole
-from sedsep.metrics import Bootstrap, Estimate
+from sedsep.labels import LabelRule
+from sedsep.metrics.bootstrap import Bootstrap, Estimate
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.runs.directories import is_main_process
@@ -29,7 +31,7 @@ from sedsep.tasks.session import Session
 from sedsep.tasks.stages import Trained, label_givers
 from sedsep.training.progress import ScoringProgress
 from sedsep.training.scoring import ScoringSystem
-from sedsep.types import Scene
+from sedsep.types import Scene, Sources
 
 SCORES_FILE = "metrics.json"
 ACCOUNT_FILE = "evaluation.json"
@@ -45,7 +47,12 @@ def validation_labels(session: Session, data: SceneDataModule, tagger: Trained) 
     probabilities = cached_probabilities(
         tagger.network, data.val_dataloader(), session.device, session.cache / "labels" / "baseline", key
     )
-    return labels_of(probabilities, session.config.task.threshold, at_most=session.config.slots)
+    return labels_of(probabilities, label_rule(session.config))
+
+
+def label_rule(config: DictConfig) -> LabelRule:
+    """How labels are chosen."""
+    return LabelRule(config.task.threshold, at_most=config.slots)
 
 
 def check_scoring(config: DictConfig) -> None:
@@ -77,9 +84,9 @@ def make_evaluator(
     if config.task.write_estimates and is_main_process():
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier job in this directory, with other labels
 
-    def keep(name: str, source: str, passes: int, found: Found) -> None:
+    def keep(name: str, source: str, passes: int, sources: Sources) -> None:
         if passes == kept:
-            write_estimates(folder / source, name, list(found.items()), rate)
+            write_estimates(folder / source, name, sources, rate)
 
     return Evaluator(
         session.labels,
@@ -88,8 +95,7 @@ def make_evaluator(
         separator,
         (1,) if separator is None else passes_to_score(config, separator),
         oracle=separator is not None and "oracle" in config.task.label_sources,
-        threshold=config.task.threshold,
-        at_most=config.slots,
+        rule=label_rule(config),
         keep=keep if config.task.write_estimates else None,
     )
 
@@ -114,9 +120,11 @@ def passes_to_score(config: DictConfig, separator: GuidedSeparator) -> tuple[int
     return tuple(sorted({*listed, trained}))
 
 
-def judge_scenes(session: Session, scenes: Dataset[Scene], judge: nn.Module, batch_size: int) -> list[Judged]:
-    """Every scene judged, in order, by all devices that are configured; on each rank."""
-    system = ScoringSystem(judge)
+def score_scenes(
+    session: Session, scenes: Dataset[Scene], evaluator: nn.Module, batch_size: int
+) -> list[MixtureResult]:
+    """Every scene scored, in order, by all devices that are configured; on each rank."""
+    system = ScoringSystem(evaluator)
     trainer = session.trainer(
         logger=False,
         enable_checkpointing=False,
@@ -126,20 +134,19 @@ def judge_scenes(session: Session, scenes: Dataset[Scene], judge: nn.Module, bat
     )
     data = FixedScenes(scenes, session.labels, batch_size, session.config.data.workers)
     trainer.test(system, datamodule=data, verbose=False)
-    judge.to(session.device)
-    return system.judged
+    evaluator.to(session.device)
+    return system.results
 
 
-def evaluation_of(session: Session, split: str, judged: Sequence[Judged], passes: int | None) -> Evaluation:
+def evaluation_of(session: Session, split: str, results: Sequence[MixtureResult], passes: int | None) -> Evaluation:
     """What was found of a split, with the intervals that the task asks for."""
     task = session.config.task
     return Evaluation(
         split,
         session.labels.names,
-        judged,
+        results,
         passes,
-        threshold=task.threshold,
-        at_most=session.config.slots,
+        rule=label_rule(session.config),
         bootstrap=Bootstrap(task.resamples),
     )
 
@@ -170,7 +177,7 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
         "split": evaluation.split,
         "mixtures": len(evaluation.mixtures),
         "passes": evaluation.passes,
-        "threshold": evaluation.threshold,
+        "threshold": evaluation.rule.threshold,
         "labels": list(evaluation.labels),
         "metrics": {name: _plain(one) for name, one in evaluation.metrics.items()},
         "label_sources": by_source,

@@ -25,8 +25,8 @@ from sedsep.checkpoints.own import RECIPE
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.starting import start_backbone, start_separator
 from sedsep.errors import UserError, choice
-from sedsep.evaluation import SOURCES
 from sedsep.files import sole_writer, write_json
+from sedsep.metrics.registry import SELECTABLE
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.runs.directories import is_main_process
@@ -75,7 +75,7 @@ def label_givers(config: DictConfig) -> list[str]:
         raise UserError(
             f"task.label_sources={sources} is no list of label sources: give some, such as [tagger,oracle]."
         )
-    named = [choice(source, SOURCES, "task.label_sources") for source in sources]
+    named = [choice(source, SELECTABLE, "task.label_sources") for source in sources]
     return [option for option in ("baseline", "tagger") if option in named]
 
 

@@ -25,7 +25,7 @@ from sedsep.errors import UserError, choice
 from sedsep.evaluation.estimates import FORMS
 from sedsep.evaluation.submission import ERRORS, WARNINGS, Problem, Rules, Verdict, check, pack, separated, zip_name
 from sedsep.files import whole, write_json
-from sedsep.labels import LabelSet
+from sedsep.labels import LabelRule, LabelSet
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.scenes import audio
@@ -172,13 +172,11 @@ def _answers(
 ) -> Iterator[tuple[str, list[tuple[str, Tensor]]]]:
     """Names of mixtures, with labels and waveforms of what the system hears in them."""
     with _bar("Separating") as watch:
-        done = 0
+        done, rule = 0, LabelRule(config.task.threshold, at_most=config.slots)
         for paths in _batches(soundscapes, config.model.training.eval_batch_size):
             watch(done, len(soundscapes))
             mixture = torch.stack([torch.from_numpy(audio.read(path)[0].T.copy()) for path in paths]).to(system.device)
-            found = separated(
-                mixture, system.tagger, system.separator, system.labels, config.task.threshold, config.slots
-            )
+            found = separated(mixture, system.tagger, system.separator, system.labels, rule)
             yield from zip((path.stem for path in paths), found, strict=True)
             done += len(paths)
 

@@ -47,9 +47,9 @@ def _train_tagger(session: Session, tracker: Tracker) -> dict[str, float]:
     trained = train(session, node, build(session, node), session.run_dir / "checkpoints" / node.name, tracker)
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
     source = "baseline" if node.name == session.config.baseline.name else "tagger"
-    judge = make_evaluator(session, {source: trained})
+    evaluator = make_evaluator(session, {source: trained})
     data = session.data(node.training)
-    return conclude(session, tracker, data.eval_dataset(data.test_split), judge, [trained])
+    return conclude(session, tracker, data.eval_dataset(data.test_split), evaluator, [trained])
 
 
 def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
@@ -68,12 +68,12 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
     separator = trained.network
     assert isinstance(separator, GuidedSeparator)
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
-    judge = make_evaluator(session, {source: taggers[source] for source in label_givers(config)}, separator)
+    evaluator = make_evaluator(session, {source: taggers[source] for source in label_givers(config)}, separator)
     return conclude(
         session,
         tracker,
         data.eval_dataset(data.test_split),
-        judge,
+        evaluator,
         [*taggers.values(), trained],
         separator.trained_passes,
     )

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sedsep.labels import LabelRule, choose_labels
 from sedsep.losses import sed_loss
-from sedsep.metrics import mixture_accuracy, sed_scenes
 from sedsep.metrics.aggregate import SedCurve
-from sedsep.models.sed import SedModel, choose_labels
+from sedsep.metrics.labels import mixture_accuracy
+from sedsep.metrics.sed import sed_scenes
+from sedsep.models.sed import SedModel
 from sedsep.training.augment import FrequencyWarp, Mixup
 from sedsep.training.base import System
 from sedsep.training.groups import SedRates, sed_groups
@@ -73,7 +75,7 @@ class SedSystem(System):
         self.score("loss", self._loss(output, batch).item(), count)
         truth = [[int(row.argmax()) for row in rows if row.any()] for rows in batch.query]
         for threshold in self.thresholds:
-            answers = choose_labels(output.clip_probabilities, threshold, at_most=batch.query.shape[1])
+            answers = choose_labels(output.clip_probabilities, LabelRule(threshold, at_most=batch.query.shape[1]))
             self.score(f"label_accuracy@{threshold}", mixture_accuracy(answers, truth), count)
         if output.strong_probabilities is not None:
             self.curve.update(sed_scenes(output.strong_probabilities, batch, self.network.input_rate))

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sedsep.evaluation import separate_sources, true_classes, true_sources
-from sedsep.evaluation.evaluator import ORACLE
 from sedsep.evaluation.label_sources import LabelTable
+from sedsep.evaluation.separating import separate, true_classes, true_sources
 from sedsep.labels import LabelSet
 from sedsep.losses import negative_snr
-from sedsep.metrics import ca_sdri, score_mixture
+from sedsep.metrics.registry import BASELINE, ORACLE
+from sedsep.metrics.sdri import ca_sdri, score_mixture
 from sedsep.models.guided import GuidedSeparator
 from sedsep.training.base import System, draw
 from sedsep.training.groups import SeparatorRates, separator_groups
@@ -89,23 +89,19 @@ class SeparatorSystem(System):
 
     def validate(self, batch: Batch) -> None:
         """Loss over all true sources and, every few epochs, scores under the baseline's labels: one separation."""
-        answers = {ORACLE: true_classes(batch)}
+        classes = {ORACLE: true_classes(batch)}
         if self.validation_labels is not None and self._is_scored():
-            answers["baseline"] = [self.validation_labels[name] for name in batch.names]
+            classes[BASELINE] = [self.validation_labels[name] for name in batch.names]
         passes = self.network.trained_passes
-        found = {
-            source: estimates
-            for (source, _), estimates in separate_sources(
-                self.network, batch.mixture, answers, self.labels, [passes]
-            ).items()
-        }
+        estimates = separate(self.network, batch.mixture, classes, self.labels, [passes])
         truth = true_sources(batch, self.labels)
-        pairs = [(f[label], t) for f, item in zip(found[ORACLE], truth, strict=True) for label, t in item if label in f]
-        if pairs:
-            estimates, targets = (torch.stack(side) for side in zip(*pairs, strict=True))
-            self.score("loss", negative_snr(estimates, targets).item(), len(pairs))
+        sounds, targets = (
+            [waveform for sources in side for _, waveform in sources] for side in (estimates[ORACLE, passes], truth)
+        )
+        if targets:
+            self.score("loss", negative_snr(torch.stack(sounds), torch.stack(targets)).item(), len(targets))
         if self._is_scored():
-            parts = zip(found["baseline"], truth, batch.mixture[:, 0], strict=True)
+            parts = zip(estimates[BASELINE, passes], truth, batch.mixture[:, 0], strict=True)
             scored = [scores for part in parts if (scores := score_mixture(*part))]
             if scored:  # a mixture without events, and said to be, has no score
                 self.score("ca_sdri/baseline", ca_sdri(scored), len(scored))

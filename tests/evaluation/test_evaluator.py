@@ -11,15 +11,20 @@ import torch
 from minis import CLASSES, LABELS, RATE, make_batch, make_guided, make_sed, shaken
 from torch import Tensor, nn
 
-from sedsep.evaluation import Evaluation, Evaluator, FileJudge, Judged, cached_probabilities, labels_of
-from sedsep.evaluation.label_sources import weights_key
-from sedsep.metrics import Bootstrap, MixtureRow, score_mixture
-from sedsep.types import Batch, SedOutput, Separation
+from sedsep.evaluation.evaluator import Evaluator, FileEvaluator, MixtureResult
+from sedsep.evaluation.label_sources import cached_probabilities, labels_of, weights_key
+from sedsep.evaluation.results import Evaluation
+from sedsep.labels import LabelRule
+from sedsep.metrics.bootstrap import Bootstrap
+from sedsep.metrics.rows import MixtureRow
+from sedsep.metrics.sdri import score_mixture
+from sedsep.types import Batch, SedOutput, Separation, Sources
 
 BATCHES = [make_batch([[0, 2, None], [1, None, None]]), make_batch([[3, 4, 0]], seed=5)]
 BATCHES[1].names[0] = "scene_2"
 CPU = torch.device("cpu")
 NAMES = LABELS.names
+RULE = LabelRule(at_most=3)
 TRUE = {"scene_0": [0, 2], "scene_1": [1], "scene_2": [3, 4, 0]}
 # right; one right and one false alarm; two of three and in another order
 TAGGER = {"scene_0": [2, 0], "scene_1": [1, 4], "scene_2": [0, 3]}
@@ -79,9 +84,9 @@ def evaluated(
     **taggers: Table,
 ) -> Evaluation:
     tables = {source: Tagger(table) for source, table in taggers.items()}
-    judge = Evaluator(LABELS, RATE, tables, separator, passes, oracle)  # type: ignore[arg-type]
-    judged = [one for batch in batches for one in judge(batch)]
-    return Evaluation("test", NAMES, judged, None if separator is None else passes[0], bootstrap=Bootstrap(50))
+    evaluator = Evaluator(LABELS, RATE, tables, separator, passes, oracle, RULE)  # type: ignore[arg-type]
+    results = [one for batch in batches for one in evaluator(batch)]
+    return Evaluation("test", NAMES, results, None if separator is None else passes[0], RULE, bootstrap=Bootstrap(50))
 
 
 def expected_scores(tables: Table, passes: int = 1) -> list[float]:
@@ -119,9 +124,9 @@ def test_every_source_is_scored_under_its_own_name() -> None:
 
 def test_a_tagger_hears_each_mixture_once_and_a_class_is_separated_once() -> None:
     separator, tagger, baseline = Separator(), Tagger(TAGGER), Tagger(BASELINE)
-    judge = Evaluator(LABELS, RATE, {"tagger": tagger, "baseline": baseline}, separator)  # type: ignore[arg-type,dict-item]
+    evaluator = Evaluator(LABELS, RATE, {"tagger": tagger, "baseline": baseline}, separator)  # type: ignore[arg-type,dict-item]
     for batch in BATCHES:
-        judge(batch)
+        evaluator(batch)
     asked = [[sorted(row.argmax(-1)[row.any(-1)].tolist()) for row in query] for query in separator.asked]
     assert asked == [[[0, 2], [1, 3, 4]], [[0, 3, 4]]]
     assert tagger.heard == baseline.heard == 3
@@ -149,8 +154,8 @@ def test_all_passes_come_from_one_run_of_the_longest() -> None:
 def test_an_unrolled_pass_scores_as_a_separator_run_for_as_many_passes() -> None:
     guided = shaken(make_guided(iters=3)).eval()
     batch = BATCHES[0]
-    judge = Evaluator(LABELS, RATE, {}, guided, (1, 2, 3))
-    rows = {row.passes: row for row in judge(batch)[0].rows}
+    evaluator = Evaluator(LABELS, RATE, {}, guided, (1, 2, 3))
+    rows = {row.passes: row for row in evaluator(batch)[0].rows}
     for passes in (1, 2, 3):
         alone = Evaluator(LABELS, RATE, {}, guided, (passes,))(batch)[0].rows[0]
         assert rows[passes].ca_sdri == pytest.approx(alone.ca_sdri, abs=1e-4)
@@ -187,11 +192,11 @@ def test_mixtures_without_any_event_are_scored() -> None:
 def test_estimates_are_handed_on_as_they_are_scored() -> None:
     kept: dict[tuple[str, str, int], set[str]] = {}
 
-    def keep(name: str, source: str, passes: int, found: dict[str, Tensor]) -> None:
-        kept[name, source, passes] = set(found)
+    def keep(name: str, source: str, passes: int, sources: Sources) -> None:
+        kept[name, source, passes] = {label for label, _ in sources}
 
-    judge = Evaluator(LABELS, RATE, {"tagger": Tagger(TAGGER)}, Separator(), keep=keep)  # type: ignore[arg-type,dict-item]
-    judge(BATCHES[0])
+    evaluator = Evaluator(LABELS, RATE, {"tagger": Tagger(TAGGER)}, Separator(), keep=keep)  # type: ignore[arg-type,dict-item]
+    evaluator(BATCHES[0])
     assert kept["scene_1", "tagger", 1] == {"Cough", "Speech"}
     assert kept["scene_1", "oracle", 1] == {"Cough"}
 
@@ -202,8 +207,8 @@ def test_another_system_is_scored_as_ours_with_the_same_sounds() -> None:
         assert length == mixture.shape[-1]
         return [(NAMES[index], Separator.answer(mixture, index)) for index in TAGGER[name]]
 
-    judge = FileJudge(LABELS, made)
-    evaluation = Evaluation("test", NAMES, [one for batch in BATCHES for one in judge(batch)])
+    evaluator = FileEvaluator(LABELS, made)
+    evaluation = Evaluation("test", NAMES, [one for batch in BATCHES for one in evaluator(batch)])
     ours = evaluated(Separator(), tagger=TAGGER)
     for metric in ("ca_sdri", "capi_sdri", "label_accuracy"):
         assert value(evaluation, f"{metric}/files") == pytest.approx(value(ours, f"{metric}/tagger"), abs=1e-5)
@@ -212,13 +217,15 @@ def test_another_system_is_scored_as_ours_with_the_same_sounds() -> None:
 def test_a_class_that_sounds_twice_needs_two_estimates() -> None:
     batch = make_batch([[0, 0, 2]])
     mixture = batch.mixture[0, 0]
-    judge = FileJudge(LABELS, lambda name, length: [("Bell", mixture), ("Dog", mixture)])
-    row = judge(batch)[0].rows[0]
+    evaluator = FileEvaluator(LABELS, lambda name, length: [("Bell", mixture), ("Dog", mixture)])
+    row = evaluator(batch)[0].rows[0]
     assert sorted((s.label, s.outcome) for s in row.scores) == [("Bell", "hit"), ("Bell", "miss"), ("Dog", "hit")]
 
 
 def confused(true: Sequence[str], said: Sequence[str]) -> np.ndarray:
-    return Evaluation("test", NAMES, [Judged("m", [MixtureRow("m", "s", tuple(true), tuple(said))])]).confusion("s")
+    return Evaluation("test", NAMES, [MixtureResult("m", [MixtureRow("m", "s", tuple(true), tuple(said))])]).confusion(
+        "s"
+    )
 
 
 def test_what_is_missed_is_paired_with_what_is_wrongly_said() -> None:
@@ -298,5 +305,5 @@ def test_weights_in_half_precision_have_a_key_too() -> None:
 
 def test_probabilities_become_query_labels() -> None:
     table = {"a": [0.9, 0.2, 0.6, 0.0, 0.7], "b": [0.1, 0.3, 0.2, 0.0, 0.0]}
-    assert labels_of(table, threshold=0.5, at_most=2) == {"a": [0, 4], "b": [1]}
-    assert labels_of({}, 0.5, 3) == {}
+    assert labels_of(table, LabelRule(at_most=2)) == {"a": [0, 4], "b": [1]}
+    assert labels_of({}, RULE) == {}

@@ -13,9 +13,10 @@ import torch
 from minis import LABELS, LENGTH, RATE, make_batch, noise, refused
 from whole_systems import GUIDED, make, separator_config, tagger
 
-from sedsep.evaluation import Evaluator, FileJudge
 from sedsep.evaluation.estimates import Estimates, write_estimates
+from sedsep.evaluation.evaluator import Evaluator, FileEvaluator
 from sedsep.evaluation.submission import Rules, check, pack, separated, zip_name
+from sedsep.labels import LabelRule
 
 NAME = "Doe_Uni_task4_1_out.zip"
 MIXTURES = {"test_0": LENGTH, "test_1": LENGTH - 100, "test_2": LENGTH}
@@ -56,17 +57,22 @@ def zipped(folder: Path, name: str = NAME) -> Path:
 )
 def test_what_is_packed_scores_as_the_system_itself(tmp_path: Path, separator: dict, threshold: float) -> None:
     batch = make_batch([[0, 2, None], [1, None, None], [3, 4, 0]])
-    network, names = make(separator), tagger()
-    found = separated(batch.mixture, names, network, LABELS, threshold, 3)
+    network, names, rule = make(separator), tagger(), LabelRule(threshold, at_most=3)
+    found = separated(batch.mixture, names, network, LABELS, rule)
     pack(tmp_path / NAME, zip(batch.names, found, strict=True), RATE, "2025")
     made = Estimates(tmp_path / NAME, batch.names, LABELS, RATE)
     passes = max(1, network.iters)
     evaluator = Evaluator(
-        LABELS, rate=RATE, taggers={"tagger": names}, separator=network, passes=(passes,), oracle=False,
-        threshold=threshold, at_most=3,
-    )  # fmt: skip
-    for judged, again in zip(evaluator(batch), FileJudge(LABELS, made.of)(batch), strict=True):
-        (row,), (other,) = judged.rows, again.rows
+        LABELS,
+        rate=RATE,
+        taggers={"tagger": names},
+        separator=network,
+        passes=(passes,),
+        oracle=False,
+        rule=rule,
+    )
+    for ours, again in zip(evaluator(batch), FileEvaluator(LABELS, made.of)(batch), strict=True):
+        (row,), (other,) = ours.rows, again.rows
         assert sorted(row.predicted) == sorted(other.predicted)
         assert row.ca_sdri == other.ca_sdri
         assert sorted(row.scores, key=str) == sorted(other.scores, key=str)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from sedsep.metrics import ClassScore, MixtureRow, SedEvent, SedScene, psds1, segment_pauroc, summarise
 from sedsep.metrics.aggregate import RowScores, SedCurve
+from sedsep.metrics.rows import MixtureRow, summarise
+from sedsep.metrics.sdri import ClassScore
+from sedsep.metrics.sed import SedEvent, SedScene, psds1, segment_pauroc
 
 LABELS = ("Bell", "Dog")
 GENERATOR = np.random.default_rng(0)

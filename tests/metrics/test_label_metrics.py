@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sedsep.metrics import constant_answer_accuracy, mixture_accuracy, source_accuracy
+from sedsep.metrics.labels import constant_answer_accuracy, mixture_accuracy, source_accuracy
 
 TRUE = [["Bell", "Dog"], ["Cough"], ["Bell"], []]
 SAID = [["Dog", "Bell"], ["Cough", "Dog"], ["Cough"], []]

@@ -6,22 +6,10 @@ import numpy as np
 import pytest
 from minis import noise, refused
 
-from sedsep.metrics import (
-    METRICS,
-    Bootstrap,
-    ClassScore,
-    MixtureRow,
-    by_class,
-    by_count,
-    by_level,
-    ca_sdri,
-    mixture_accuracy,
-    score_mixture,
-    separated_row,
-    source_accuracy,
-    summarise,
-)
-from sedsep.metrics.bootstrap import ratios
+from sedsep.metrics.bootstrap import Bootstrap, ratios
+from sedsep.metrics.labels import mixture_accuracy, source_accuracy
+from sedsep.metrics.rows import PARTS, MixtureRow, by_class, by_count, by_level, score_estimates, summarise
+from sedsep.metrics.sdri import ClassScore, ca_sdri, score_mixture
 
 MIXTURE = noise(200)
 BELL, DOG = noise(200, seed=1), noise(200, seed=2)
@@ -48,7 +36,7 @@ def values(estimates: dict) -> dict:
 
 def test_metrics_of_rows_are_those_of_their_parts() -> None:
     found = values(summarise(ROWS))
-    assert found.keys() == METRICS.keys()
+    assert found.keys() == PARTS.keys()
     assert found["ca_sdri"] == found["capi_sdri"] == ca_sdri(r.scores for r in ROWS) == pytest.approx((4.5 + 3 + 3) / 3)
     assert found["si_sdri"] == pytest.approx((4 + 2 + 2.5) / 3)
     assert found["sdr"] == pytest.approx((-3 + 10 + 6) / 3)
@@ -73,7 +61,7 @@ def test_no_rows_have_no_values() -> None:
 
 def test_a_row_holds_what_was_measured() -> None:
     estimates, references = {"Bell": BELL + 0.1 * DOG, "Cough": DOG}, {"Bell": BELL, "Dog": DOG}
-    made = separated_row("scene", "tagger", estimates, references, MIXTURE, passes=2)
+    made = score_estimates("scene", "tagger", estimates, references, MIXTURE, passes=2)
     assert (made.true, made.predicted, made.passes) == (("Bell", "Dog"), ("Bell", "Cough"), 2)
     assert list(made.scores) == score_mixture(estimates, references, MIXTURE)
     record = made.record()

@@ -14,30 +14,22 @@ from hypothesis import strategies as st
 from minis import noise, refused
 from torch import Tensor
 
-from sedsep.metrics import (
-    ClassScore,
-    ca_sdri,
-    label_rows,
-    mixture_accuracy,
-    score_mixture,
-    separated_row,
-    source_accuracy,
-)
-from sedsep.metrics.sdri import match, si_sdr_db
+from sedsep.metrics.labels import mixture_accuracy, source_accuracy
+from sedsep.metrics.rows import score_estimates
+from sedsep.metrics.sdri import ClassScore, ca_sdri, match, score_mixture, si_sdr_db
+from sedsep.types import Sources
 
 NAMES = ("Bell", "Cough", "Dog")
-REFERENCES = label_rows(NAMES, noise(3, 800))
-ESTIMATES = label_rows(NAMES, noise(3, 800) + 0.3 * noise(3, 800, seed=1))
+REFERENCES = dict(zip(NAMES, noise(3, 800), strict=True))
+ESTIMATES = dict(zip(NAMES, noise(3, 800) + 0.3 * noise(3, 800, seed=1), strict=True))
 MIXTURE = sum(REFERENCES.values()) + 0.1 * noise(800, seed=2)
 
-Pairs = list[tuple[str, Tensor]]
 
-
-def score(estimates: dict[str, Tensor] | Pairs, references: dict[str, Tensor] | Pairs) -> float:
+def score(estimates: dict[str, Tensor] | Sources, references: dict[str, Tensor] | Sources) -> float:
     return ca_sdri([score_mixture(estimates, references, MIXTURE)])
 
 
-def sounding(labels: Sequence[str], waveforms: Tensor) -> Pairs:
+def sounding(labels: Sequence[str], waveforms: Tensor) -> Sources:
     """Labels that may repeat, with their waveforms."""
     return [(label, row) for label, row in zip(labels, waveforms, strict=True) if label != "silence"]
 
@@ -63,11 +55,10 @@ def test_every_case_of_ca_sdri_is_met(golden: Path) -> None:
     everything = []
     for case in known.cases:
         estimates, references, mixture = known.waveforms(case)
-        said, true = label_rows(case["est_labels"], estimates), label_rows(case["ref_labels"], references)
-        everything.append(score_mixture(said, true, mixture))
-        expected = pytest.approx(case["expected"], abs=1e-4) if not case["is_nan"] else None
         pairs = sounding(case["est_labels"], estimates), sounding(case["ref_labels"], references)
-        assert separated_row("x", "oracle", *pairs, mixture).ca_sdri == expected, case["note"]
+        everything.append(score_mixture(dict(pairs[0]), dict(pairs[1]), mixture))
+        expected = pytest.approx(case["expected"], abs=1e-4) if not case["is_nan"] else None
+        assert score_estimates("x", "oracle", *pairs, mixture).ca_sdri == expected, case["note"]
         if case["is_nan"]:
             assert everything[-1] == []
         else:
@@ -210,7 +201,7 @@ def test_no_silence_on_any_side_makes_a_score_undefined(
     said: list[tuple[str, str]], true: list[tuple[str, str]], mixture: str, dtype: torch.dtype
 ) -> None:
     estimates, references = ([(label, WAVES[wave].to(dtype)) for label, wave in side] for side in (said, true))
-    row = separated_row("x", "oracle", estimates, references, WAVES[mixture].to(dtype))
+    row = score_estimates("x", "oracle", estimates, references, WAVES[mixture].to(dtype))
     numbers = [v for s in row.scores for v in (s.improvement, s.si_improvement, s.sdr, s.si_sdr, s.input_sdr)]
     assert all(number is None or math.isfinite(number) for number in numbers)
     assert (row.ca_sdri is None) == (not said and not true)

@@ -12,16 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from minis import RATE, make_batch, refused
 
-from sedsep.metrics import (
-    Bootstrap,
-    SedEvent,
-    SedScene,
-    SedScore,
-    collar_f1,
-    psds1,
-    sed_scenes,
-    segment_pauroc,
-)
+from sedsep.metrics.bootstrap import Bootstrap
+from sedsep.metrics.sed import SedEvent, SedScene, SedScore, collar_f1, psds1, sed_scenes, segment_pauroc
 
 LABELS = ("Bell", "Cough", "Dog")
 FRAME_S = 0.04

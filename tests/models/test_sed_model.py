@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from sedsep.dsp import snr_db
 from sedsep.losses import sed_loss
 from sedsep.models import LogMel, M2d, SedModel
-from sedsep.models.sed import HEADS, SEQUENCES, choose_labels, one_hot_rows
+from sedsep.models.sed import HEADS, SEQUENCES
 from sedsep.training import SedRates
 from sedsep.training.groups import sed_groups
 from sedsep.types import SedOutput
@@ -255,27 +255,6 @@ def test_log_mels_are_standardised_and_finite_for_silence() -> None:
 def test_a_clip_has_the_mels_of_its_duration_at_any_rate(input_rate: int) -> None:
     frontend = LogMel(**(FRONTEND | {"input_rate": input_rate}))
     assert frontend(noise(2, input_rate)).shape == (2, 8, FRONTEND["sample_rate"] // FRONTEND["hop"] + 1)
-
-
-# Choosing labels.
-
-
-def test_labels_reach_the_threshold_and_come_most_probable_first() -> None:
-    assert choose_labels(torch.tensor([[0.5, 0.2, 0.9, 0.49]])) == [[2, 0]]
-
-
-def test_the_most_probable_label_is_chosen_where_none_reaches_the_threshold() -> None:
-    assert choose_labels(torch.tensor([[0.1, 0.3, 0.2]])) == [[1]]
-
-
-def test_at_most_three_labels_are_chosen() -> None:
-    assert choose_labels(torch.tensor([[0.6, 0.9, 0.7, 0.8], [0.9, 0.1, 0.1, 0.1]])) == [[1, 3, 2], [0]]
-    assert choose_labels(torch.tensor([[0.6, 0.9]]), threshold=0.7, at_least=2) == [[1, 0]]
-
-
-def test_chosen_labels_become_queries_padded_with_silence() -> None:
-    rows = one_hot_rows([[2, 0], []], 2, 3, torch.device("cpu"))
-    assert rows.tolist() == [[[0, 0, 1], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
 
 
 # What cannot be.

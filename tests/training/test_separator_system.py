@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sedsep.checkpoints import Description
 from sedsep.conditioning import Soundbeam, TimeFilm
 from sedsep.dsp import snr_db
-from sedsep.metrics import ca_sdri, label_rows, score_mixture
+from sedsep.metrics.sdri import ca_sdri, score_mixture
 from sedsep.modules.dprnn import Dprnn
 from sedsep.training import SedRates, SeparatorRates, SeparatorSystem, warmup_constant, warmup_cosine
 from sedsep.types import Batch, Separation
@@ -206,8 +206,8 @@ def test_a_short_fit_lowers_the_loss_and_scores_the_baseline_labels() -> None:
         estimates = network(batch.mixture, one_hot([[0, 3], [1, None]])).estimates
     scores = [
         score_mixture(
-            label_rows([LABELS.names[index] for index in answers[name]], estimates[item, : len(answers[name])]),
-            label_rows([LABELS.names[index] for index in truth], batch.targets[item, : len(truth)]),
+            zip([LABELS.names[index] for index in answers[name]], estimates[item], strict=False),
+            zip([LABELS.names[index] for index in truth], batch.targets[item], strict=False),
             batch.mixture[item, 0],
         )
         for item, (name, truth) in enumerate(zip(batch.names, [[0, 2], [1]], strict=True))

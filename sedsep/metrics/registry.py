@@ -1,0 +1,183 @@
+"""Every metric of an evaluation and every label source, and the one scheme that names their scores.
+
+Nothing is imported here that takes time: whoever shows or sorts scores reads them from this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+TAGGER, BASELINE, FILES, ORACLE, CONSTANT = "tagger", "baseline", "files", "oracle", "constant"
+
+SOURCES = {
+    TAGGER: "events named by the trained tagger",
+    BASELINE: "events named by the challenge's baseline tagger",
+    FILES: "events as the given files name them",
+    ORACLE: "true events given: the upper bound",
+    CONSTANT: "always the commonest set of events: what to beat",
+}
+"""Label sources with what they are, in the order they are shown in."""
+
+SELECTABLE = (BASELINE, TAGGER, ORACLE)
+"""Label sources that `task.label_sources` may list."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is written and introduced.
+
+    Attributes:
+        name: in files and in tracking.
+        title: for readers.
+        unit: dB or %; empty for a number from 0 to 1.
+        digits: decimals that tables show.
+        meaning: one plain sentence.
+        setting: what a number after `@` in a score's name stands for.
+        higher_is_better: which way it gets better.
+    """
+
+    name: str
+    title: str
+    unit: str
+    digits: int
+    meaning: str
+    setting: Literal["passes", "threshold"] | None = None
+    higher_is_better: bool = True
+
+    @property
+    def axis(self) -> str:
+        """Title and unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "ca_sdri",
+            "CA-SDRi",
+            "dB",
+            2,
+            "Class-aware SDR improvement: how much closer to the dry original each event is than in the mixture; "
+            "a missed or invented event counts 0 dB.",
+            "passes",
+        ),
+        Metric(
+            "capi_sdri",
+            "CAPI-SDRi",
+            "dB",
+            2,
+            "Like CA-SDRi, for recordings where one class may sound twice: estimates of a class are matched to its "
+            "events in the best order.",
+            "passes",
+        ),
+        Metric(
+            "si_sdri",
+            "CAPI-SI-SDRi",
+            "dB",
+            2,
+            "Like CAPI-SDRi, with the scale-invariant SDR, which ignores the loudness of the estimate.",
+            "passes",
+        ),
+        Metric(
+            "sdr",
+            "SDR",
+            "dB",
+            2,
+            "Power of the dry original over the power of the error, whole clip; only of events named rightly.",
+        ),
+        Metric("si_sdr", "SI-SDR", "dB", 2, "SDR that ignores the loudness of the estimate."),
+        Metric(
+            "label_accuracy",
+            "Label accuracy",
+            "%",
+            1,
+            "Recordings in which exactly the true events are named, none missing, none too many.",
+            "threshold",
+        ),
+        Metric(
+            "source_accuracy",
+            "Source accuracy",
+            "%",
+            1,
+            "Correctly named events among all that are true or named.",
+            "threshold",
+        ),
+        Metric(
+            "segment_pauroc",
+            "Partial AUROC",
+            "",
+            3,
+            "Sound event detection in segments of 1 s: area under the ROC curve up to a false positive rate of 0.1, "
+            "divided by 0.1, mean over classes; without McClish's correction, so chance is 0.05; 1 is perfect.",
+        ),
+        Metric(
+            "psds1",
+            "PSDS1",
+            "",
+            3,
+            "Polyphonic sound detection score, strict about on- and offsets; 1 is perfect.",
+        ),
+        Metric(
+            "collar_f1",
+            "Collar-based F1",
+            "%",
+            1,
+            "Events found with the right on- and offset, at the threshold in use.",
+        ),
+    )
+}
+"""By name, in the order they are shown in."""
+
+
+def metric(name: str) -> Metric:
+    """The metric of a name; one that is not known has just its name."""
+    return METRICS.get(name) or Metric(name, name.replace("_", " "), "", 3, "")
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """What the name of a score says: `<split>/<metric>/<label source>`, or `<split>/<metric>@<setting>/<label source>`.
+
+    Attributes:
+        split: where it was measured.
+        metric: a name in `METRICS`.
+        source: the label source; empty where a score has none.
+        setting: the number of passes, or the threshold, if it is not the job's own.
+    """
+
+    split: str
+    metric: str
+    source: str = ""
+    setting: float | None = None
+
+    @classmethod
+    def parse(cls, name: str) -> MetricName:
+        """The parts of a score's name; a name without a slash is that of a metric."""
+        split, slash, rest = name.partition("/")
+        if not slash:
+            split, rest = "", name
+        metric, _, source = rest.partition("/")
+        plain, _, setting = metric.partition("@")
+        try:
+            return cls(split, plain, source, float(setting))
+        except ValueError:
+            return cls(split, metric, source)
+
+    def __str__(self) -> str:
+        metric = self.metric if self.setting is None else f"{self.metric}@{self.setting:g}"
+        return "/".join(part for part in (self.split, metric, self.source) if part)
+
+
+def in_order(metrics: Iterable[str]) -> list[str]:
+    """Metrics as they are shown, those that are not known last."""
+    order = {name: index for index, name in enumerate(METRICS)}
+    return sorted(metrics, key=lambda name: order.get(name, len(order)))
+
+
+def ordered_sources(sources: Iterable[str]) -> list[str]:
+    """Label sources as they are shown: the two that bound the others last, before them, by name, those not known."""
+    order = {source: index for index, source in enumerate(SOURCES)}
+    return sorted(sources, key=lambda source: (order.get(source, order[FILES]), source))

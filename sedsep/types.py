@@ -5,6 +5,7 @@ Axes: B batch, K slots (sources), M microphones, L samples, N classes, S SED fra
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -156,6 +157,19 @@ class SedOutput:
     weak_logits: Tensor | None = None
     layers: list[Tensor] = field(default_factory=list)
     grid: tuple[int, int] = (0, 0)
+
+    def of_rows(self, item: Tensor, parts: Collection[str]) -> SedOutput:
+        """What rows need that ask of clips.
+
+        Args:
+            item: the clip of each row [R].
+            parts: `frames` for the strong logits, `layers` for the layer features; the rest is left out.
+        """
+        strong = self.strong_logits if "frames" in parts else None
+        layers = [layer[item] for layer in self.layers] if "layers" in parts else []
+        return SedOutput(
+            self.clip_probabilities[item], None if strong is None else strong[item], layers=layers, grid=self.grid
+        )
 
     @property
     def strong_probabilities(self) -> Tensor | None:

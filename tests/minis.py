@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
+from sedsep.conditioning import Condition, Host, Maps
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
 from sedsep.models import GuidedSeparator, LogMel, M2d, SedModel, Separator
-from sedsep.types import Batch
+from sedsep.modules.film import FilmBank, FilmTerm, Site
+from sedsep.types import Batch, SedOutput
 
 RATE, MICROPHONES, LENGTH = 8000, 4, 2000
 LABELS = LabelSet(("Bell", "Cough", "Dog", "Rain", "Speech"))
@@ -47,6 +49,21 @@ FRONTEND = {
     "std": 4.0,
 }
 BACKBONE = {"unit_frames": 33, "patch": [4, 4], "width": 16, "depth": 2, "heads": 2}
+
+
+HOST = Host(CLASSES, width=8, sites=[Site(4, 0), Site(6, 1), Site(3, 2)], channels=8, sed_layers=3, sed_width=16)
+
+
+def told(
+    condition: Condition,
+    query: Tensor,
+    sed: SedOutput | None = None,
+    maps: Maps | None = None,
+    before: FilmTerm | None = None,
+) -> list[FilmTerm]:
+    """The FiLM terms of `HOST`'s sites that a condition makes of earlier ones."""
+    maps = maps or Maps(16, (4, 2), FilmBank(HOST.width, HOST.sites))
+    return condition([before or FilmTerm()] * len(HOST.sites), condition.prepare(query, sed, maps))
 
 
 def make_separator(**changes: Any) -> Separator:

@@ -1,6 +1,6 @@
 """What the queried class says to every layer: bias-only FiLM.
 
-Axes: R rows (queries), N classes, H embedding width, C channels of a site.
+Axes: R rows (queries), N classes, K queries that a row answers, C channels of a site.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sedsep.modules.film import Site
+from sedsep.conditioning.base import Condition, Host, Maps
+from sedsep.modules.film import FilmBank, FilmTerm
+from sedsep.types import SedOutput
 
 
 def embedding(inputs: int, width: int) -> nn.Sequential:
@@ -24,34 +26,18 @@ def embedding(inputs: int, width: int) -> nn.Sequential:
     )
 
 
-class FilmBank(nn.Module):
-    """One bias-only FiLM layer a site, computed as a single matrix product.
+class LabelFilm(Condition):
+    """Query one-hot rows [R, N * K] to a bias [R, C, 1, 1] for every site."""
 
-    `forward` gives a tensor [..., C] a site for an embedding [..., H].
-    """
+    title = "The label"
 
-    def __init__(self, width: int, sites: Sequence[Site]) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__()
-        self.channels = [site.channels for site in sites]
-        self.linear = nn.Linear(width, sum(self.channels))
+        self.embedding = embedding(host.query, host.width)
+        self.film = FilmBank(host.width, host.sites)
 
-    def forward(self, embedded: Tensor) -> tuple[Tensor, ...]:
-        return self.linear(embedded).split(self.channels, dim=-1)
+    def prepare(self, query: Tensor, sed: SedOutput | None, maps: Maps) -> list[Tensor]:
+        return [bias[:, :, None, None] for bias in self.film(self.embedding(query))]
 
-
-class LabelFilm(nn.Module):
-    """Query one-hot rows [R, N * K] to a bias [R, C, 1, 1] for every site.
-
-    Args:
-        classes: length of a query row.
-        width: embedding width H.
-        sites: the BatchNorms to condition.
-    """
-
-    def __init__(self, classes: int, width: int, sites: Sequence[Site]) -> None:
-        super().__init__()
-        self.embedding = embedding(classes, width)
-        self.film = FilmBank(width, sites)
-
-    def forward(self, query_rn: Tensor) -> list[Tensor]:
-        return [bias[:, :, None, None] for bias in self.film(self.embedding(query_rn))]
+    def forward(self, x: Sequence[FilmTerm], prepared: Sequence[Tensor]) -> list[FilmTerm]:
+        return [term.biased(bias) for term, bias in zip(x, prepared, strict=True)]

@@ -11,24 +11,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sedsep.conditioning.base import Condition, Host, Maps
 from sedsep.errors import UserError, choice
 from sedsep.modules.film import BATCH_NORM_MOMENTUM, LEAKY_SLOPE
 from sedsep.types import SedOutput
 
 
-class Soundbeam(nn.Module):
+class Soundbeam(Condition):
     """Learned mixture of all SED layers, resized to the bottleneck and merged with it.
 
     Args:
-        sed_layers: number of layer features of the SED model. sed_width: D.
-        channels: C.
+        host: the separator it is made for.
         merge: `add` standardises both maps and adds them with learned weights; `concat` projects their concatenation.
     """
 
-    def __init__(self, sed_layers: int, sed_width: int, channels: int, merge: Literal["add", "concat"] = "add") -> None:
+    title = "Soundbeam"
+    site = "bottleneck"
+    per_row = False
+    reads = teaches = frozenset({"layers"})
+
+    def __init__(self, host: Host, merge: Literal["add", "concat"] = "add") -> None:
         super().__init__()
+        channels, sed_width = host.channels, host.sed_width
         self.merge = choice(merge, ("add", "concat"), "injection.merge")
-        self.layer_weights = nn.Parameter(torch.zeros(sed_layers))
+        self.layer_weights = nn.Parameter(torch.zeros(host.sed_layers))
         self.norm = nn.BatchNorm2d(sed_width, momentum=BATCH_NORM_MOMENTUM)
         self.project = nn.Conv2d(sed_width, channels, 1)
         if merge == "add":
@@ -38,12 +44,13 @@ class Soundbeam(nn.Module):
             self.concat_norm = nn.BatchNorm2d(2 * channels, momentum=BATCH_NORM_MOMENTUM)
             self.concat_project = nn.Conv2d(2 * channels, channels, 1)
 
-    def prepare(self, sed: SedOutput, size: tuple[int, int]) -> Tensor:
-        """The map to inject, [B, C, T, F] with (T, F) = `size`: depends on the mixture alone, so made once.
+    def prepare(self, query: Tensor, sed: SedOutput | None, maps: Maps) -> Tensor:
+        """The map to inject, [B, C, T, F]: depends on the mixture alone, so made once.
 
         Raises:
             UserError: another number of layer features than it was made for.
         """
+        assert sed is not None
         if len(sed.layers) != len(self.layer_weights):
             raise UserError(
                 f"Soundbeam mixes {len(self.layer_weights)} layer features, the SED model gave {len(sed.layers)}: ask "
@@ -54,7 +61,7 @@ class Soundbeam(nn.Module):
         assert isinstance(mixed_bpd, Tensor)
         map_bdtf = mixed_bpd.unflatten(1, sed.grid).permute(0, 3, 2, 1)
         y = F.leaky_relu(self.norm(map_bdtf), LEAKY_SLOPE)
-        y = F.interpolate(y, size=size, mode="bilinear", align_corners=False)
+        y = F.interpolate(y, size=maps.bottleneck, mode="bilinear", align_corners=False)
         y = self.project(y)
         return standardise(y) if self.merge == "add" else y
 

@@ -1,6 +1,6 @@
 """Temporal guidance: the SED model's activity curve of the queried class, sent through FiLM at every frame.
 
-Axes: R rows (queries), S SED frames, T frames of a site, C its channels.
+Axes: R rows (queries), N classes, S SED frames, T frames of a site, C its channels.
 """
 
 from __future__ import annotations
@@ -9,30 +9,33 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from sedsep.conditioning.label import FilmBank, embedding
-from sedsep.errors import choice
-from sedsep.modules.film import FilmTerm, Site
+from sedsep.conditioning.base import Condition, Host, Maps
+from sedsep.conditioning.label import embedding
+from sedsep.errors import UserError, choice
+from sedsep.modules.film import FilmBank, FilmTerm
+from sedsep.types import SedOutput
 
 
-class TimeFilm(nn.Module):
+class TimeFilm(Condition):
     """Time-FiLM (Morocutti et al. 2025).
 
     Args:
-        width: embedding width, that of the label embedding.
-        sites: the BatchNorms to condition.
+        host: the separator it is made for.
         mode: `additive` gives bn(x) + label + time; `multiplicative` gives sigmoid(time) * (bn(x) + label).
-        shared: send the time embedding through the label's FiLM layers, as the published checkpoints do
-            (their bias then counts twice); otherwise through layers of its own.
+        shared: send the time embedding through the FiLM layers that the separator offers, the label's, as the published
+            checkpoints do (their bias then counts twice); otherwise through layers of its own.
         binarised: reduce the logits to active (1) or not (0) at a logit of 0.
     """
 
+    title = "Time-FiLM"
+    reads = frozenset({"frames"})
+
     def __init__(
         self,
-        width: int,
-        sites: Sequence[Site],
+        host: Host,
         mode: Literal["additive", "multiplicative"] = "additive",
         shared: bool = True,
         binarised: bool = False,
@@ -40,32 +43,31 @@ class TimeFilm(nn.Module):
         super().__init__()
         self.mode = choice(mode, ("additive", "multiplicative"), "time_film.mode")
         self.binarised = binarised
-        self.levels = [site.level for site in sites]
-        self.embedding = embedding(1, width)
-        self.film = None if shared else FilmBank(width, sites)
+        self.teaches = frozenset() if binarised else self.reads  # a step has no slope
+        self.levels = [site.level for site in host.sites]
+        self.embedding = embedding(1, host.width)
+        self.film = None if shared else FilmBank(host.width, host.sites)
 
-    def forward(self, logits_rs: Tensor, label_bias: list[Tensor], label_film: FilmBank, frames: int) -> list[FilmTerm]:
-        """Conditions every site.
+    def prepare(self, query: Tensor, sed: SedOutput | None, maps: Maps) -> list[Tensor]:
+        """The curve's value for every channel and frame of each site, [R, C, T, 1], channels innermost.
 
-        Args:
-            logits_rs: strong logits of the queried class [R, S], zeros for silence.
-            label_bias: the label's bias at every site, [R, C, 1, 1].
-            label_film: the label's FiLM layers, used where `shared`.
-            frames: T at level 0, padding included.
+        Raises:
+            UserError: the SED model names clips only.
         """
-        curve = (logits_rs > 0).to(logits_rs.dtype) if self.binarised else logits_rs
-        bank = label_film if self.film is None else self.film
-        terms = []
-        for beta_rsc, bias, level in zip(bank(self.embedding(curve[..., None])), label_bias, self.levels, strict=True):
-            time = _stretch(beta_rsc, frames >> level)
-            if self.mode == "additive":
-                terms.append(FilmTerm(bias + time))
-            else:
-                terms.append(FilmTerm(bias, torch.sigmoid(time)))
-        return terms
+        if sed is None or sed.strong_logits is None:
+            raise UserError(f"{self.title} needs a SED model that names frames: use head attention or two_linear.")
+        curve_rs = torch.einsum("rn,rns->rs", query, sed.strong_logits)
+        if self.binarised:
+            curve_rs = (curve_rs > 0).to(curve_rs.dtype)
+        betas = (maps.film if self.film is None else self.film)(self.embedding(curve_rs[..., None]))
+        stretched = []
+        for beta_rsc, level in zip(betas, self.levels, strict=True):
+            frames = maps.frames >> level
+            beta_rct = F.interpolate(beta_rsc.transpose(1, 2), size=frames, mode="linear", align_corners=False)
+            stretched.append(beta_rct[..., None].contiguous(memory_format=torch.channels_last))
+        return stretched
 
-
-def _stretch(beta_rsc: Tensor, frames: int) -> Tensor:
-    """Linear interpolation of [R, S, C] over the whole of a map's time axis: [R, C, frames, 1], channels innermost."""
-    stretched = F.interpolate(beta_rsc.transpose(1, 2), size=frames, mode="linear", align_corners=False)
-    return stretched[..., None].contiguous(memory_format=torch.channels_last)
+    def forward(self, x: Sequence[FilmTerm], prepared: Sequence[Tensor]) -> list[FilmTerm]:
+        if self.mode == "additive":
+            return [term.biased(time) for term, time in zip(x, prepared, strict=True)]
+        return [term.gated(time.sigmoid()) for term, time in zip(x, prepared, strict=True)]

@@ -110,7 +110,7 @@ class Guide:
         return list(held)
 
     def _listen(self, units: Sequence[_Unit], mixtures: Iterator[Tensor]) -> Iterator[tuple[_Unit, SedOutput]]:
-        layers = self._separator.injection is not None
+        layers = "layers" in self._separator.reads
         for unit, mixture in zip(units, mixtures, strict=True):
             yield unit, self._sed(mixture, layers, warp=unit.own)
 

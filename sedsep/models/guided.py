@@ -37,9 +37,9 @@ class GuidedSeparator(nn.Module):
         self.input_rate, self.microphones = self.separator.input_rate, self.separator.microphones
         self.classes, self.outputs = self.separator.classes, self.separator.outputs
         self.iters, self.trained_passes = self.separator.iters, self.separator.trained_passes
-        if self.separator.needs_sed and sed is None:
+        if self.separator.reads and sed is None:
             raise UserError("The conditioning asks for a SED model and none is configured: set conditioning.sed.")
-        self.sed = sed if self.separator.needs_sed else None
+        self.sed = sed if self.separator.reads else None
         if self.sed is not None:
             self._check(self.sed)
             self._freeze(self.sed)
@@ -56,16 +56,19 @@ class GuidedSeparator(nn.Module):
                 f"sed.reference_channel={sed.reference_channel} is not among the {separator.microphones} microphones: "
                 "choose a lower one."
             )
-        if separator.time_film is not None and sed.strong_head is None:
-            raise UserError("Time-FiLM needs a SED model that names frames: use head attention or two_linear.")
+        for condition in separator.conditions.values():
+            if "frames" in condition.reads and sed.strong_head is None:
+                raise UserError(
+                    f"{condition.title} needs a SED model that names frames: use head attention or two_linear."
+                )
 
     def _freeze(self, sed: SedModel) -> None:
         """Ask for no gradient where none can come: distributed training waits for every one that is asked for."""
-        curves = self.separator.time_film is not None and not self.separator.time_film.binarised
-        unheard: list[nn.Module | None] = [sed.weak_head]  # the separator reads frames and layer features
-        if not curves:  # a step has no slope, and layer features come before the last norm
+        teachers = frozenset().union(*(condition.teaches for condition in self.separator.conditions.values()))
+        unheard: list[nn.Module | None] = [sed.weak_head]  # conditions read frames and layer features
+        if "frames" not in teachers:  # layer features come before the last norm
             unheard += [sed.backbone.norm, sed.sequence, sed.strong_head]
-        if not self.sed_trainable or not (curves or self.separator.injection is not None):
+        if not self.sed_trainable or not teachers:
             unheard = [sed]
         for part in unheard:
             if part is not None:
@@ -88,7 +91,7 @@ class GuidedSeparator(nn.Module):
         if self.sed is None:
             return None
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.sed_trainable):
-            return self.sed(mixture, layers=self.separator.injection is not None)
+            return self.sed(mixture, layers="layers" in self.separator.reads)
 
     def forward(self, mixture: Tensor, query: Tensor, passes: int | None = None) -> Separation:
         """See `Separator.forward`."""

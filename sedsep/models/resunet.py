@@ -1,6 +1,6 @@
 """The U-Net of AudioSep's ResUNet (Kong et al. 2023; Liu et al. 2023), conditioned at every BatchNorm.
 
-Axes: R rows (queries), C channels, T frames, F bins (and `F` for torch's functions, as everywhere).
+Axes: R rows (queries), C channels, T frames, F bins.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from sedsep.modules.film import FilmNorm, FilmTerm, Scratch, Site
+from sedsep.models.scratch import Scratch, write_block, write_norm
+from sedsep.modules.film import FilmNorm, FilmTerm, Site
 
 Terms = Iterator[FilmTerm]
+Step = Callable[[Tensor], Tensor]
 
 
 class ResidualBlock(nn.Module):
@@ -34,31 +35,11 @@ class ResidualBlock(nn.Module):
             scratch: memory to work in, for evaluation without autograd; `None` records the steps for a gradient.
         """
         if scratch is not None:
-            return self._write(parts, terms, scratch)
+            return write_block(self, parts, terms, scratch)
         x = torch.cat(list(parts), dim=1) if len(parts) > 1 else parts[0]
         y = self.conv1(self.norm1(x, next(terms)))
         y = self.conv2(self.norm2(y, next(terms)))
         return y + self.shortcut(x)
-
-    def _write(self, parts: Sequence[Tensor], terms: Terms, scratch: Scratch) -> Tensor:
-        """The same without autograd: nothing is concatenated, and only the convolutions' outputs are new memory."""
-        first = parts[0]
-        width = sum(part.shape[1] for part in parts)
-        y = scratch.lend((len(first), width, *first.shape[2:]), first.dtype)
-        y = self.conv1(self.norm1.write(parts, next(terms), y))
-        y = self.norm2.write([y], next(terms), y)
-        if isinstance(self.shortcut, nn.Identity):
-            return self.conv2(y).add_(parts[0])
-        y = F.conv2d(y, self.conv2.weight, self.shortcut.bias, padding=1)
-        weight = self.shortcut.weight[:, :, 0, 0].T.to(y.dtype)
-        for part, rows in zip(parts, weight.split([part.shape[1] for part in parts]), strict=True):
-            _flat(y).addmm_(_flat(part), rows)
-        return y
-
-
-def _flat(x: Tensor) -> Tensor:
-    """A channels-last map [R, C, T, F] as its [R * T * F, C], without a copy."""
-    return x.permute(0, 2, 3, 1).view(-1, x.shape[1])
 
 
 class DecoderBlock(nn.Module):
@@ -73,7 +54,7 @@ class DecoderBlock(nn.Module):
     def forward(self, x: Tensor, skip: Tensor, terms: Terms, scratch: Scratch | None) -> Tensor:
         term = next(terms)
         # x is read nowhere else: it can be overwritten.
-        y = self.norm(x, term) if scratch is None else self.norm.write([x], term, x)
+        y = self.norm(x, term) if scratch is None else write_norm(self.norm, [x], term, x)
         return self.block([self.up(y), skip], terms, scratch)
 
 
@@ -119,24 +100,28 @@ class UNet(nn.Module):
             sites += [Site(inputs, min(level + 1, deepest)), Site(2 * width, level), Site(width, level)]
         return sites
 
-    def forward(self, x: Tensor, terms: Sequence[FilmTerm], at_bottleneck: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(
+        self, x: Tensor, terms: Sequence[FilmTerm], at_bottleneck: Sequence[Callable[[Tensor], Tensor]]
+    ) -> Tensor:
         """Map [R, C, T, F] to the same shape.
 
         Args:
             x: T a multiple of `time_stride`, F of `frequency_stride`.
             terms: the condition of each of `sites`.
-            at_bottleneck: applied to the innermost map, which the decoder then starts from.
+            at_bottleneck: what the innermost map goes through, one after the other, before the decoder.
         """
         remaining = iter(terms)
         scratch = None
         if not self.training and not torch.is_grad_enabled() and not torch.compiler.is_compiling():  # it plans itself
             # The last decoder block normalises the widest map: as large as x, with the skip beside it.
-            scratch = Scratch(2 * x.numel(), x.dtype, x.device)
+            scratch = Scratch(2 * x.numel(), x)
         skips = []
         for block, pool in zip(self.encoder, self.pools, strict=True):
             skips.append(block([x], remaining, scratch))
             x = pool(skips[-1])
-        x = at_bottleneck(self.bottleneck([x], remaining, scratch))
+        x = self.bottleneck([x], remaining, scratch)
+        for step in at_bottleneck:
+            x = step(x)
         for block in self.decoder:
             x = block(x, skips.pop(), remaining, scratch)
         return x

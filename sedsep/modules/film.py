@@ -29,17 +29,40 @@ class Site:
     level: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class FilmTerm:
-    """The condition of one site.
+    """What one site is told; without arguments nothing.
 
     Attributes:
         bias: added after normalisation, [R, C, 1, 1] or [R, C, T, 1].
         gate: multiplies the biased map, [R, C, T, 1]; `None` for 1.
     """
 
-    bias: Tensor
+    bias: Tensor | float = 0.0
     gate: Tensor | None = None
+
+    def biased(self, bias: Tensor) -> FilmTerm:
+        """With another bias beside its own."""
+        return FilmTerm(self.bias + bias, self.gate)
+
+    def gated(self, gate: Tensor) -> FilmTerm:
+        """With another gate beside its own."""
+        return FilmTerm(self.bias, gate if self.gate is None else self.gate * gate)
+
+
+class FilmBank(nn.Module):
+    """One bias-only FiLM layer a site, computed as a single matrix product.
+
+    `forward` gives a tensor [..., C] a site for an embedding [..., width].
+    """
+
+    def __init__(self, width: int, sites: Sequence[Site]) -> None:
+        super().__init__()
+        self.channels = [site.channels for site in sites]
+        self.linear = nn.Linear(width, sum(self.channels))
+
+    def forward(self, embedded: Tensor) -> tuple[Tensor, ...]:
+        return self.linear(embedded).split(self.channels, dim=-1)
 
 
 def affine_of(bn: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, Tensor]:
@@ -68,52 +91,15 @@ class FilmNorm(nn.Module):
             y = self.bn(x) + film.bias
             y = y if film.gate is None else y * film.gate
         else:
-            scale, bias = self._affine(film)
+            scale, bias = self.affine(film)
             y = torch.addcmul(bias.to(x.dtype), x, scale.to(x.dtype))
         return F.leaky_relu_(y, LEAKY_SLOPE)
 
-    def write(self, parts: Sequence[Tensor], film: FilmTerm, out: Tensor) -> Tensor:
-        """Evaluate on the concatenation of `parts` along C into memory at hand, without autograd.
-
-        Fresh memory costs more than the arithmetic: on a CPU the system hands it out page by page, zeroed.
-
-        Args:
-            parts: [R, c, T, F] each, their widths add up to C.
-            out: [R, C, T, F]; may be the single part itself.
-        """
-        start = 0
-        scale, bias = self._affine(film)
-        scale, bias = scale.to(out.dtype), bias.to(out.dtype)
-        for part in parts:
-            channels = slice(start, start + part.shape[1])
-            torch.addcmul(bias[:, channels], part, scale[:, channels], out=out[:, channels])
-            start = channels.stop
-        return F.leaky_relu_(out, LEAKY_SLOPE)
-
-    def _affine(self, film: FilmTerm) -> tuple[Tensor, Tensor]:
+    def affine(self, film: FilmTerm) -> tuple[Tensor, Tensor]:
         """Scale and bias, broadcast over [R, C, T, F], that the evaluated step amounts to before its activation."""
         scale, shift = affine_of(self.bn)
         scale, bias = scale[None, :, None, None], shift[None, :, None, None] + film.bias
         return (scale, bias) if film.gate is None else (scale * film.gate, bias * film.gate)
-
-
-class Scratch:
-    """One block of memory lent out again and again, channels last, to whoever needs a map for a moment.
-
-    Args:
-        numel: elements of the largest map expected; it grows when more is asked.
-    """
-
-    def __init__(self, numel: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.block = torch.empty(numel, dtype=dtype, device=device)
-
-    def lend(self, shape: tuple[int, int, int, int], dtype: torch.dtype) -> Tensor:
-        """An uninitialised [R, C, T, F], valid until the next call."""
-        rows, channels, frames, bins = shape
-        numel = rows * channels * frames * bins
-        if self.block.dtype != dtype or self.block.numel() < numel:
-            self.block = torch.empty(numel, dtype=dtype, device=self.block.device)
-        return self.block[:numel].view(rows, frames, bins, channels).permute(0, 3, 1, 2)
 
 
 class BinNorm(nn.Module):

@@ -84,7 +84,7 @@ def prerequisites(config: DictConfig) -> list[str]:
     options = label_givers(config)
     if config.model.kind == "sed":
         return []
-    guided = any(config.model.network.separator[part] is not None for part in ("time_film", "injection"))
+    guided = any(config.model.network.separator[part] for part in ("time_film", "injection", "conditions"))
     return [*options, "tagger"] if guided and "tagger" not in options else options
 
 

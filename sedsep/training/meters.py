@@ -11,6 +11,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from sedsep.conditioning import Soundbeam
 from sedsep.models.guided import GuidedSeparator
 from sedsep.types import Batch
 
@@ -70,8 +71,9 @@ class Meters(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         network = pl_module.network
-        if isinstance(network, GuidedSeparator) and network.separator.injection is not None:
-            shares = network.separator.injection.layer_weights.detach().softmax(0)
+        injection = network.part("injection") if isinstance(network, GuidedSeparator) else None
+        if isinstance(injection, Soundbeam):
+            shares = injection.layer_weights.detach().softmax(0)
             pl_module.log_dict({f"train/layer_weight/{layer}": share for layer, share in enumerate(shares)})
 
     def _restart(self, trainer: lightning.Trainer) -> None:

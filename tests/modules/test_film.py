@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from minis import noise, shaken
+from minis import HOST, noise, shaken
 from torch.nn import functional as F
 
-from sedsep.modules.film import BinNorm, FilmNorm, FilmTerm
+from sedsep.modules.film import BinNorm, FilmBank, FilmNorm, FilmTerm
 
 
 @torch.no_grad()
@@ -20,6 +20,16 @@ def test_a_norm_folded_for_evaluation_is_norm_bias_gate_and_activation(frames: i
     expected = F.leaky_relu(y if gate is None else y * gate, 0.01)
     torch.testing.assert_close(norm(x, film), expected, atol=1e-5, rtol=0)
     assert torch.equal(x, untouched)
+
+
+@torch.no_grad()
+def test_a_bank_is_one_linear_layer_a_site() -> None:
+    bank, embedded = shaken(FilmBank(8, HOST.sites)), noise(2, 5, 8)
+    first = 0
+    for site, beta in zip(HOST.sites, bank(embedded), strict=True):
+        rows = slice(first, first + site.channels)
+        torch.testing.assert_close(beta, embedded @ bank.linear.weight[rows].T + bank.linear.bias[rows])
+        first += site.channels
 
 
 @torch.no_grad()

@@ -128,7 +128,7 @@ def test_the_baseline_tagger_is_fine_tuned_as_published(composed: Compose) -> No
 DPRNN = "model.network.separator.dprnn"
 # Overrides, and what the network must then be.
 OPTIONS: list[tuple[str, dict[str, Any]]] = [
-    ("conditioning=none", {"sed": None, "separator.needs_sed": False, "separator.iters": 0}),
+    ("conditioning=none", {"sed": None, "separator.reads": frozenset(), "separator.iters": 0}),
     (
         "conditioning=soundbeam refinement=iterative",
         {

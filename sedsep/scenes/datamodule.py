@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import time
@@ -17,12 +16,14 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from sedsep.errors import UserError, choice
+from sedsep.fingerprint import fingerprint
 from sedsep.labels import LabelSet
 from sedsep.memory import keep_freed_memory
 from sedsep.scenes.dataset import (
     EpochSampler,
     GeneratedScenes,
     IndexedScenes,
+    Item,
     SharedScenes,
     Skip,
     TrainingItems,
@@ -38,7 +39,7 @@ from sedsep.scenes.spatialscaper import SpatialScaperRenderer
 from sedsep.types import Batch, Scene
 
 RENDER = ("worker", "device")
-ENGINES = ("sedsep", "spatialscaper")
+ENGINES = {"sedsep": Renderer, "spatialscaper": SpatialScaperRenderer}
 
 log = logging.getLogger(__name__)
 
@@ -47,18 +48,23 @@ class SceneDataModule(LightningDataModule):
     """Training scenes drawn without end; validation and test scenes that stay fixed.
 
     The evaluation scenes come from `metadata/<split>.json`, or the recordings in `<split>/soundscape`; a data set
-    without either has `eval_scenes` of them
-    drawn from the split.
+    without either has `eval_scenes` of them drawn from the split.
 
     Args:
-        layout: the data set. labels: the classes.
+        layout: the data set.
+        labels: the classes.
         sampler: a `SceneSampler` still lacking split, labels, duration and sample rate.
-        seed: of the training scenes. epoch_size: training scenes of an epoch, over all devices.
-        batch_size, eval_batch_size: scenes a device takes at once.
-        duration: of a training scene, seconds. eval_duration: of a drawn evaluation scene, seconds.
+        seed: of the training scenes.
+        epoch_size: training scenes of an epoch, over all devices.
+        batch_size: training scenes a device takes at once.
+        eval_batch_size: evaluation scenes a device takes at once.
+        duration: of a training scene, seconds.
+        eval_duration: of a drawn evaluation scene, seconds.
         workers: processes that read and render; 0 does it in the training process.
         eval_scenes: evaluation scenes drawn where the data set fixes none.
-        train_split, valid_split, test_split: the splits to use.
+        train_split: the split that training draws from.
+        valid_split: the split of the validation scenes.
+        test_split: the split of the test scenes.
         render: where training scenes are mixed: `worker`, or `device` for whole batches on the training device.
             Evaluation scenes are mixed by workers.
         engine: `sedsep`, or `spatialscaper` to play sources through that package.
@@ -98,8 +104,7 @@ class SceneDataModule(LightningDataModule):
             raise UserError("data.render=device mixes with our own engine: leave data.engine=sedsep or render=worker.")
         self.layout = layout
         self.labels = labels
-        engines = dict(zip(ENGINES, (Renderer, SpatialScaperRenderer), strict=True))
-        self.renderer = engines[choice(engine, ENGINES, "data.engine")](layout, **(rendering or {}))
+        self.renderer = ENGINES[choice(engine, tuple(ENGINES), "data.engine")](layout, **(rendering or {}))
         self.render = render
         self.on_error = on_error
         self.seed = seed
@@ -117,27 +122,28 @@ class SceneDataModule(LightningDataModule):
 
     def train_dataloader(self) -> SceneLoader:
         """Scenes of the current epoch; the sampler learns the epoch from the trainer."""
-        sampler = self._sampler(self.train_split, self.duration)
-        scenes = GeneratedScenes(sampler, self.renderer, self.seed, self.epoch_size, self.on_error)
         trainer = self.trainer
-        return SceneLoader(
-            TrainingItems(scenes, mixed=self.render == "worker"),
-            self.workers,
-            partial(_gather_training, labels=self.labels),
-            None if trainer is None else trainer.strategy.root_device,
-            batch_size=self.batch_size,
-            sampler=EpochSampler(self.epoch_size, *self._place(), self._seen),
+        scenes = GeneratedScenes(
+            self._sampler(self.train_split, self.duration), self.renderer, self.seed, self.epoch_size, self.on_error
         )
 
-    def _seen(self) -> int:
-        """Items that an interrupted training has had of its epoch."""
-        batches = 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        return batches * self.batch_size
+        def seen() -> int:
+            """Items that an interrupted training has had of its epoch."""
+            return 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready * self.batch_size
+
+        return SceneLoader(
+            TrainingItems(scenes, mixed=self.render == "worker"),
+            self.labels,
+            self.workers,
+            None if trainer is None else trainer.strategy.root_device,
+            batch_size=self.batch_size,
+            sampler=EpochSampler(self.epoch_size, *_ranks(self), seen),
+        )
 
     def val_dataloader(self) -> SceneLoader:
         """The validation scenes, in order; of several ranks, each has its share."""
-        scenes = self.eval_dataset(self.valid_split)
-        return evaluation_loader(scenes, self.labels, self.eval_batch_size, self.workers, *self._place())
+        scenes = SharedScenes(self.eval_dataset(self.valid_split), *_ranks(self))
+        return SceneLoader(scenes, self.labels, self.workers, batch_size=self.eval_batch_size)
 
     def eval_dataset(self, split: str) -> IndexedScenes | GeneratedScenes | RecordedScenes:
         """The fixed scenes of a split: described by an index, recorded, or drawn.
@@ -160,12 +166,7 @@ class SceneDataModule(LightningDataModule):
         scenes = self.eval_dataset(split)
         if isinstance(scenes, RecordedScenes):
             return scenes.fingerprint()
-        if isinstance(scenes, IndexedScenes):
-            specs = scenes.specs
-        else:
-            specs = [scenes.sampler.sample(scenes.seed, 0, index) for index in range(len(scenes))]
-        digest = hashlib.sha256(repr(specs).encode()).hexdigest()[:16]
-        return f"{self.layout.fingerprint(split)}-{digest}"
+        return f"{self.layout.fingerprint(split)}-{fingerprint(repr(scenes.specs))[:16]}"
 
     def _sampler(self, split: str, duration: float) -> SceneSampler:
         return self._make_sampler(
@@ -175,16 +176,14 @@ class SceneDataModule(LightningDataModule):
             sample_rate=self.layout.sample_rate,
         )
 
-    def _place(self) -> tuple[int, int]:
-        """Number of ranks, and this one."""
-        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
-
 
 class FixedScenes(LightningDataModule):
     """Fixed scenes to score.
 
     Args:
-        scenes: the scenes. labels: the classes. batch_size: scenes a device takes at once.
+        scenes: the scenes.
+        labels: the classes.
+        batch_size: scenes a device takes at once.
         workers: processes that read and render.
     """
 
@@ -194,25 +193,22 @@ class FixedScenes(LightningDataModule):
 
     def test_dataloader(self) -> SceneLoader:
         """The scenes in order; of several ranks, each has its share."""
-        trainer = self.trainer
-        place = (1, 0) if trainer is None else (trainer.world_size, trainer.global_rank)
-        return evaluation_loader(self.scenes, self.labels, self.batch_size, self.workers, *place)
+        scenes = SharedScenes(self.scenes, *_ranks(self))
+        return SceneLoader(scenes, self.labels, self.workers, batch_size=self.batch_size)
 
 
-def evaluation_loader(
-    scenes: Dataset[Scene], labels: LabelSet, batch_size: int, workers: int, replicas: int = 1, rank: int = 0
-) -> SceneLoader:
-    """Fixed scenes in order; of several ranks, a rank's share."""
-    gather = partial(_gather_evaluation, labels=labels)
-    return SceneLoader(SharedScenes(scenes, replicas, rank), workers, gather, batch_size=batch_size)
+def _ranks(module: LightningDataModule) -> tuple[int, int]:
+    """Number of ranks, and this one."""
+    return (1, 0) if module.trainer is None else (module.trainer.world_size, module.trainer.global_rank)
 
 
 class SceneLoader(DataLoader[Batch]):
     """Yields batches, mixes those that workers only read, and says what was skipped.
 
     Args:
-        scenes: the items. workers: processes that make them.
-        gather: makes of some items a batch, mixed or not, and the unusable files met, each as name and sentence.
+        items: the scenes.
+        labels: the classes.
+        workers: processes that make the items.
         device: where batches are mixed; `None` on the CPU.
         options: of `DataLoader`.
 
@@ -223,19 +219,19 @@ class SceneLoader(DataLoader[Batch]):
 
     def __init__(
         self,
-        scenes: Dataset[Any],
+        items: Dataset[Item],
+        labels: LabelSet,
         workers: int,
-        gather: Callable[[list[Any]], tuple[Batch | UnmixedBatch, list[Skip]]],
         device: torch.device | None = None,
         **options: Any,
     ) -> None:
         # Workers run torch on one thread each by themselves, and the renderer uses no other threads.
         super().__init__(
-            scenes,
+            items,  # type: ignore[arg-type]
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=_start_worker,
-            collate_fn=gather,
+            collate_fn=partial(_gather, labels=labels),
             pin_memory=torch.cuda.is_available(),
             **options,
         )
@@ -250,15 +246,19 @@ class SceneLoader(DataLoader[Batch]):
             UserError: the sentence of a worker that met a file or a scene that cannot be used.
         """
         try:
-            asked = time.perf_counter()
+            start = time.perf_counter()
             for batch, skipped in super().__iter__():
-                self._note(skipped)
+                for file, sentence in skipped:
+                    if file not in self.skipped:
+                        log.warning("A scene is drawn anew: %s", sentence)
+                    self.skipped[file] += 1
                 mixed = mix_batch(batch, self.device) if isinstance(batch, UnmixedBatch) else batch
-                self.waited += time.perf_counter() - asked
+                self.waited += time.perf_counter() - start
                 yield mixed
-                asked = time.perf_counter()
+                start = time.perf_counter()
         except UserError as error:
-            raise UserError(_sentence(error)) from error
+            # Without the traceback that torch puts around the errors of workers.
+            raise UserError(re.split(r"^sedsep\.[\w.]+: ", str(error), flags=re.MULTILINE)[-1].strip()) from error
         finally:
             if self.skipped:
                 log.warning(
@@ -266,31 +266,14 @@ class SceneLoader(DataLoader[Batch]):
                     self.skipped.total(), len(self.skipped),
                 )  # fmt: skip
 
-    def _note(self, skipped: list[Skip]) -> None:
-        for file, sentence in skipped:
-            if file not in self.skipped:
-                log.warning("A scene is drawn anew: %s", sentence)
-            self.skipped[file] += 1
-
 
 def _start_worker(_: int) -> None:
     keep_freed_memory()
 
 
-def _gather_training(
-    items: Sequence[tuple[Scene | SceneParts, Sequence[Skip]]], labels: LabelSet
-) -> tuple[Batch | UnmixedBatch, list[Skip]]:
+def _gather(items: Sequence[Item], labels: LabelSet) -> tuple[Batch | UnmixedBatch, list[Skip]]:
+    """A batch of some items, mixed or not, and the files skipped on the way to them."""
     skipped = [skip for _, skips in items for skip in skips]
-    mixed = [scene for scene, _ in items if isinstance(scene, Scene)]
-    if mixed:
+    if mixed := [scene for scene, _ in items if isinstance(scene, Scene)]:
         return collate(mixed, labels), skipped
     return collate_parts([scene for scene, _ in items if isinstance(scene, SceneParts)], labels), skipped
-
-
-def _gather_evaluation(scenes: Sequence[Scene], labels: LabelSet) -> tuple[Batch, list[Skip]]:
-    return collate(scenes, labels), []
-
-
-def _sentence(error: UserError) -> str:
-    """What an error says, without the traceback that torch puts around the errors of workers."""
-    return re.split(r"^sedsep\.[\w.]+: ", str(error), flags=re.MULTILINE)[-1].strip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -27,20 +27,12 @@ REDRAWS = 20
 
 ON_ERROR = ("raise", "skip")
 
+
 Skip = tuple[str, str]
 """A file that cannot be used, and the sentence that says why."""
 
-
-@dataclass(frozen=True)
-class Drawn:
-    """A scene that was drawn and read, and what stood in the way.
-
-    Attributes:
-        parts: the scene. skipped: the unusable files met before, one for each time.
-    """
-
-    parts: SceneParts
-    skipped: tuple[Skip, ...]
+Item = tuple[Scene | SceneParts, list[Skip]]
+"""What a worker makes: a scene, mixed or only read, and the files that were skipped on the way."""
 
 
 class GeneratedScenes(Dataset[Scene]):
@@ -50,8 +42,10 @@ class GeneratedScenes(Dataset[Scene]):
     worker, rank or resume point. `EpochSampler` counts them.
 
     Args:
-        sampler: draws the scenes. renderer: renders them.
-        seed: of all scenes. epoch_size: scenes of an epoch.
+        sampler: draws the scenes.
+        renderer: renders them.
+        seed: of all scenes.
+        epoch_size: scenes of an epoch.
         on_error: what an unusable file does: `raise` ends with a sentence that names it; `skip` draws the scene anew.
 
     Raises:
@@ -68,9 +62,14 @@ class GeneratedScenes(Dataset[Scene]):
         self.on_error = choice(on_error, ON_ERROR, "data.on_error")
 
     @property
+    def specs(self) -> list[SceneSpec]:
+        """The scenes of the first epoch, as they are drawn first."""
+        return [self.sampler.sample(self.seed, 0, index) for index in range(self.epoch_size)]
+
+    @property
     def names(self) -> list[str]:
         """Of the scenes of the first epoch."""
-        return [self.sampler.sample(self.seed, 0, index).name for index in range(self.epoch_size)]
+        return [spec.name for spec in self.specs]
 
     def __len__(self) -> int:
         """Scenes of an epoch."""
@@ -78,11 +77,14 @@ class GeneratedScenes(Dataset[Scene]):
 
     def __getitem__(self, item: int) -> Scene:
         """The scene of item `item`; raises what `draw` does."""
-        return self.renderer.mix(self.draw(item).parts)
+        return self.renderer.mix(self.draw(item)[0])
 
-    def draw(self, item: int) -> Drawn:
+    def draw(self, item: int) -> tuple[SceneParts, list[Skip]]:
         """Draw and read the scene of item `item`; drawn anew while a source is all zeros, as a silent stretch of its
         file gives.
+
+        Returns:
+            The scene, and the unusable files met before, one for each time.
 
         Raises:
             FileError: a file cannot be used, and `on_error` is `raise`.
@@ -101,7 +103,7 @@ class GeneratedScenes(Dataset[Scene]):
                 last = str(error.path)
                 continue
             if not parts.silent:
-                return Drawn(parts, tuple(skipped))
+                return parts, skipped
             file = next(event.source_file for event in spec.foreground if event.label in parts.silent)
             last = str(self.renderer.root / spec.dirs.foreground / file)
         raise UserError(
@@ -110,11 +112,12 @@ class GeneratedScenes(Dataset[Scene]):
         )
 
 
-class TrainingItems(Dataset[tuple[Scene | SceneParts, tuple[Skip, ...]]]):
-    """What workers hand over of generated scenes: the scene, mixed or not, and the files skipped on the way.
+class TrainingItems(Dataset[Item]):
+    """What workers make of generated scenes.
 
     Args:
-        scenes: the scenes. mixed: whether workers mix them.
+        scenes: the scenes.
+        mixed: whether workers mix them.
     """
 
     def __init__(self, scenes: GeneratedScenes, mixed: bool) -> None:
@@ -124,9 +127,32 @@ class TrainingItems(Dataset[tuple[Scene | SceneParts, tuple[Skip, ...]]]):
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def __getitem__(self, item: int) -> tuple[Scene | SceneParts, tuple[Skip, ...]]:
-        drawn = self.scenes.draw(item)
-        return (self.scenes.renderer.mix(drawn.parts) if self.mixed else drawn.parts), drawn.skipped
+    def __getitem__(self, item: int) -> Item:
+        parts, skipped = self.scenes.draw(item)
+        return self.scenes.renderer.mix(parts) if self.mixed else parts, skipped
+
+
+class EpochSampler(DistributedSampler[int]):
+    """Counts the items of `GeneratedScenes`: epoch e holds `e * epoch_size` to `(e + 1) * epoch_size - 1`, in order.
+
+    A `DistributedSampler` because Lightning would otherwise wrap it and keep the epoch from it. The ranks take turns;
+    where they do not divide the epoch, its first scenes fill up the last turn.
+
+    Args:
+        epoch_size: scenes of an epoch, over all ranks.
+        replicas: number of ranks.
+        rank: this one.
+        seen: items of the epoch that this rank has had, asked when it starts: a training that was interrupted within
+            an epoch goes on after them.
+    """
+
+    def __init__(self, epoch_size: int, replicas: int = 1, rank: int = 0, seen: Callable[[], int] = lambda: 0) -> None:
+        super().__init__(range(epoch_size), num_replicas=replicas, rank=rank, shuffle=False)  # type: ignore[arg-type]
+        self.epoch_size, self.seen = epoch_size, seen
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * self.epoch_size
+        return (first + index for index in itertools.islice(super().__iter__(), self.seen(), None))
 
 
 class IndexedScenes(Dataset[Scene]):
@@ -153,34 +179,14 @@ class IndexedScenes(Dataset[Scene]):
         return self.renderer.render(self.specs[item])
 
 
-class EpochSampler(DistributedSampler[int]):
-    """Counts the items of `GeneratedScenes`: epoch e holds `e * epoch_size` to `(e + 1) * epoch_size - 1`, in order.
-
-    A `DistributedSampler` because Lightning would otherwise wrap it and keep the epoch from it. The ranks take turns;
-    where they do not divide the epoch, its first scenes fill up the last turn.
-
-    Args:
-        epoch_size: scenes of an epoch, over all ranks.
-        replicas: number of ranks. rank: this one.
-        seen: items of the epoch that this rank has had, asked when it starts: a training that was interrupted within
-            an epoch goes on after them.
-    """
-
-    def __init__(self, epoch_size: int, replicas: int = 1, rank: int = 0, seen: Callable[[], int] = lambda: 0) -> None:
-        super().__init__(range(epoch_size), num_replicas=replicas, rank=rank, shuffle=False)  # type: ignore[arg-type]
-        self.epoch_size, self.seen = epoch_size, seen
-
-    def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.epoch_size
-        return (first + index for index in itertools.islice(super().__iter__(), self.seen(), None))
-
-
-class SharedScenes(Dataset[Scene]):
+class SharedScenes(Dataset[Item]):
     """One rank's share of fixed scenes. The ranks take turns, and all have as many items, so that none waits for a
     batch that another does not have: what is missing is filled up with scenes named `FILLER`, which nobody counts.
 
     Args:
-        scenes: all of them. replicas: number of ranks. rank: this one.
+        scenes: all of them.
+        replicas: number of ranks.
+        rank: this one.
     """
 
     def __init__(self, scenes: Dataset[Scene], replicas: int, rank: int) -> None:
@@ -190,9 +196,9 @@ class SharedScenes(Dataset[Scene]):
     def __len__(self) -> int:
         return math.ceil(self.total / self.replicas)
 
-    def __getitem__(self, item: int) -> Scene:
+    def __getitem__(self, item: int) -> Item:
         index = item * self.replicas + self.rank
-        return self.scenes[index] if index < self.total else replace(self.scenes[0], name=FILLER)
+        return self.scenes[index] if index < self.total else replace(self.scenes[0], name=FILLER), []
 
 
 def collate(scenes: Sequence[Scene], labels: LabelSet) -> Batch:

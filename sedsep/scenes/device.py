@@ -15,12 +15,12 @@ Axes: B batch, E sounds of a group, K slots, M microphones, N taps, L samples, T
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, Self
 
 import numpy as np
 import torch
+from lightning_utilities import apply_to_collection
 from scipy.fft import next_fast_len
 from torch import Tensor
 
@@ -30,36 +30,18 @@ from sedsep.scenes.rendering import SceneParts, Sound
 from sedsep.types import Batch
 
 
-class _Tensors:
-    """A dataclass whose tensors move together; torch's loaders look for `pin_memory`."""
-
-    def pin_memory(self) -> Self:
-        return self._each(lambda tensor: tensor.pin_memory())
-
-    def to(self, device: torch.device) -> Self:
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    @property
-    def nbytes(self) -> int:
-        """Of all tensors."""
-        values = [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]
-        return sum(value.nbytes for value in values if isinstance(value, Tensor))
-
-    def _each(self, move: Any) -> Self:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        moved = {name: move(value) for name, value in values.items() if isinstance(value, Tensor)}
-        return replace(self, **moved)  # type: ignore[type-var]
-
-
 @dataclass
-class SoundGroup(_Tensors):
+class SoundGroup:
     """Sounds of different scenes, all with targets or all without.
 
     Attributes:
-        scenes: whose they are, int64 [E]. slots: of their targets, int64 [E]; `None` for interference.
-        sources: laid at their onsets, float32 [E, at least L]. responses: float32 [E, M, N].
+        scenes: whose they are, int64 [E].
+        slots: of their targets, int64 [E]; `None` for interference.
+        sources: laid at their onsets, float32 [E, at least L].
+        responses: float32 [E, M, N].
         direct: first and last-plus-one tap of the targets' responses, int64 [E, 2].
-        levels: mean power wanted, dB, float64 [E]. counts: samples it is the mean of, float64 [E].
+        levels: mean power wanted, dB, float64 [E].
+        counts: samples it is the mean of, float64 [E].
     """
 
     scenes: Tensor
@@ -72,12 +54,16 @@ class SoundGroup(_Tensors):
 
 
 @dataclass
-class UnmixedBatch(_Tensors):
+class UnmixedBatch:
     """Scenes read but not mixed.
 
     Attributes:
-        background: float32 [B, M, L]. groups: the sounds. ref_channel: the microphone of the targets.
-        query, spans, names: as in `Batch`.
+        background: float32 [B, M, L].
+        groups: the sounds.
+        ref_channel: the microphone of the targets.
+        query: as in `Batch`.
+        spans: as in `Batch`.
+        names: as in `Batch`.
     """
 
     background: Tensor
@@ -87,12 +73,15 @@ class UnmixedBatch(_Tensors):
     spans: Tensor
     names: list[str]
 
-    @property
-    def nbytes(self) -> int:
-        return super().nbytes + sum(group.nbytes for group in self.groups)
+    def pin_memory(self) -> UnmixedBatch:
+        """The batch in pinned memory; torch's loaders look for this method."""
+        batch: UnmixedBatch = apply_to_collection(self, Tensor, Tensor.pin_memory)
+        return batch
 
-    def _each(self, move: Any) -> Self:
-        return replace(super()._each(move), groups=[group._each(move) for group in self.groups])
+    def to(self, device: torch.device) -> UnmixedBatch:
+        """The batch with its tensors on a device."""
+        batch: UnmixedBatch = apply_to_collection(self, Tensor, Tensor.to, device, non_blocking=True)
+        return batch
 
 
 def collate_parts(scenes: Sequence[SceneParts], labels: LabelSet) -> UnmixedBatch:
@@ -111,55 +100,6 @@ def collate_parts(scenes: Sequence[SceneParts], labels: LabelSet) -> UnmixedBatc
         spans=torch.tensor([scene.spans for scene in scenes], dtype=torch.int64),
         names=[scene.name for scene in scenes],
     )
-
-
-@torch.no_grad()
-def mix_batch(batch: UnmixedBatch, device: torch.device) -> Batch:
-    """Play and add up a batch of scenes on a device; the batch that comes back lies there."""
-    batch = batch.to(device)
-    mixture = batch.background
-    scenes, channels, length = mixture.shape
-    targets = mixture.new_zeros(scenes, batch.query.shape[1], length)
-    # Long enough for the last tail, so that nothing wraps around.
-    longest = max((group.sources.shape[1] + group.responses.shape[2] - 1 for group in batch.groups), default=length)
-    size = next_fast_len(longest, real=True)
-    total = torch.zeros(scenes, channels, size // 2 + 1, dtype=torch.complex64, device=device)
-    for group in batch.groups:
-        source = torch.fft.rfft(group.sources, size)
-        wet = torch.fft.rfft(group.responses, size)
-        source *= _gains(source, wet, group, size)[:, None]
-        if group.slots is not None:
-            dry = torch.fft.irfft(source * torch.fft.rfft(_direct(group, batch.ref_channel), size), size)
-            targets[group.scenes, group.slots] = dry[:, :length]
-        wet *= source[:, None]
-        total[group.scenes] += wet
-    mixture += torch.fft.irfft(total, size)[..., :length]
-    return Batch(mixture, targets, batch.query, batch.spans, batch.names)
-
-
-def _gains(source: Tensor, wet: Tensor, group: SoundGroup, size: int) -> Tensor:
-    """The factors that bring sounds to their levels, float32 [E]; 1 for silence.
-
-    Args:
-        source: spectra [E, F]. wet: the responses' spectra [E, M, F].
-    """
-    energies = (_energy(source) * _energy(wet).sum(1)).double()
-    # A real signal's spectrum is stored by half: all but the first bin, and the last of an even length, count twice.
-    twice = energies.sum(-1) * 2 - energies[:, 0] - (energies[:, -1] if size % 2 == 0 else 0)
-    power = twice / size / group.counts
-    gains = 10 ** (group.levels / 20) / power.sqrt()
-    return torch.where(power > 0, gains, 1.0).float()
-
-
-def _energy(spectrum: Tensor) -> Tensor:
-    return torch.view_as_real(spectrum).square().sum(-1)
-
-
-def _direct(group: SoundGroup, channel: int) -> Tensor:
-    """The responses of the targets [E, N]: at one microphone, zero but for the direct path."""
-    taps = torch.arange(group.responses.shape[2], device=group.responses.device)
-    start, end = group.direct[:, :1], group.direct[:, 1:]
-    return group.responses[:, channel] * ((start <= taps) & (taps < end))
 
 
 def _deal(scenes: Sequence[SceneParts]) -> Iterator[list[tuple[int, Sound]]]:
@@ -194,3 +134,49 @@ def _group(sounds: Sequence[tuple[int, Sound]], length: int) -> SoundGroup:
         levels=torch.tensor([sound.level_db for _, sound in sounds], dtype=torch.float64),
         counts=torch.tensor(counts, dtype=torch.float64),
     )
+
+
+@torch.no_grad()
+def mix_batch(batch: UnmixedBatch, device: torch.device) -> Batch:
+    """Play and add up a batch of scenes on a device; the batch that comes back lies there."""
+    batch = batch.to(device)
+    mixture = batch.background
+    scenes, channels, length = mixture.shape
+    targets = mixture.new_zeros(scenes, batch.query.shape[1], length)
+    # Long enough for the last tail, so that nothing wraps around.
+    longest = max((group.sources.shape[1] + group.responses.shape[2] - 1 for group in batch.groups), default=length)
+    size = next_fast_len(longest, real=True)
+    total = torch.zeros(scenes, channels, size // 2 + 1, dtype=torch.complex64, device=device)
+    for group in batch.groups:
+        source = torch.fft.rfft(group.sources, size)
+        wet = torch.fft.rfft(group.responses, size)
+        source *= _gains(source, wet, group, size)[:, None]
+        if group.slots is not None:
+            # A target is heard through the response at one microphone, zero but for its direct path.
+            taps = torch.arange(group.responses.shape[2], device=device)
+            kept = (group.direct[:, :1] <= taps) & (taps < group.direct[:, 1:])
+            direct = torch.fft.rfft(group.responses[:, batch.ref_channel] * kept, size)
+            dry = torch.fft.irfft(source * direct, size)
+            targets[group.scenes, group.slots] = dry[:, :length]
+        wet *= source[:, None]
+        total[group.scenes] += wet
+    mixture += torch.fft.irfft(total, size)[..., :length]
+    return Batch(mixture, targets, batch.query, batch.spans, batch.names)
+
+
+def _gains(source: Tensor, wet: Tensor, group: SoundGroup, size: int) -> Tensor:
+    """The factors that bring sounds to their levels, float32 [E]; 1 for silence.
+
+    Args:
+        source: their spectra [E, F].
+        wet: the spectra of their responses [E, M, F].
+        group: the sounds.
+        size: T.
+    """
+    source_energy, wet_energy = (torch.view_as_real(spectrum).square().sum(-1) for spectrum in (source, wet))
+    energies = (source_energy * wet_energy.sum(1)).double()
+    # A real signal's spectrum is stored by half: all but the first bin, and the last of an even length, count twice.
+    twice = energies.sum(-1) * 2 - energies[:, 0] - (energies[:, -1] if size % 2 == 0 else 0)
+    power = twice / size / group.counts
+    gains = 10 ** (group.levels / 20) / power.sqrt()
+    return torch.where(power > 0, gains, 1.0).float()

@@ -111,7 +111,6 @@ def test_all_tensors_move_together(layout: Layout, sampler: SceneSampler) -> Non
     tensors = [batch.background, batch.query, batch.spans]
     tensors += [group.sources for group in batch.groups] + [group.responses for group in batch.groups]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
-    assert batch.nbytes > sum(tensor.nbytes for tensor in tensors)
 
 
 @pytest.mark.filterwarnings("ignore")

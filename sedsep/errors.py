@@ -13,3 +13,9 @@ def choice(value: object, valid: tuple[str, ...], option: str) -> str:
     if value not in valid:
         raise UserError(f"{option}={value} is not known: choose one of {', '.join(valid)}.")
     return str(value)
+
+
+def reason(error: Exception) -> str:
+    """What a library or the system says is wrong, without a full stop: for the middle of a sentence."""
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return text.strip().rstrip(".")

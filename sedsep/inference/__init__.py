@@ -3,16 +3,16 @@
 from sedsep.inference.detection import Detection, SoundEvent
 from sedsep.inference.loading import load
 from sedsep.inference.recordings import Recording, find, from_array, from_file
-from sedsep.inference.separator import Job, Request, SceneSeparator, Separated
+from sedsep.inference.separator import Request, SceneSeparator, SeparationJob, SeparationResult
 from sedsep.inference.writing import write
 
 __all__ = [
     "Detection",
-    "Job",
     "Recording",
     "Request",
     "SceneSeparator",
-    "Separated",
+    "SeparationJob",
+    "SeparationResult",
     "SoundEvent",
     "find",
     "from_array",

@@ -19,45 +19,38 @@ FOA = 4
 
 
 @dataclass(frozen=True)
-class Hearing:
+class ChannelMix:
     """How channels become microphones.
 
     Attributes:
         matrix: [M, C], applied to every frame. Its first row makes the reference that stems and residual add up to.
-        how: in words.
+        description: in words.
     """
 
     matrix: FloatArray
-    how: str
+    description: str
 
 
-def hearing(channels: int, microphones: int) -> Hearing:
+def channel_mix(channels: int, microphones: int) -> ChannelMix:
     """The way from C channels to M microphones.
 
     Nothing is made up: what a recording does not tell of direction stays silent in an FOA network's Y, Z and X.
     """
+    count = f"{channels} channel{'s' * (channels > 1)}"
+    first = np.eye(microphones, channels, dtype=np.float32)
     if channels == microphones:
-        what = "FOA (W, Y, Z, X)" if microphones == FOA else "the network's own microphones"
-        return Hearing(np.eye(channels, dtype=np.float32), f"{_count(channels)}, taken as {what}")
+        kind = "FOA (W, Y, Z, X)" if microphones == FOA else "the network's own microphones"
+        return ChannelMix(first, f"{count}, taken as {kind}")
     if channels >= FOA and math.isqrt(channels) ** 2 == channels and microphones in {1, FOA}:
-        what = "W, Y, Z and X are" if microphones == FOA else "W is"
-        return Hearing(
-            np.eye(microphones, channels, dtype=np.float32), f"{_count(channels)}, taken as ambisonics: {what} used"
-        )
-    matrix = np.zeros((microphones, channels), np.float32)
-    matrix[0] = 1 / channels
-    what = _count(channels) if channels == 1 else f"the mean of {_count(channels)}"
+        used = "W, Y, Z and X are" if microphones == FOA else "W is"
+        return ChannelMix(first, f"{count}, taken as ambisonics: {used} used")
+    mean = np.full((microphones, channels), 1 / channels, np.float32)
+    source = count if channels == 1 else f"the mean of {count}"
     if microphones != FOA:
-        matrix[:] = 1 / channels
-        where = ", given to every microphone" if microphones > 1 else ""
-        return Hearing(matrix, f"{what}{where}")
+        return ChannelMix(mean, source + ", given to every microphone" * (microphones > 1))
+    mean[1:] = 0
     if channels == 2:
-        matrix[1] = 0.5, -0.5
-        return Hearing(
-            matrix, "2 channels, left and right: W is half their sum, Y half their difference, Z and X silent"
-        )
-    return Hearing(matrix, f"{what} as W: Y, Z and X silent")
-
-
-def _count(channels: int) -> str:
-    return f"{channels} channel{'s' * (channels > 1)}"
+        mean[1] = 0.5, -0.5
+        text = f"{count}, left and right: W is half their sum, Y half their difference, Z and X silent"
+        return ChannelMix(mean, text)
+    return ChannelMix(mean, f"{source} as W: Y, Z and X silent")

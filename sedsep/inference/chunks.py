@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import soxr
@@ -18,9 +19,13 @@ from sedsep.types import FloatArray
 
 @dataclass(frozen=True)
 class Span:
-    """A piece that is processed at once, and the part of it that is kept, frames.
+    """A piece that is processed at once; what is kept of neighbours overlaps by the fade between them.
 
-    What is kept of neighbours overlaps by the fade between them.
+    Attributes:
+        start: its first frame.
+        stop: the frame after its last.
+        keep_from: the first frame that is kept.
+        keep_to: the frame after the last that is kept.
     """
 
     start: int
@@ -30,9 +35,10 @@ class Span:
 
 
 def spans(length: int, chunk: int, edge: int, fade: int, step: int) -> list[Span]:
-    """Cover `length` frames evenly.
+    """Cover a recording evenly.
 
     Args:
+        length: its frames.
         chunk: frames of a span; the last has up to `step` more, and a recording that fits is one span.
         edge: at least so many frames are discarded where a span ends and the recording does not.
         fade: frames of a cross-fade.
@@ -54,11 +60,11 @@ def spans(length: int, chunk: int, edge: int, fade: int, step: int) -> list[Span
 
 def windows(stream: Iterable[FloatArray], pieces: Sequence[Span]) -> Iterator[FloatArray]:
     """The samples [stop - start, C] of each span, zeros beyond the stream's end."""
-    shelf, begun = Shelf(stream), 0
+    queue, position = FrameQueue(stream), 0
     for piece in pieces:
-        shelf.drop(piece.start - begun)
-        begun = piece.start
-        yield shelf.look(piece.stop - piece.start)
+        queue.drop(piece.start - position)
+        position = piece.start
+        yield queue.look(piece.stop - piece.start)
 
 
 def joined(parts: Iterable[FloatArray], pieces: Sequence[Span]) -> Iterator[FloatArray]:
@@ -80,45 +86,43 @@ def resampled(
 ) -> Iterator[FloatArray]:
     """A stream [f, channels] at another rate, `length` frames in all."""
     if rate != new_rate:
-        stream = _resampled(stream, rate, new_rate, channels)
-    left = length
+        resampler = soxr.ResampleStream(rate, new_rate, channels, dtype="float32", quality="HQ")
+        end = np.zeros((0, channels), np.float32)
+        # What is given as the end flushes the filter.
+        stream = (
+            resampler.resample_chunk(np.ascontiguousarray(block), last=block is end) for block in chain(stream, [end])
+        )
+    missing = length
     for block in stream:
-        if kept := min(left, len(block)):
-            yield block[:kept]
-            left -= kept
-    if left:
-        yield np.zeros((left, channels), np.float32)
+        if count := min(missing, len(block)):
+            yield block[:count]
+            missing -= count
+    if missing:
+        yield np.zeros((missing, channels), np.float32)
 
 
-def _resampled(stream: Iterable[FloatArray], rate: int, new_rate: int, channels: int) -> Iterator[FloatArray]:
-    filter_ = soxr.ResampleStream(rate, new_rate, channels, dtype="float32", quality="HQ")
-    for block in stream:
-        yield filter_.resample_chunk(np.ascontiguousarray(block))
-    yield filter_.resample_chunk(np.zeros((0, channels), np.float32), last=True)
-
-
-class Shelf:
+class FrameQueue:
     """The frames of a stream, which holds at least one, that are still wanted."""
 
     def __init__(self, stream: Iterable[FloatArray]) -> None:
         self._stream = iter(stream)
-        self._held = next(self._stream)
+        self._frames = next(self._stream)
 
     def take(self, count: int) -> FloatArray:
         """The next `count` frames."""
-        taken = self.look(count)
+        frames = self.look(count)
         self.drop(count)
-        return taken
+        return frames
 
     def look(self, count: int) -> FloatArray:
         """The next `count` frames, which stay; zeros beyond the stream's end."""
-        parts, held = [self._held], len(self._held)
-        while held < count and (block := next(self._stream, None)) is not None:
+        parts, available = [self._frames], len(self._frames)
+        while available < count and (block := next(self._stream, None)) is not None:
             parts.append(block)
-            held += len(block)
-        self._held = np.concatenate(parts)
-        return fit(self._held, count)
+            available += len(block)
+        self._frames = np.concatenate(parts)
+        return fit(self._frames, count)
 
     def drop(self, count: int) -> None:
         """Forget the next `count` frames, which have been looked at."""
-        self._held = self._held[count:].copy()  # a view would keep them
+        self._frames = self._frames[count:].copy()  # a view would keep them

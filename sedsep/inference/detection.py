@@ -27,7 +27,10 @@ class SoundEvent:
     """A sound and when it was heard.
 
     Attributes:
-        label: its class. onset, offset: seconds. probability: the SED model's mean while it lasts.
+        label: its class.
+        onset: seconds.
+        offset: seconds.
+        probability: the SED model's mean while it lasts.
     """
 
     label: str
@@ -41,8 +44,10 @@ class Detection:
     """What a SED model says of a recording.
 
     Attributes:
-        names: of the N classes. activity: probability of each at each frame, float32 [N, S].
-        frame_s: seconds a frame. duration: of the recording, seconds.
+        names: of the N classes.
+        activity: probability of each at each frame, float32 [N, S].
+        frame_s: seconds a frame.
+        duration: of the recording, seconds.
         pieces: probability that each sounds in each of the pieces it was heard in, float32 [N, P].
     """
 
@@ -55,29 +60,33 @@ class Detection:
     @property
     def probabilities(self) -> dict[str, float]:
         """Of each class, that it sounds in the piece where it is likeliest; the likeliest class first."""
-        found = dict(zip(self.names, self.pieces.max(axis=1).tolist(), strict=True))
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+        highest = dict(zip(self.names, self.pieces.max(axis=1).tolist(), strict=True))
+        return dict(sorted(highest.items(), key=lambda item: -item[1]))
 
     def events(self, labels: Iterable[str], threshold: float) -> list[SoundEvent]:
         """When each of some classes is at or above a threshold, smoothed, in order of onset."""
-        found = []
+        events = []
         for label in labels:
             curve = self.activity[self.names.index(label)]
             active = median_filter(curve, round(SMOOTHED_S / self.frame_s) | 1, mode="nearest") >= threshold
             turns = np.flatnonzero(np.diff(active, prepend=False, append=False)).reshape(-1, 2)
             for start, stop in turns.tolist():
                 onset, offset = start * self.frame_s, min(stop * self.frame_s, self.duration)
-                found.append(SoundEvent(label, onset, offset, float(curve[start:stop].mean())))
-        return sorted(found, key=lambda event: (event.onset, event.label))
+                events.append(SoundEvent(label, onset, offset, float(curve[start:stop].mean())))
+        return sorted(events, key=lambda event: (event.onset, event.label))
 
 
-def put_together(
+def combine(
     names: Sequence[str], clips: Sequence[FloatArray], strong: Sequence[FloatArray], pieces: Sequence[Span], rate: int
 ) -> Detection:
     """One curve a class from those of overlapping pieces; each frame is taken from the piece whose edges are farther.
 
     Args:
-        clips: [N] of each piece. strong: [N, s] of each piece. rate: Hz that pieces are counted at.
+        names: of the N classes.
+        clips: [N] of each piece.
+        strong: [N, s] of each piece.
+        pieces: of the recording.
+        rate: Hz that pieces are counted at.
     """
     duration = pieces[-1].stop / rate
     frames = max(1, round(duration / FRAME_S))

@@ -28,8 +28,11 @@ class _Unit:
     """A unit of the transformer.
 
     Attributes:
-        span: samples, with enough around them for its spectra. before: mel frames of these that are not its own.
-        frames: mel frames of its own. first, count: its patches along time.
+        span: samples, with enough around them for its spectra.
+        before: mel frames of these that are not its own.
+        frames: mel frames of its own.
+        first: its first patch along time.
+        count: its patches along time.
     """
 
     span: Span
@@ -47,7 +50,8 @@ class Guide:
     """What guides a separator in each chunk of a recording, asked for in order.
 
     Args:
-        sed: the Stage 2 SED model, without recurrence over time. separator: what it guides.
+        sed: the Stage 2 SED model, without recurrence over time.
+        separator: what it guides.
         length: samples of the recording at the separator's input rate.
         mixtures: gives the samples [1, M, stop - start] of spans, in order.
     """

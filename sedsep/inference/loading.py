@@ -10,6 +10,7 @@ import torch
 
 from sedsep import checkpoints
 from sedsep.checkpoints.published import locate
+from sedsep.devices import evaluation_device
 from sedsep.inference.separator import SceneSeparator
 from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
@@ -40,9 +41,7 @@ def load(
         cache = Path(os.environ.get("SEDSEP_CACHE") or platformdirs.user_cache_dir("sedsep"))
     loaded = checkpoints.load(locate(separator, cache), "separator")
     labels = LabelSet(loaded.description.labels)
-    named = None if tagger is None else checkpoints.load(locate(tagger, cache), "sed", labels).network
+    sed = None if tagger is None else checkpoints.load(locate(tagger, cache), "sed", labels).network
     assert isinstance(loaded.network, GuidedSeparator)
-    assert named is None or isinstance(named, SedModel)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return SceneSeparator(loaded.network, labels, named, chunk_s, device)
+    assert sed is None or isinstance(sed, SedModel)
+    return SceneSeparator(loaded.network, labels, sed, chunk_s, device or evaluation_device())

@@ -9,12 +9,14 @@ import glob
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from torch import Tensor
 
-from sedsep.errors import UserError
+from sedsep.errors import UserError, reason
 from sedsep.scenes import audio
 from sedsep.scenes.problems import FileError
 from sedsep.types import FloatArray
@@ -31,13 +33,18 @@ SUFFIXES = (
 OGG_PAGE = 1 << 16
 """Bytes that an Ogg page fits in, but for a few."""
 
+MOST_CHANNELS = 64
+
 
 @dataclass(frozen=True)
 class Recording:
     """Sound to be taken apart, known to be readable from the first to the last frame.
 
     Attributes:
-        name: for people and for files. rate: Hz. channels: C. frames: F, at least 1.
+        name: for people and for files.
+        rate: Hz.
+        channels: C.
+        frames: F, at least 1.
         level: mean power of the loudest channel, dB re full scale; `-inf` for silence.
         blocks: a new pass over the samples, float32 [f, C] with f at most `BLOCK`.
     """
@@ -62,21 +69,18 @@ def from_file(path: Path) -> Recording:
         FileError: it is missing, is not audio, is cut off, holds nothing, or NaN or infinite samples.
     """
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise FileError(f"The recording {path} {what}: give the path of an audio file.", path)
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise FileError(f"The recording {path} {problem}: give the path of an audio file.", path)
     if not path.stat().st_size:
         raise FileError(f"{path} is empty: fetch or convert it again.", path)
     info = audio.info(path)
     if _lacks_its_end(path):
         raise FileError(f"{path} stops before its end: fetch or convert it again.", path)
 
-    def blocks() -> Iterator[FloatArray]:
-        return _blocks(path)
-
-    frames, level = _through(blocks(), str(path))
+    frames, level = _survey(_blocks(path), str(path))
     if frames < info.frames:
         raise FileError(f"{path} ends after {frames} of {info.frames} frames: fetch or convert it again.", path)
-    return Recording(path.stem, info.rate, info.channels, frames, level, blocks)
+    return Recording(path.stem, info.rate, info.channels, frames, level, partial(_blocks, path))
 
 
 def from_array(samples: FloatArray, rate: int) -> Recording:
@@ -93,8 +97,24 @@ def from_array(samples: FloatArray, rate: int) -> Recording:
     def blocks() -> Iterator[FloatArray]:
         return (samples[start : start + BLOCK] for start in range(0, len(samples), BLOCK))
 
-    frames, level = _through(blocks(), "The waveform")
+    frames, level = _survey(blocks(), "The waveform")
     return Recording("waveform", rate, samples.shape[1], frames, level, blocks)
+
+
+def frames_first(waveform: FloatArray | Tensor) -> FloatArray:
+    """A waveform [F] or [C, F] as float32 [F, C].
+
+    Raises:
+        UserError: it is of another type or shape.
+    """
+    samples = waveform.detach().cpu().numpy() if isinstance(waveform, Tensor) else np.asarray(waveform)
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise UserError(f"The waveform is of type {samples.dtype}: give floating-point samples, full scale at 1.")
+    if samples.ndim not in {1, 2}:
+        raise UserError(f"The waveform has shape {list(samples.shape)}: give [samples] or [channels, samples].")
+    if samples.ndim == 2 and len(samples) > MOST_CHANNELS:
+        raise UserError(f"The waveform has {len(samples)} channels: give [channels, samples], as in waveform.T.")
+    return np.atleast_2d(samples).T.astype(np.float32, order="C")
 
 
 def find(pattern: str) -> list[Path]:
@@ -105,19 +125,19 @@ def find(pattern: str) -> list[Path]:
     """
     path = Path(pattern).expanduser()
     if path.is_dir():
-        found = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
-        if not found:
+        files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+        if not files:
             raise UserError(
                 f"The folder {path} holds no audio files ({', '.join(SUFFIXES)}): give the one that does, or "
                 f"audio='{path}/**/*.wav' for those below it."
             )
     elif glob.has_magic(pattern) and not path.exists():
-        found = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]  # noqa: PTH207
-        if not found:
+        files = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]  # noqa: PTH207
+        if not files:
             raise UserError(f"No file is called {pattern}: check the pattern.")
     else:
-        found = [path]
-    return sorted(found)
+        files = [path]
+    return sorted(files)
 
 
 def _blocks(path: Path) -> Iterator[FloatArray]:
@@ -126,13 +146,10 @@ def _blocks(path: Path) -> Iterator[FloatArray]:
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 yield block
     except (soundfile.SoundFileError, OSError) as error:
-        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-        raise FileError(
-            f"{path} cannot be decoded ({reason.strip().rstrip('.')}): fetch or convert it again.", path
-        ) from error
+        raise FileError(f"{path} cannot be decoded ({reason(error)}): fetch or convert it again.", path) from error
 
 
-def _through(blocks: Iterator[FloatArray], name: str) -> tuple[int, float]:
+def _survey(blocks: Iterator[FloatArray], name: str) -> tuple[int, float]:
     """Frames, and the loudest channel's mean power in dB, of samples that are all finite."""
     frames, energy_c = 0, np.zeros(1)
     for block in blocks:

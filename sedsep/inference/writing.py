@@ -11,21 +11,21 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
 import sedsep
-from sedsep.errors import UserError
+from sedsep.errors import UserError, reason
+from sedsep.files import write_json
 from sedsep.inference.detection import SoundEvent
-from sedsep.inference.separator import Job
+from sedsep.inference.job import SeparationJob
 
 RESIDUAL = "residual"
 LARGEST_WAV = (1 << 32) - (1 << 16)
@@ -33,13 +33,15 @@ LARGEST_WAV = (1 << 32) - (1 << 16)
 
 
 def write(
-    job: Job, parent: Path, facts: Mapping[str, Any] | None = None, extra: Mapping[str, bytes] | None = None
+    job: SeparationJob, parent: Path, facts: Mapping[str, Any] | None = None, extra: Mapping[str, bytes] | None = None
 ) -> Path:
     """Separate a recording into a folder of its own.
 
     Args:
+        job: the recording.
         parent: where the folder is made, named after the recording, with a number where there is one already.
-        facts: for the head of separation.json. extra: more files, by name.
+        facts: for the head of separation.json.
+        extra: more files, by name.
 
     Returns:
         The folder.
@@ -47,39 +49,40 @@ def write(
     Raises:
         UserError: it cannot be written; nothing of it is left.
     """
-    name = _file_name(job.recording.name)
+    name, files, events = file_name(job.recording.name), stem_files(job.labels), job.events
     partial = parent / f".{name}.{os.getpid()}.partial"
-    with _writable(parent):
-        partial.mkdir(parents=True)
     try:
-        files = _file_names(job.labels)
-        _write_stems(job, partial, files)
-        with _writable(parent):
-            events = job.events
-            if job.detection is not None:
-                _write_events(events, partial)
-            for file, content in (extra or {}).items():
-                (partial / file).write_bytes(content)
-            text = json.dumps({**(facts or {}), **_account(job, files, events)}, indent=2, ensure_ascii=False)
-            (partial / "separation.json").write_text(text + "\n", encoding="utf-8")
-            return _moved(partial, parent, name)
+        partial.mkdir(parents=True)
+        _write_stems(job, [partial / file for file in files.values()])
+        if job.detection is not None:
+            _write_events(events, partial)
+        for file, content in (extra or {}).items():
+            (partial / file).write_bytes(content)
+        write_json(partial / "separation.json", {**(facts or {}), **_account(job, files, events)})
+        for folder in (parent / candidate for candidate in _numbered(name)):
+            with suppress(FileExistsError):
+                folder.mkdir()  # nobody else can take the name from here on
+                return partial.replace(folder)
+        raise AssertionError("there is always another number")
+    except (OSError, soundfile.SoundFileError) as error:  # of the recording itself, they are UserErrors already
+        raise UserError(
+            f"{parent} cannot be written ({reason(error)}): make room there or give another task.output."
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_stems(job: Job, folder: Path, files: Mapping[str, str]) -> None:
-    recording = job.recording
-    kind = "WAV" if 4 * recording.frames < LARGEST_WAV else "RF64"
+def _write_stems(job: SeparationJob, paths: Sequence[Path]) -> None:
+    """Write each stem, and the residual last, while they are made."""
+    kind = "WAV" if 4 * job.recording.frames < LARGEST_WAV else "RF64"
     with ExitStack() as stack:
-        outputs = []
-        with _writable(folder):
-            for file in files.values():
-                output = soundfile.SoundFile(folder / file, "w", recording.rate, 1, "FLOAT", format=kind)
-                outputs.append(stack.enter_context(output))
+        outputs = [
+            stack.enter_context(soundfile.SoundFile(path, "w", job.recording.rate, 1, "FLOAT", format=kind))
+            for path in paths
+        ]
         for stems, residual in job.stems():
-            with _writable(folder):
-                for output, samples in zip(outputs, [*stems.T, residual], strict=True):
-                    output.write(samples)
+            for output, samples in zip(outputs, [*stems.T, residual], strict=True):
+                output.write(samples)
 
 
 def _write_events(events: Sequence[SoundEvent], folder: Path) -> None:
@@ -93,10 +96,16 @@ def _write_events(events: Sequence[SoundEvent], folder: Path) -> None:
         (folder / f"events.{name}.txt").write_text("".join(lines), encoding="utf-8")
 
 
-def _account(job: Job, files: Mapping[str, str], events: Sequence[SoundEvent]) -> dict[str, Any]:
+def _account(job: SeparationJob, files: Mapping[str, str], events: Sequence[SoundEvent]) -> dict[str, Any]:
     """Everything that was decided."""
     recording, request, system = job.recording, job.request, job.system
-    probabilities = None if job.detection is None else job.detection.probabilities
+    probabilities = None
+    if job.detection is not None:
+        probabilities = {label: round(value, 4) for label, value in job.detection.probabilities.items()}
+
+    def chunks(label: str) -> list[int] | str:
+        return [index for index in range(len(job.pieces)) if job.asks(label, index)] if request.per_chunk else "all"
+
     return {
         "recording": {
             "rate": recording.rate,
@@ -105,7 +114,7 @@ def _account(job: Job, files: Mapping[str, str], events: Sequence[SoundEvent]) -
             "seconds": recording.duration,
             "level_db": None if recording.level == float("-inf") else round(recording.level, 2),
         },
-        "heard": {"as": job.hearing.how, "rate": system.rate, "gain_db": round(job.gain_db, 2)},
+        "heard": {"as": job.channel_mix.description, "rate": system.rate, "gain_db": round(job.gain_db, 2)},
         "labels": {
             "chosen": "named" if request.labels else "heard",
             "over": "each chunk" if request.per_chunk else "the whole recording",
@@ -118,65 +127,39 @@ def _account(job: Job, files: Mapping[str, str], events: Sequence[SoundEvent]) -
             {
                 "label": label,
                 "file": files[label],
-                "probability": probabilities and round(probabilities[label], 4),
-                "chunks": [index for index in range(len(job.pieces)) if job.asks(label, index)]
-                if request.per_chunk
-                else "all",
+                "probability": probabilities and probabilities[label],
+                "chunks": chunks(label),
             }
             for label in job.labels
         ],
         "residual": files[RESIDUAL],
-        "events": [{key: _rounded(value) for key, value in asdict(event).items()} for event in events],
-        "probabilities": probabilities and {label: round(value, 4) for label, value in probabilities.items()},
+        "events": [
+            {
+                "label": event.label,
+                "onset": round(event.onset, 4),
+                "offset": round(event.offset, 4),
+                "probability": round(event.probability, 4),
+            }
+            for event in events
+        ],
+        "probabilities": probabilities,
         "version": sedsep.__version__,
     }
 
 
-def _rounded(value: Any) -> Any:
-    return round(value, 4) if isinstance(value, float) else value
-
-
-def _file_names(labels: Sequence[str]) -> dict[str, str]:
-    """A file for each label and for the residual, different where letters' case does not count."""
-    taken: set[str] = set()
-    names = {}
+def stem_files(labels: Sequence[str]) -> dict[str, str]:
+    """A file for each label and, last, for the residual, different where letters' case does not count."""
+    names: dict[str, str] = {}
     for label in [RESIDUAL, *labels]:
-        stem = next(name for name in _numbered(_file_name(label)) if name.lower() not in taken)
-        taken.add(stem.lower())
-        names[label] = f"{stem}.wav"
-    return {**{label: names[label] for label in labels}, RESIDUAL: names[RESIDUAL]}
+        others = {name.lower() for name in names.values()}
+        names[label] = next(name for name in _numbered(file_name(label)) if name.lower() not in others)
+    return {label: f"{names[label]}.wav" for label in [*labels, RESIDUAL]}
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
     """A text as the name of a file that every system takes."""
     return "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in text).lstrip(".")
 
 
 def _numbered(name: str) -> Iterator[str]:
-    yield name
-    number = 2
-    while True:
-        yield f"{name}-{number}"
-        number += 1
-
-
-def _moved(partial: Path, parent: Path, name: str) -> Path:
-    for candidate in _numbered(name):
-        target = parent / candidate
-        try:
-            target.mkdir()  # nobody else can take the name from here on
-        except FileExistsError:
-            continue
-        return partial.replace(target)
-    raise AssertionError
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, soundfile.SoundFileError) as error:
-        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"{folder} cannot be written ({reason.strip().rstrip('.')}): make room there or give another task.output."
-        ) from error
+    return chain([name], (f"{name}-{number}" for number in count(2)))

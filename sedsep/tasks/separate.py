@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, choice
 from sedsep.evaluation.report.activity import activity_figure
-from sedsep.inference import Job, Request, SceneSeparator, find, from_file, load, write
+from sedsep.inference import Request, SceneSeparator, SeparationJob, find, from_file, load, write
 
 LIKELIEST = 3
 """Sounds to name where none is likely enough."""
@@ -28,15 +30,9 @@ def run(config: DictConfig) -> None:
         raise UserError("task=separate needs something to separate: add audio=PATH of a file, a folder or a glob.")
     if not config.ckpt:
         raise UserError("task=separate needs a trained separator: add ckpt=PATH (and tagger.ckpt=PATH to name sounds).")
-    request = _request(config.task)
-    paths = find(str(config.audio))
-    system = load(
-        config.ckpt,
-        config.tagger.ckpt,
-        "cpu" if config.trainer.accelerator == "cpu" or not torch.cuda.is_available() else "cuda",
-        config.task.chunk,
-        Path(config.paths.cache),
-    )
+    request, paths = _request(config.task), find(str(config.audio))
+    device = evaluation_device(config.trainer.accelerator)
+    system = load(config.ckpt, config.tagger.ckpt, device, config.task.chunk, Path(config.paths.cache))
     system.check(request)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if request.labels is None and system.tagger is None:
@@ -44,55 +40,48 @@ def run(config: DictConfig) -> None:
             "No tagger is given: the SED model that guides the separator names the sounds (tagger.ckpt=PATH)."
         )
     parent = Path(config.task.output or config.paths.run)
-    failed = [path for path in paths if not _tried(path, len(paths) == 1, system, request, parent, config, console)]
-    if failed:
+    checkpoints = {"separator": str(config.ckpt), "tagger": config.tagger.ckpt}
+    failures = 0
+    for path in paths:
+        try:
+            _separate(path, system, request, parent, checkpoints, console)
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            console.print(f"Error: {error}")
+            failures += 1
+    if failures:
         raise UserError(
-            f"{len(failed)} of {len(paths)} recordings could not be separated, for the reasons above: mend them and "
+            f"{failures} of {len(paths)} recordings could not be separated, for the reasons above: mend them and "
             "separate them again."
         )
 
 
 def _request(task: DictConfig) -> Request:
     labels = [task.labels] if isinstance(task.labels, str) else task.labels
+    level = OmegaConf.to_object(task.level) if OmegaConf.is_list(task.level) else task.level
+    if level is not None:
+        if not isinstance(level, list) or len(level) != 2 or not all(isinstance(value, int | float) for value in level):
+            raise UserError(f"task.level={task.level} is no range of levels: give two numbers as [-45,-30], or null.")
+        level = float(level[0]), float(level[1])
     return Request(
         labels=None if labels is None else tuple(dict.fromkeys(str(label) for label in labels)),
         threshold=task.threshold,
         per_chunk=choice(task.decide, ("recording", "chunk"), "task.decide") == "chunk",
         iters=task.iters,
-        level_db=None if task.level is None else _pair(task.level),
+        level_db=level,
     )
 
 
-def _pair(level: object) -> tuple[float, float]:
-    values = OmegaConf.to_object(level) if OmegaConf.is_list(level) else level
-    if not isinstance(values, list) or len(values) != 2 or not all(isinstance(value, int | float) for value in values):
-        raise UserError(f"task.level={level} is no range of levels: give two numbers as [-45,-30], or null.")
-    return float(values[0]), float(values[1])
-
-
-def _tried(
+def _separate(
     path: Path,
-    alone: bool,
     system: SceneSeparator,
     request: Request,
     parent: Path,
-    config: DictConfig,
+    checkpoints: Mapping[str, Any],
     console: Console,
-) -> bool:
-    """Whether a recording could be separated; one that was asked for alone raises the reason."""
-    try:
-        _separate(path, system, request, parent, config, console)
-    except UserError as error:
-        if alone:
-            raise
-        console.print(f"Error: {error}")
-        return False
-    return True
-
-
-def _separate(
-    path: Path, system: SceneSeparator, request: Request, parent: Path, config: DictConfig, console: Console
 ) -> None:
+    """Separate one recording, with word of what is heard first and of what is found at the end."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         bar = progress.add_task(path.name, total=None)
@@ -103,34 +92,25 @@ def _separate(
             progress.update(bar, description=f"{path.name}: {doing}", completed=done, total=total)
 
         job = system.begin(from_file(path), request, watch)
-        console.print(f"{path}: {_heard(job)}")
-        figure = _figure(job)
-        facts = {"file": str(path.absolute()), "separator": str(config.ckpt), "tagger": config.tagger.ckpt}
-        folder = write(job, parent, facts, {} if figure is None else {"events.svg": figure})
-    console.print(f"    {_found(job)} -> {folder}")
+        recording, detection = job.recording, job.detection
+        parts = [f"{recording.duration:.1f} s at {recording.rate} Hz", job.channel_mix.description]
+        if job.gain_db:
+            parts.append(f"heard {abs(job.gain_db):.0f} dB {'louder' if job.gain_db > 0 else 'softer'} than it is")
+        console.print(f"{path}: {'; '.join(parts)}")
+        figures = {}
+        if detection is not None:
+            events = [(event.label, event.onset, event.offset) for event in job.events]
+            figures["events.svg"] = activity_figure(
+                detection.activity, detection.names, recording.duration, events, chosen=job.labels
+            )
+        folder = write(job, parent, {"file": str(path.absolute()), **checkpoints}, figures)
+    console.print(f"    {_sounds(job)} -> {folder}")
 
 
-def _heard(job: Job) -> str:
-    recording = job.recording
-    parts = [f"{recording.duration:.1f} s at {recording.rate} Hz", job.hearing.how]
-    if job.gain_db:
-        parts.append(f"heard {abs(job.gain_db):.0f} dB {'louder' if job.gain_db > 0 else 'softer'} than it is")
-    return "; ".join(parts)
-
-
-def _found(job: Job) -> str:
+def _sounds(job: SeparationJob) -> str:
     if job.labels:
         return ", ".join(job.labels)
     assert job.detection is not None
     likeliest = list(job.detection.probabilities.items())[:LIKELIEST]
     names = ", ".join(f"{label} {probability:.2f}" for label, probability in likeliest)
     return f"nothing heard at task.threshold={job.request.threshold} (likeliest: {names}), all is residual"
-
-
-def _figure(job: Job) -> bytes | None:
-    if job.detection is None:
-        return None
-    events = [(event.label, event.onset, event.offset) for event in job.events]
-    return activity_figure(
-        job.detection.activity, job.detection.names, job.recording.duration, events, chosen=job.labels
-    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sedsep.inference.channels import hearing
+from sedsep.inference.channels import channel_mix
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,11 @@ from sedsep.inference.channels import hearing
     ],
 )
 def test_channels_become_microphones(channels: int, microphones: int, matrix: list, says: str) -> None:
-    heard = hearing(channels, microphones)
-    np.testing.assert_allclose(heard.matrix, matrix, rtol=1e-6)
-    assert says in heard.how
+    mix = channel_mix(channels, microphones)
+    np.testing.assert_allclose(mix.matrix, matrix, rtol=1e-6)
+    assert says in mix.description
 
 
 def test_a_sound_from_the_left_is_a_plane_wave_from_the_left() -> None:
-    w, y, z, x = hearing(2, 4).matrix @ np.array([1.0, 0.0], np.float32)
+    w, y, z, x = channel_mix(2, 4).matrix @ np.array([1.0, 0.0], np.float32)
     assert (w, z, x) == (y, 0, 0)

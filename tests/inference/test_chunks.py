@@ -8,7 +8,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sedsep.inference.chunks import Shelf, joined, resampled, spans, windows
+from sedsep.inference.chunks import FrameQueue, joined, resampled, spans, windows
 
 
 def sound(frames: int, channels: int = 2) -> np.ndarray:
@@ -59,10 +59,10 @@ def test_the_rate_changes_on_the_way_as_it_does_at_once(rates: tuple[int, int]) 
         assert sum(len(block) for block in resampled(blocks(samples), *rates, 2, length)) == length
 
 
-def test_a_shelf_forgets_what_is_taken() -> None:
-    shelf = Shelf(iter(blocks(np.arange(2000, dtype=np.float32))))
-    assert shelf.take(3).tolist() == [0, 1, 2]
-    assert shelf.look(2).tolist() == [3, 4]
-    shelf.drop(1)
-    assert shelf.take(1995).tolist() == list(range(4, 1999))
-    assert shelf.take(2).tolist() == [1999, 0]
+def test_a_queue_forgets_what_is_taken() -> None:
+    queue = FrameQueue(iter(blocks(np.arange(2000, dtype=np.float32))))
+    assert queue.take(3).tolist() == [0, 1, 2]
+    assert queue.look(2).tolist() == [3, 4]
+    queue.drop(1)
+    assert queue.take(1995).tolist() == list(range(4, 1999))
+    assert queue.take(2).tolist() == [1999, 0]

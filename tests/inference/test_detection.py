@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sedsep.inference.chunks import spans
-from sedsep.inference.detection import FRAME_S, Detection, put_together
+from sedsep.inference.detection import FRAME_S, Detection, combine
 
 RATE = 1000
 NAMES = ("Bell", "Dog")
@@ -19,9 +19,9 @@ def test_events_are_where_the_curve_is_high() -> None:
     activity = np.zeros((2, 100))
     activity[0, 10:30] = 0.8
     activity[1, 80:] = 0.6
-    found = detection(activity).events(NAMES, 0.5)
-    assert [(e.label, round(e.onset, 6), round(e.offset, 6)) for e in found] == [("Bell", 0.4, 1.2), ("Dog", 3.2, 4.0)]
-    assert [e.probability for e in found] == pytest.approx([0.8, 0.6])
+    events = detection(activity).events(NAMES, 0.5)
+    assert [(e.label, round(e.onset, 6), round(e.offset, 6)) for e in events] == [("Bell", 0.4, 1.2), ("Dog", 3.2, 4.0)]
+    assert [e.probability for e in events] == pytest.approx([0.8, 0.6])
     assert [e.label for e in detection(activity).events(NAMES, 0.7)] == ["Bell"]
     assert detection(activity).events((), 0.5) == []
 
@@ -44,7 +44,7 @@ def test_curves_of_pieces_become_one(resolution: float) -> None:
         times = piece.start / RATE + (np.arange(count) + 0.5) * (piece.stop - piece.start) / RATE / count
         strong.append(np.stack([times / 10, 1 - times / 10]).astype(np.float32))
     clips = [np.array([0.1 * number, 0.3], np.float32) for number in range(len(pieces))]
-    whole = put_together(NAMES, clips, strong, pieces, RATE)
+    whole = combine(NAMES, clips, strong, pieces, RATE)
     expected = (np.arange(250) + 0.5) * FRAME_S / 10
     np.testing.assert_allclose(whole.activity, [expected, 1 - expected], atol=resolution / 10)
     assert list(whole.probabilities) == (["Bell", "Dog"] if 0.1 * (len(pieces) - 1) > 0.3 else ["Dog", "Bell"])
@@ -53,5 +53,5 @@ def test_curves_of_pieces_become_one(resolution: float) -> None:
 def test_a_tagger_that_names_clips_alone_gives_steps() -> None:
     pieces = spans(10_000, 4000, 400, 200, 160)
     clips = [np.array([0.2, 0.1 * number], np.float32) for number in range(len(pieces))]
-    whole = put_together(NAMES, clips, [clip[:, None] for clip in clips], pieces, RATE)
+    whole = combine(NAMES, clips, [clip[:, None] for clip in clips], pieces, RATE)
     assert sorted(set(whole.activity[1].tolist())) == pytest.approx([0.1 * number for number in range(len(pieces))])

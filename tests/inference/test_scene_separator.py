@@ -12,7 +12,7 @@ from whole_systems import GUIDED, SED, TIME_FILM, make, saved, system, tagger
 
 import sedsep
 from sedsep.dsp import snr_db
-from sedsep.inference import Separated
+from sedsep.inference import SeparationResult
 
 EDGE = 800
 NAMED = ("Dog", "Rain")
@@ -33,7 +33,7 @@ def recording(frames: int, channels: int = 4) -> torch.Tensor:
     return 0.015 * noise(channels, frames) * (1 + torch.sin(torch.arange(frames) / 3000))
 
 
-def agreement(whole: Separated, parts: Separated) -> float:
+def agreement(whole: SeparationResult, parts: SeparationResult) -> float:
     inner = slice(EDGE, -EDGE)
     pairs = [[torch.as_tensor(one.waveforms[label][inner]) for one in (whole, parts)] for label in whole.labels]
     return min(float(snr_db(*pair)) for pair in pairs)
@@ -52,9 +52,9 @@ def test_a_clip_that_fits_is_heard_by_the_networks_themselves() -> None:
     mixture, ours = recording(8000), system(**GUIDED)
     with torch.inference_mode():
         expected = ours.network(mixture[None], LABELS.one_hot(NAMED)[None]).estimates[0]
-    found = ours.separate(mixture, RATE, NAMED, level_db=None)
+    result = ours.separate(mixture, RATE, NAMED, level_db=None)
     for label, estimate in zip(NAMED, expected, strict=True):
-        torch.testing.assert_close(found.waveforms[label], estimate)
+        torch.testing.assert_close(result.waveforms[label], estimate)
 
 
 def test_real_sound_in_chunks(shared: Path) -> None:
@@ -67,11 +67,11 @@ def test_real_sound_in_chunks(shared: Path) -> None:
 @pytest.mark.parametrize("rate", [RATE, 11025, 44100])
 def test_everything_is_as_long_as_the_recording_and_adds_up_to_it(frames: int, rate: int) -> None:
     mixture = recording(frames, 2).numpy()
-    found = system(0.5, tagger(), **GUIDED).separate(mixture, rate, ["Dog"])
-    assert found.waveforms["Dog"].shape == found.residual.shape == (frames,)
-    np.testing.assert_allclose(found.waveforms["Dog"] + found.residual, mixture.mean(0), atol=1e-6)
-    assert found.activity is not None
-    assert np.isfinite(found.activity).all()
+    result = system(0.5, tagger(), **GUIDED).separate(mixture, rate, ["Dog"])
+    assert result.waveforms["Dog"].shape == result.residual.shape == (frames,)
+    np.testing.assert_allclose(result.waveforms["Dog"] + result.residual, mixture.mean(0), atol=1e-6)
+    assert result.activity is not None
+    assert np.isfinite(result.activity).all()
 
 
 @pytest.mark.parametrize("frames", [6000, 24_000])
@@ -112,14 +112,14 @@ def test_a_chunk_without_a_sound_is_silent_where_chunks_decide() -> None:
     assert clips.detection is not None
     curve = clips.detection.pieces[LABELS.index("Dog")]
     threshold = float(np.sort(curve)[-1])  # one chunk alone
-    found = ours.separate(mixture, RATE, NAMED, threshold=threshold, per_chunk=True)
+    result = ours.separate(mixture, RATE, NAMED, threshold=threshold, per_chunk=True)
     piece = clips.pieces[int(curve.argmax())]
     outside = torch.ones(24_000, dtype=torch.bool)
     outside[piece.keep_from : piece.keep_to] = False
-    assert not found.waveforms["Dog"][outside].any()
+    assert not result.waveforms["Dog"][outside].any()
     assert everywhere.waveforms["Dog"][outside].any()
     inner = slice(piece.keep_from + 400, piece.keep_to - 400)
-    torch.testing.assert_close(found.waveforms["Dog"][inner], everywhere.waveforms["Dog"][inner])
+    torch.testing.assert_close(result.waveforms["Dog"][inner], everywhere.waveforms["Dog"][inner])
 
 
 def test_answers_are_arrays_of_the_kind_that_is_given() -> None:
@@ -180,8 +180,8 @@ def test_a_system_is_loaded_from_its_checkpoints(tmp_path: Path) -> None:
     separator, names = saved(tmp_path, **GUIDED)
     ours = sedsep.load(separator, names, device="cpu")
     assert ours.labels == LABELS.names
-    found = ours.separate(recording(9000), RATE, threshold=0.0)
-    assert set(found.labels) == set(LABELS)
+    result = ours.separate(recording(9000), RATE, threshold=0.0)
+    assert set(result.labels) == set(LABELS)
     alone = sedsep.load(separator, device="cpu")
     assert alone.named_by == "the separator's own Stage 2 SED model"
     assert set(alone.separate(recording(9000), RATE, threshold=0.0).labels) == set(LABELS)

@@ -10,12 +10,12 @@ from dcase_util.containers import MetaDataContainer
 from minis import RATE, noise, refused
 from whole_systems import GUIDED, system, tagger
 
-from sedsep.inference import Job, Request, from_array, from_file, write, writing
+from sedsep.inference import Request, SeparationJob, from_array, from_file, write, writing
 
 FRAMES = 12_000
 
 
-def job(request: Request, gain: float = 0.02, **changes: object) -> Job:
+def job(request: Request, gain: float = 0.02, **changes: object) -> SeparationJob:
     recording = from_array((gain * noise(FRAMES, 2)).numpy(), 2 * RATE)
     return system(0.5, tagger(), **{**GUIDED, **changes}).begin(recording, request)
 
@@ -28,7 +28,7 @@ def test_a_folder_holds_everything(tmp_path: Path) -> None:
     residual, rate = soundfile.read(folder / account["residual"], dtype="float32")
     assert {rate, *(rate for _, rate in stems)} == {2 * RATE}
     assert soundfile.info(folder / "residual.wav").subtype == "FLOAT"
-    mixture = np.concatenate([block @ done.hearing.matrix[0] for block in done.recording.blocks()])
+    mixture = np.concatenate([block @ done.channel_mix.matrix[0] for block in done.recording.blocks()])
     np.testing.assert_allclose(sum(samples for samples, _ in stems) + residual, mixture, atol=1e-6)
     assert account["file"] == "x.wav"
     assert account["heard"]["as"].startswith("2 channels")
@@ -76,5 +76,5 @@ def test_a_recording_of_more_than_4_gb_gets_the_format_for_it(tmp_path: Path, mo
 
 
 def test_labels_are_names_of_files_on_every_system() -> None:
-    names = writing._file_names(["dog", "Dog", "Male/Female", "residual", "..", "a:b"])
+    names = writing.stem_files(["dog", "Dog", "Male/Female", "residual", "..", "a:b"])
     assert list(names.values()) == ["dog.wav", "Dog-2.wav", "Male_Female.wav", "residual-2.wav", ".wav", "a_b.wav"]

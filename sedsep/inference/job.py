@@ -1,0 +1,166 @@
+"""One recording on its way through the networks, chunk by chunk.
+
+Axes: F frames at the networks' rate, f at the recording's, M microphones, K stems, N classes, s SED frames of a chunk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sedsep.evaluation.separating import separate
+from sedsep.inference.channels import channel_mix
+from sedsep.inference.chunks import FrameQueue, Span, joined, resampled, spans, windows
+from sedsep.inference.detection import Detection, SoundEvent, combine
+from sedsep.inference.guide import Guide
+from sedsep.inference.recordings import Recording
+from sedsep.labels import LabelRule, choose_labels
+from sedsep.models.sed import SedModel
+from sedsep.types import FloatArray
+
+if TYPE_CHECKING:
+    from sedsep.inference.separator import SceneSeparator
+
+QUERIES_AT_ONCE = 4
+"""Memory does not grow with the number of sounds asked for beyond this."""
+
+TRAINED_LEVELS = (-45.0, -30.0)
+"""Mean level of nearly all scenes that networks are trained on, dB re full scale."""
+
+Watch = Callable[[str, int, int], None]
+"""Told what is being done, and how many chunks of how many are."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of a recording.
+
+    Attributes:
+        labels: the sounds to separate; `None` for those that are heard.
+        threshold: probability above which a sound is heard.
+        per_chunk: ask the separator in each chunk for the sounds heard there alone; otherwise for all in all.
+        iters: refinement passes; `None` for as many as the separator is made for.
+        level_db: (lowest, highest) mean level at which networks hear, dB re full scale. A recording beyond is brought
+            there for them, and what they give back to the recording's own level; `None` leaves it as it is.
+    """
+
+    labels: tuple[str, ...] | None = None
+    threshold: float = 0.5
+    per_chunk: bool = False
+    iters: int | None = None
+    level_db: tuple[float, float] | None = TRAINED_LEVELS
+
+
+class SeparationJob:
+    """A recording that a system has listened to.
+
+    Attributes:
+        system: the system.
+        recording: the recording.
+        request: what is wanted of it.
+        channel_mix: what was done with its channels.
+        gain_db: by how much networks hear it louder than it is.
+        pieces: the chunks, in frames at the networks' rate.
+        detection: what the SED model heard; `None` where there is none.
+        labels: the K sounds to separate, named ones as named, heard ones with the likeliest first.
+    """
+
+    def __init__(self, system: SceneSeparator, recording: Recording, request: Request, watch: Watch) -> None:
+        self.system, self.recording, self.request, self._watch = system, recording, request, watch
+        self.channel_mix = channel_mix(recording.channels, system.network.microphones)
+        self.gain_db = 0.0
+        if request.level_db is not None and math.isfinite(recording.level):
+            self.gain_db = float(np.clip(recording.level, *request.level_db)) - recording.level
+        length = math.ceil(recording.frames * system.rate / recording.rate)
+        self.pieces = spans(length, system.chunk, system.edge, system.fade, system.step)
+        self.detection: Detection | None = None
+        self.labels = request.labels or ()
+        if system.listener is not None:
+            clips, strong = zip(*self._listen(system.listener), strict=True)
+            self.detection = combine(system.labels, clips, strong, self.pieces, system.rate)
+            if request.labels is None:
+                highest = torch.from_numpy(self.detection.pieces).amax(dim=1)
+                classes = choose_labels(highest[None], LabelRule(request.threshold, at_least=0))[0]
+                self.labels = tuple(system.labels[index] for index in classes)
+
+    @property
+    def events(self) -> list[SoundEvent]:
+        """When the sounds to separate were heard."""
+        return [] if self.detection is None else self.detection.events(self.labels, self.request.threshold)
+
+    def asks(self, label: str, piece: int) -> bool:
+        """Whether a sound is asked for in a piece."""
+        if not self.request.per_chunk or self.detection is None:
+            return True
+        return bool(self.detection.pieces[self.system.label_set.index(label), piece] >= self.request.threshold)
+
+    def stems(self) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Stems [f, K] and the residual [f], block by block, at the recording's rate, level and length."""
+        recording = self.recording
+        reference = FrameQueue(block @ self.channel_mix.matrix[0] for block in recording.blocks())
+        if self.labels:
+            estimates = joined(self._estimates(), self.pieces)
+            stream = resampled(estimates, self.system.rate, recording.rate, len(self.labels), recording.frames)
+        else:
+            stream = (np.zeros((len(block), 0), np.float32) for block in recording.blocks())
+        for stems in stream:
+            yield stems, reference.take(len(stems)) - stems.sum(axis=1)
+
+    @torch.inference_mode()
+    def _listen(self, listener: SedModel) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Probabilities of each chunk and of its frames, [N] and [N, s]."""
+        for piece, mixture in zip(self.pieces, self._mixtures(self.pieces, "listening"), strict=True):
+            output = listener(mixture)
+            clip = output.clip_probabilities[0]
+            strong = clip[:, None] if output.strong_probabilities is None else output.strong_probabilities[0]
+            # Of a chunk that was lengthened, the frames that are sound.
+            frames = math.ceil(strong.shape[1] * (piece.stop - piece.start) / mixture.shape[2])
+            yield clip.cpu().numpy(), strong[:, :frames].cpu().numpy()
+
+    def _estimates(self) -> Iterator[FloatArray]:
+        """Stems [F, K] of each chunk, at the recording's level."""
+        network, label_set, guide = self.system.network, self.system.label_set, None
+        # A single chunk guides itself, and so does each where the guide has a memory that cannot be cut into pieces.
+        if network.sed is not None and network.sed.sequence is None and len(self.pieces) > 1:
+            guide = Guide(network.sed, network.separator, self.pieces[-1].stop, self._mixtures)
+        classes = [label_set.index(label) for label in self.labels]
+        passes = network.trained_passes if self.request.iters is None else self.request.iters
+        mixtures = self._mixtures(self.pieces, "separating")
+        for number, (piece, mixture) in enumerate(zip(self.pieces, mixtures, strict=True)):
+            stems = np.zeros((piece.stop - piece.start, len(classes)), np.float32)
+            if places := [place for place, label in enumerate(self.labels) if self.asks(label, number)]:
+                sounds = {"": [[classes[place] for place in places]]}
+                guidance = None if guide is None else guide.of(piece)
+                estimates = separate(network, mixture, sounds, label_set, (passes,), guidance, QUERIES_AT_ONCE)
+                waveforms = torch.stack([waveform for _, waveform in estimates["", passes][0]])
+                stems[:, places] = waveforms[:, : len(stems)].T.cpu().numpy() * _factor(-self.gain_db)
+            yield stems
+
+    def _mixtures(self, pieces: Sequence[Span], doing: str = "") -> Iterator[Tensor]:
+        """What networks hear [1, M, F] of some spans, with zeros at the end of one too short for them.
+
+        Args:
+            pieces: the spans, in order.
+            doing: what for; without it nobody is told of the progress.
+        """
+        system, recording = self.system, self.recording
+        matrix = (self.channel_mix.matrix * _factor(self.gain_db)).T
+        blocks = (block @ matrix for block in recording.blocks())
+        stream = resampled(blocks, recording.rate, system.rate, matrix.shape[1], self.pieces[-1].stop)
+        for done, window in enumerate(windows(stream, pieces)):
+            if doing:
+                self._watch(doing, done, len(pieces))
+            mixture = torch.from_numpy(np.ascontiguousarray(window.T)).to(system.device)[None]
+            yield torch.nn.functional.pad(mixture, (0, max(0, system.shortest - len(window))))
+        if doing:
+            self._watch(doing, len(pieces), len(pieces))
+
+
+def _factor(gain_db: float) -> np.float32:
+    return np.float32(10 ** (gain_db / 20))

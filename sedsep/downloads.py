@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pooch
 import requests
@@ -27,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from sedsep.errors import UserError
-from sedsep.files import sole_writer
+from sedsep.files import sole_writer, whole, write_json
 
 log = logging.getLogger(__name__)
 pooch.get_logger().setLevel(logging.WARNING)  # it announces every file a second time
@@ -55,6 +54,8 @@ def download(
     Processes that want the same file wait for the first. With SEDSEP_OFFLINE=1 nothing is downloaded.
 
     Args:
+        url: where the file is.
+        path: where it belongs; its folder is made.
         checksum: published for the file: SHA-256 in hexadecimal, or `md5:` and an MD5. Where there is none, the first
             use writes down the file's SHA-256 (`<name>.sha256.json`) and later ones must find it again.
         gigabytes: about the size, for people.
@@ -68,59 +69,58 @@ def download(
             written.
     """
     try:
-        return _obtain(url, path, checksum, gigabytes)
+        if not path.is_file():
+            with _sole_writer(path):
+                if not path.is_file():
+                    about = f" (about {gigabytes:g} GB)" if gigabytes else ""
+                    _retrieve(url, path, checksum or _recorded(path), about)
+        return checked(path, checksum)
     except Damaged:
         if not mend:
             raise
     log.warning("%s is damaged: it is fetched again.", path)
     path.unlink(missing_ok=True)
-    return _obtain(url, path, checksum, gigabytes)
-
-
-def _obtain(url: str, path: Path, checksum: str | None, gigabytes: float | None) -> Path:
-    if not path.is_file():
-        with _sole_writer(path):
-            if not path.is_file():
-                _retrieve(url, path, checksum or _recorded(path), f" (about {gigabytes:g} GB)" if gigabytes else "")
-    return checked(path, checksum)
+    return download(url, path, checksum, gigabytes)
 
 
 def _retrieve(url: str, path: Path, checksum: str | None, about: str) -> None:
-    if os.environ.get("SEDSEP_OFFLINE", "0") not in ("", "0"):
-        raise _unreachable("SEDSEP_OFFLINE is set", url, about, path)
-    log.info("Downloading %s%s", url, about)
+    offline = os.environ.get("SEDSEP_OFFLINE", "0") not in ("", "0")
     try:
+        if offline:
+            raise requests.ConnectionError
+        log.info("Downloading %s%s", url, about)
         pooch.retrieve(url, checksum, path.name, path.parent, downloader=_Resumed(path))
     except BROKEN as error:
-        why = f"{type(error).__name__}, no lasting connection to {urlsplit(url).netloc}"
-        raise _unreachable(why, url, about, path) from error
+        lost = f"{type(error).__name__}, no lasting connection to {urlsplit(url).netloc}"
+        raise UserError(
+            f"{path.name} is needed and cannot be downloaded now ({'SEDSEP_OFFLINE is set' if offline else lost}): "
+            f"get {url}{about} elsewhere and put it at {path}, or run this again online."
+        ) from error
     except requests.RequestException as error:
         raise UserError(
             f"{url} cannot be downloaded ({error}): try again later, or find where it has moved and put it at {path}."
         ) from error
-    except ValueError as error:  # pooch found another checksum and threw the file away
+    except ValueError as error:  # pooch saw another checksum and threw the file away
         raise Damaged(
             f"{url} gives another file than it should (its checksum is not {checksum}): try again, or check why it "
             f"changed and remove {_record_of(path)} if there is one."
         ) from error
 
 
-def _unreachable(why: str, url: str, about: str, path: Path) -> UserError:
-    return UserError(
-        f"{path.name} is needed and cannot be downloaded now ({why}): get {url}{about} elsewhere and put it at {path}, "
-        "or run this again online."
-    )
-
-
 def checked(path: Path, checksum: str | None) -> Path:
     """`path`, if it has the published checksum, or else the one of its first use; this may be the first use.
+
+    Args:
+        path: a file.
+        checksum: as `download` takes it.
 
     Raises:
         Damaged: it has another one.
     """
     expected = checksum or _recorded(path)
     if expected is None:
-        _record(path)
+        with _writing(path):
+            write_json(_record_of(path), {"sha256": pooch.file_hash(path)})
     elif not pooch.hashes.hash_matches(path, expected):
         if checksum:
             raise Damaged(f"{path} is not the published file ({checksum}): remove it to download it again.")
@@ -143,18 +143,13 @@ def _recorded(path: Path) -> str | None:
         raise UserError(f"{record} is damaged: remove it to trust {path.name} as it is.") from error
 
 
-def _record(path: Path) -> None:
-    with _writing(path):
-        new = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-        new.write_text(json.dumps({"sha256": pooch.file_hash(path)}))
-        new.replace(_record_of(path))
-
-
 def extract(archive: Path, member: str, path: Path) -> None:
     """Write one file of a zip archive to `path`, which appears when it is whole.
 
     Args:
-        member: its path in the archive, or the end of it.
+        archive: the zip archive.
+        member: the file's path in the archive, or the end of it.
+        path: its folder is made; a file that is there is left alone.
 
     Raises:
         UserError: the archive is damaged, has no such file or several, or one that would land outside.
@@ -162,26 +157,20 @@ def extract(archive: Path, member: str, path: Path) -> None:
     with _sole_writer(path):
         if path.is_file():
             return
-        part = path.with_name(f"{path.name}.part")
         try:
             with zipfile.ZipFile(archive) as zipped:
-                info = _find(zipped, archive, member)
-                with zipped.open(info) as source, part.open("wb") as target:
+                names = zipped.namelist()
+                if outside := [name for name in names if leads_outside(name)]:
+                    raise UserError(f"{archive} would write outside its folder ({outside[0]}): do not use this file.")
+                matches = [name for name in names if f"/{name}".endswith(f"/{member}")]
+                if len(matches) != 1:
+                    raise UserError(
+                        f"{archive} holds {len(matches)} files named {member} instead of one: check where it is from."
+                    )
+                with zipped.open(matches[0]) as source, whole(path) as partial, partial.open("wb") as target:
                     shutil.copyfileobj(source, target, CHUNK)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise UserError(f"{archive} cannot be unpacked ({error}): remove it to download it again.") from error
-        part.replace(path)
-
-
-def _find(zipped: zipfile.ZipFile, archive: Path, member: str) -> zipfile.ZipInfo:
-    """The one entry at the path `member`, below any folder."""
-    infos = zipped.infolist()
-    if outside := [info.filename for info in infos if leads_outside(info.filename)]:
-        raise UserError(f"{archive} would write outside its folder ({outside[0]}): do not use this file.")
-    found = [info for info in infos if f"/{info.filename}".endswith(f"/{member}")]
-    if len(found) != 1:
-        raise UserError(f"{archive} holds {len(found)} files named {member} instead of one: check where it is from.")
-    return found[0]
 
 
 def leads_outside(name: str) -> bool:
@@ -221,39 +210,45 @@ class _Resumed:
 
     def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
         while True:
-            held = self._held()
+            version, held = self._held()
             try:
-                self._transfer(url, held)
+                if not held or held != version["bytes"]:  # else it stopped at its very end
+                    self._transfer(url, version, held)
                 break
             except BROKEN:
-                if self._held() <= held:  # a long download may break off often: go on for as long as something comes
+                if self._held()[1] <= held:  # a long download may break off often: go on for as long as something comes
                     raise
         self.part.replace(output_file)
         self.note.unlink()
 
-    def _held(self) -> int:
-        return self.part.stat().st_size if self.part.is_file() and self._noted().get("tag") else 0
-
-    def _noted(self) -> dict[str, Any]:
+    def _held(self) -> tuple[dict[str, Any], int]:
+        """The version that there is a part of, and the bytes of it."""
         try:
-            return json.loads(self.note.read_text())
+            version = json.loads(self.note.read_text())
         except (OSError, ValueError):
-            return {}
+            version = {}
+        return version, self.part.stat().st_size if self.part.is_file() and version.get("tag") else 0
 
-    def _transfer(self, url: str, held: int) -> None:
-        if held and held == self._noted()["bytes"]:
-            return
-        response = _ask(url, held)
-        if held and not self._continues(response, held):
-            response.close()
-            held = 0
-            response = _ask(url, held)
-        with response:
-            _check_answer(response)
+    def _transfer(self, url: str, version: dict[str, Any], held: int) -> None:
+        """Append to the part what the server has beyond it; begin anew where it has another version, or no ranges."""
+        headers = {"Accept-Encoding": "identity"}  # bytes as they are stored: ranges count those
+        if held:
+            headers["Range"] = f"bytes={held}-"
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            answer = response.headers
+            span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.get("Content-Range", ""))
+            length = span[2] if span else answer.get("Content-Length")
+            total = int(length) if length else None
+            current = {"tag": answer.get("ETag") or answer.get("Last-Modified"), "bytes": total}
+            if held and not (span and response.status_code == 206 and int(span[1]) == held and current == version):
+                return self._transfer(url, {}, 0)
+            if not response.ok:
+                raise requests.HTTPError(f"{response.status_code} {response.reason}")
+            if answer.get("Content-Type", "").startswith("text/html"):  # a log-in page, a proxy's notice
+                raise requests.HTTPError("there is a web page instead")
             if not held:
                 self.part.unlink(missing_ok=True)
-                self.note.write_text(json.dumps(_version(response)))
-            total = _total(response)
+                self.note.write_text(json.dumps(current))
             check_space(self.part.parent, (total or 0) - held, self.part.stem)
             with self.part.open("ab") as file, progress(self.part.stem, total, held) as advance:
                 for chunk in response.iter_content(CHUNK):
@@ -261,38 +256,6 @@ class _Resumed:
                     advance(len(chunk))
         if total is not None and self.part.stat().st_size != total:
             raise requests.ConnectionError(f"{url} broke off")
-
-    def _continues(self, response: requests.Response, held: int) -> bool:
-        """Whether the server sends the rest of the very file that the part is of."""
-        begins = response.headers.get("Content-Range", "").startswith(f"bytes {held}-")
-        return response.status_code == requests.codes.partial and begins and _version(response) == self._noted()
-
-
-def _ask(url: str, start: int) -> requests.Response:
-    headers = {"Accept-Encoding": "identity"}  # bytes as they are stored: ranges count those
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    return requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
-
-
-def _check_answer(response: requests.Response) -> None:
-    if not response.ok:
-        raise requests.HTTPError(f"{response.status_code} {response.reason}")
-    if response.headers.get("Content-Type", "").startswith("text/html"):  # a log-in page, a proxy's notice
-        raise requests.HTTPError("there is a web page instead")
-
-
-def _version(response: requests.Response) -> dict[str, Any]:
-    """What tells one version of a file on a server from another."""
-    headers = response.headers
-    return {"tag": headers.get("ETag") or headers.get("Last-Modified"), "bytes": _total(response)}
-
-
-def _total(response: requests.Response) -> int | None:
-    """Bytes of the whole file, of which a range may be a part."""
-    ranged = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))
-    length = ranged[1] if ranged else response.headers.get("Content-Length")
-    return int(length) if length else None
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
@@ -310,7 +273,9 @@ def progress(name: str, total: int | None, held: int = 0) -> Iterator[Callable[[
     """A bar on a terminal, a line in the log now and then elsewhere.
 
     Args:
-        name: what goes on. total: bytes of it, where known. held: those done already.
+        name: what goes on.
+        total: bytes of it, where known.
+        held: those done already.
 
     Yields:
         What is to be told of each number of bytes done.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sedsep.datasets.synthesis import EVENTS, INTERFERENCE, PEAK
+from sedsep.datasets.synthesis import EVENTS, INTERFERENCE
+from sedsep.datasets.synthesis.blocks import PEAK
 
 RATE = 32000
 CLASSES = {**EVENTS, **INTERFERENCE}

@@ -39,7 +39,8 @@ class SimulatedRoom:
     Attributes:
         responses: float32 [P, 4, N], W Y Z X.
         positions: of the sources relative to the listener, metres, float64 [P, 3].
-        size: width, depth and height, metres. rt60: reverberation time the walls were chosen for, seconds.
+        size: width, depth and height, metres.
+        rt60: reverberation time the walls were chosen for, seconds.
     """
 
     responses: FloatArray
@@ -71,9 +72,17 @@ def simulate_room(
     listener = size * rng.uniform(0.4, 0.6, 3)
     listener[2] = rng.uniform(1.2, 1.7)
     offsets = _around(rng, positions, listener, size, distance_range)
-    absorption, rt60 = _walls(size, rng.uniform(*rt60_range))
+    # The time that absorption gives by Sabine's formula, longer where 0.9 of the energy would have to be absorbed.
+    volume, surface = size.prod(), 2 * (size[0] * size[1] + size[1] * size[2] + size[0] * size[2])
+    rt60 = max(rng.uniform(*rt60_range), float(24 * np.log(10) / SPEED * volume / surface / 0.9))
+    absorption, _ = pra.inverse_sabine(rt60, size, c=SPEED)
     responses = foa_responses(
-        size.tolist(), listener, listener + offsets, absorption=absorption, sample_rate=sample_rate, seconds=seconds
+        size.tolist(),
+        listener,
+        listener + offsets,
+        absorption=float(absorption),
+        sample_rate=sample_rate,
+        seconds=seconds,
     )
     width, depth, height = size.tolist()
     return SimulatedRoom(responses, offsets, (width, depth, height), rt60)
@@ -92,7 +101,8 @@ def foa_responses(
 
     Args:
         size: width (x), depth (y) and height (z), metres.
-        listener: [3], and sources [P, 3]: places in the room, metres from its corner.
+        listener: its place in the room, metres from a corner [3].
+        sources: their places [P, 3].
         absorption: energy the walls take from each reflection, 0 to 1.
         sample_rate: Hz.
         seconds: N / sample_rate.
@@ -100,14 +110,12 @@ def foa_responses(
     Returns:
         float32 [P, 4, N], ACN/SN3D.
     """
-    room = pra.ShoeBox(size, fs=sample_rate, materials=pra.Material(absorption), max_order=_order(size, seconds))
-    for directivity in (
-        Omnidirectional(),
-        FigureEight(DirectionVector(azimuth=90, colatitude=90, degrees=True)),
-        FigureEight(DirectionVector(azimuth=0, colatitude=0, degrees=True)),
-        FigureEight(DirectionVector(azimuth=0, colatitude=90, degrees=True)),
-    ):
-        room.add_microphone(listener, directivity=directivity)
+    order = min(MAX_ORDER, int(np.ceil(seconds * SPEED / min(size))))
+    room = pra.ShoeBox(size, fs=sample_rate, materials=pra.Material(absorption), max_order=order)
+    room.add_microphone(listener, directivity=Omnidirectional())
+    for azimuth, colatitude in ((90, 90), (0, 0), (0, 90)):
+        direction = DirectionVector(azimuth=azimuth, colatitude=colatitude, degrees=True)
+        room.add_microphone(listener, directivity=FigureEight(direction))
     for source in sources:
         room.add_source(source)
     room.compute_rir()
@@ -187,16 +195,3 @@ def _around(
         if (place > WALL).all() and (place < size - WALL).all():
             offsets.append(offset)
     return np.array(offsets)
-
-
-def _walls(size: NDArray[np.float64], rt60: float) -> tuple[float, float]:
-    """Absorption for a reverberation time by Sabine's formula, and the time, longer where 0.9 would not do."""
-    volume, surface = size.prod(), 2 * (size[0] * size[1] + size[1] * size[2] + size[0] * size[2])
-    shortest = 24 * np.log(10) / SPEED * volume / surface / 0.9
-    rt60 = max(rt60, float(shortest))
-    absorption, _ = pra.inverse_sabine(rt60, size, c=SPEED)
-    return float(absorption), rt60
-
-
-def _order(size: Sequence[float], seconds: float) -> int:
-    return min(MAX_ORDER, int(np.ceil(seconds * SPEED / min(size))))

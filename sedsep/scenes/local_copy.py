@@ -13,9 +13,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -23,6 +21,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from sedsep.errors import UserError
 from sedsep.files import sole_writer
+from sedsep.fingerprint import fingerprint
 from sedsep.scenes.layout import recorded_splits
 
 THREADS = 8
@@ -38,15 +37,6 @@ PARTS = ("sound_event", "interference", "noise", "room_ir", "metadata", "labels.
 """What scenes are made of, beside recordings."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file of the source: its path relative to the root, bytes, and the time of its last change."""
-
-    name: str
-    size: int
-    changed: int
 
 
 def local_copy(root: Path, folder: Path | str) -> Path:
@@ -65,115 +55,100 @@ def local_copy(root: Path, folder: Path | str) -> Path:
     Raises:
         UserError: `folder` names an unset variable or lies within the data set.
     """
-    root, folder = Path(root).resolve(), _expanded(str(folder))
+    root, place = Path(root).resolve(), os.path.expandvars(Path(folder).expanduser())
+    if "$" in place:
+        raise UserError(f"data.local_copy={folder} names a variable that is not set on this machine: give a folder.")
+    folder = Path(place).resolve()
     if folder.is_relative_to(root):
         raise UserError(f"data.local_copy={folder} lies within the data set {root}: choose a folder outside it.")
     try:
-        files = sorted(_walk(root), key=lambda file: file.name)
-        home = folder / f"{root.name}-{_key(files)}"
-        if _missing(home, files):
+        files = _files(root)
+        sizes = {name: size for name, (size, _) in files.items()}
+        home = folder / f"{root.name}-{fingerprint(files)[:12]}"
+        if _missing(home, sizes):
             folder.mkdir(parents=True, exist_ok=True)
             with sole_writer(home):
-                _complete(root, home, files)
+                _complete(root, home, sizes)
     except OSError as error:
-        log.warning(
-            "The data set is read from %s, because it cannot be copied to %s (%s).",
-            root, folder, error.strerror or error,
-        )  # fmt: skip
+        reason = error.strerror or error
+        log.warning("The data set is read from %s, because it cannot be copied to %s (%s).", root, folder, reason)
         return root
     log.info("The data set is read from its copy %s.", home)
     return home
 
 
-def _expanded(folder: str) -> Path:
-    path = os.path.expandvars(Path(folder).expanduser())
-    if "$" in path:
-        raise UserError(f"data.local_copy={folder} names a variable that is not set on this machine: give a folder.")
-    return Path(path).resolve()
+def _files(root: Path) -> dict[str, tuple[int, int]]:
+    """Bytes and time of the last change of what scenes are made of, by path relative to `root`.
 
+    Raises:
+        OSError: a folder or a file cannot be looked at.
+    """
 
-def _walk(root: Path) -> Iterator[_File]:
-    for part in (*PARTS, *recorded_splits(root)):
-        paths = _below(root / part) if (root / part).is_dir() else [root / part]
-        for path in paths:
-            if path.is_file() and not path.name.startswith("."):
+    def fail(error: OSError) -> None:
+        raise error
+
+    files, parts = {}, {*PARTS, *recorded_splits(root)}
+    for place, folders, names in os.walk(root, followlinks=True, onerror=fail):
+        wanted = parts if Path(place) == root else {name for name in (*folders, *names) if not name.startswith(".")}
+        folders[:] = [name for name in folders if name in wanted]
+        for path in (Path(place, name) for name in names if name in wanted):
+            if path.is_file():
                 stat = path.stat()
-                yield _File(path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns)
+                files[path.relative_to(root).as_posix()] = (stat.st_size, stat.st_mtime_ns)
+    return files
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(place, name) for name in names)
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _key(files: list[_File]) -> str:
-    return hashlib.sha256(repr([(file.name, file.size, file.changed) for file in files]).encode()).hexdigest()[:12]
-
-
-def _missing(folder: Path, files: list[_File]) -> list[_File]:
+def _missing(folder: Path, sizes: dict[str, int]) -> dict[str, int]:
     """The files that `folder` lacks, or holds in another size: disks of nodes are swept of what is old."""
-    return [file for file in files if not _is_there(folder / file.name, file.size)]
+
+    def is_there(name: str, size: int) -> bool:
+        try:
+            return (folder / name).stat().st_size == size
+        except OSError:
+            return False
+
+    return {name: size for name, size in sizes.items() if not is_there(name, size)}
 
 
-def _is_there(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
-
-
-def _complete(root: Path, home: Path, files: list[_File]) -> None:
+def _complete(root: Path, home: Path, sizes: dict[str, int]) -> None:
     """Copy what `home` lacks; a new one is filled under another name first.
 
     Raises:
         OSError: no space, or a file that cannot be read, written or read back.
     """
     work = home if home.is_dir() else home.with_name(f".{home.name}.partial")
-    missing = _missing(work, files)
-    needed = sum((file.size // BLOCK + 2) * BLOCK for file in missing)
+    missing = _missing(work, sizes)
+    total, needed = sum(missing.values()), sum((size // BLOCK + 2) * BLOCK for size in missing.values())
     free = shutil.disk_usage(home.parent).free
     if needed > free:
         raise OSError(errno.ENOSPC, f"{needed / 1e9:.2f} GB are needed there, {free / 1e9:.2f} GB are free")
     start = time.monotonic()
-    try:
-        _copy_all(root, work, missing)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and work != home:
-            shutil.rmtree(work, ignore_errors=True)  # others need the space more than the next try needs this part
-        raise
-    if work != home:
-        work.rename(home)
-    size = sum(file.size for file in missing)
-    log.info("Copied %d files (%.2f GB) in %.0f s.", len(missing), size / 1e9, time.monotonic() - start)
-
-
-def _copy_all(root: Path, folder: Path, files: list[_File]) -> None:
-    folder.mkdir(exist_ok=True)
+    work.mkdir(exist_ok=True)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with (
         Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress,
         ThreadPoolExecutor(THREADS) as pool,
     ):
-        bar = progress.add_task("Copying the data set", total=sum(file.size for file in files))
-        jobs = {pool.submit(_copy, root / file.name, folder / file.name, file.size): file for file in files}
+        bar = progress.add_task("Copying the data set", total=total)
+        jobs = {pool.submit(_copy, root / name, work / name, size): size for name, size in missing.items()}
         try:
             for job in as_completed(jobs):
                 job.result()
-                progress.advance(bar, jobs[job].size)
-        except BaseException:
+                progress.advance(bar, jobs[job])
+        except BaseException as error:
             pool.shutdown(cancel_futures=True)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and work != home:
+                shutil.rmtree(work, ignore_errors=True)  # others need the space more than the next try needs this part
             raise
+    if work != home:
+        work.rename(home)
+    log.info("Copied %d files (%.2f GB) in %.0f s.", len(missing), total / 1e9, time.monotonic() - start)
 
 
 def _copy(source: Path, target: Path, size: int) -> None:
     """Copy a file; it appears under its name when its bytes are on the disk and have been read back."""
-    partial = target.with_name(f".{target.name}.partial")
+    partial = target.with_name(f".{target.name}.partial")  # one name, for what a killed job leaves to be overwritten
     target.parent.mkdir(parents=True, exist_ok=True)
     read = hashlib.sha256()
     try:

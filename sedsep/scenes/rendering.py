@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import fft
@@ -52,9 +51,10 @@ class Sound:
     """A source and the response it is played through.
 
     Attributes:
-        source: mono, peak 1 (or all zeros), float32 [F]. response: float32 [M, N].
-        onset: sample of the scene. level_db: mean power of the reverberant sound over F + N - 1 samples and all
-            microphones, dB re full scale.
+        source: mono, peak 1 (or all zeros), float32 [F].
+        response: float32 [M, N].
+        onset: sample of the scene.
+        level_db: mean power of the reverberant sound over F + N - 1 samples and all microphones, dB re full scale.
         slot: of its target; `None` for interference.
         direct: first and last-plus-one tap of the target's response; (0, 0) for interference.
     """
@@ -72,7 +72,9 @@ class SceneParts:
     """What a scene is mixed from.
 
     Attributes:
-        name: the scene's. labels, spans: as in `Scene`.
+        name: the scene's.
+        labels: as in `Scene`.
+        spans: as in `Scene`.
         background: at its level, float32 [M, L]; zeros where there is none.
         sounds: the events with targets, then the interference.
         ref_channel: the microphone of the targets.
@@ -135,15 +137,20 @@ class Renderer:
         targets = np.zeros((len(parts.labels), length), np.float32)
         for sound in parts.sounds:
             responses = sound.response
-            if sound.slot is not None:
-                responses = np.concatenate([responses, target_response(sound, parts.ref_channel)[None]])
+            if (
+                sound.slot is not None
+            ):  # a target is heard through one microphone's response, zero but for its direct path
+                start, end = sound.direct
+                direct = np.zeros((1, responses.shape[1]), np.float32)
+                direct[0, start:end] = responses[parts.ref_channel, start:end]
+                responses = np.concatenate([responses, direct])
             tracks = self.play(sound.source, responses)
             tracks *= _gain(tracks[:channels], sound.level_db)
             offset = max(sound.onset, min(sound.onset + tracks.shape[1], length))
-            heard = tracks[:, : offset - sound.onset]
-            mixture[:, sound.onset : offset] += heard[:channels]
+            tracks = tracks[:, : offset - sound.onset]
+            mixture[:, sound.onset : offset] += tracks[:channels]
             if sound.slot is not None:
-                targets[sound.slot, sound.onset : offset] = heard[channels]
+                targets[sound.slot, sound.onset : offset] = tracks[channels]
         return Scene(mixture, targets, parts.labels, parts.spans, parts.name)
 
     def play(self, source: FloatArray, responses: FloatArray) -> FloatArray:
@@ -170,49 +177,40 @@ class Renderer:
         return SceneParts(spec.name, spec.slots, tuple(spans), background, tuple(sounds), spec.ref_channel)
 
     def _read_sound(self, spec: SceneSpec, event: Event, folder: str, room: Room, slot: int | None = None) -> Sound:
-        source = self._read_source(self.root / folder / event.source_file, event)
-        response = room.response(_position_index(spec, event, room))
+        path = self.root / folder / event.source_file
+        samples, rate = audio.read(path, event.source_time or 0.0, event.event_duration)
+        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        source = audio.resample(mono, rate, self.sample_rate)[: int(event.event_duration * self.sample_rate)]
+        peak = max(source.max(initial=0.0), -source.min(initial=0.0))
+        if peak > 0:
+            source = source / peak
+        if event.position_index is not None:
+            response = room.response(event.position_index)
+        elif event.position is not None:
+            response = room.response(room.nearest(event.position))
+        else:
+            raise UserError(f"The scene {spec.name} gives {event.source_file} no position: add one.")
         direct = (0, 0)
         if slot is not None:
-            heard = response[spec.ref_channel]
-            peaks = np.abs(heard) if self.direct_path == "absolute" else heard
+            peaks = response[spec.ref_channel]
+            if self.direct_path == "absolute":
+                peaks = np.abs(peaks)
             direct = direct_path(peaks, spec.direct_path_ms, spec.sample_rate)
         onset = int(event.event_time * spec.sample_rate)
         return Sound(source, response, onset, spec.ref_db + event.snr, slot, direct)
 
-    def _read_source(self, path: Path, event: Event) -> FloatArray:
-        """The event's sound: mono, at the scene's rate, peak 1 (all zeros stay so); float32 [F]."""
-        samples, rate = audio.read(path, event.source_time or 0.0, event.event_duration)
-        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-        source = audio.resample(mono, rate, self.sample_rate)
-        source = source[: int(event.event_duration * self.sample_rate)]
-        peak = max(source.max(initial=0.0), -source.min(initial=0.0))
-        return source / peak if peak > 0 else source
-
     def _read_background(self, spec: SceneSpec, event: Event, length: int) -> FloatArray:
         """A background at its level, [L, M]."""
         path = self.root / spec.dirs.background / event.source_file
-        if event.source_time is None:
-            samples, rate = audio.read(path)
-        else:
-            samples, rate = audio.read(path, event.source_time, event.event_duration)
+        short = event.source_time is None
+        samples, rate = audio.read(path, event.source_time or 0.0, None if short else event.event_duration)
         raise_first(audio.format_problems(path, audio.AudioInfo(len(samples), samples.shape[1], rate), self.channels))
         samples = audio.resample(samples, rate, self.sample_rate)
-        if event.source_time is None:
-            times = math.ceil(length / len(samples))
-            samples = (
-                samples.repeat(times, axis=0) if self.short_background == "stretch" else np.tile(samples, (times, 1))
-            )
+        if short:
+            times, stretch = math.ceil(length / len(samples)), self.short_background == "stretch"
+            samples = samples.repeat(times, axis=0) if stretch else np.tile(samples, (times, 1))
         samples = audio.fit(samples, length)
         return samples * _gain(samples, spec.ref_db + event.snr)
-
-
-def target_response(sound: Sound, channel: int) -> FloatArray:
-    """What a target is heard through: the response [N] at one microphone, zero but for its direct path."""
-    start, end = sound.direct
-    kept = np.zeros(sound.response.shape[1], np.float32)
-    kept[start:end] = sound.response[channel, start:end]
-    return kept
 
 
 def convolve(source: FloatArray, responses: FloatArray) -> FloatArray:
@@ -252,6 +250,7 @@ def direct_path(peaks: FloatArray, window_ms: tuple[float, float], sample_rate: 
         peaks: the response [N]; its largest value marks the direct path. With its sign, a negative direct path makes a
             later reflection count: the challenge's targets are made so.
         window_ms: kept before and after it.
+        sample_rate: Hz.
     """
     before, after = (int(ms * sample_rate / 1000) for ms in window_ms)
     peak = int(peaks.argmax())
@@ -263,14 +262,6 @@ def power(signal: FloatArray) -> float:
     flat = signal.reshape(-1)
     stretches = (flat[start : start + STRETCH] for start in range(0, flat.size, STRETCH))
     return math.fsum(float(stretch @ stretch) for stretch in stretches) / flat.size
-
-
-def _position_index(spec: SceneSpec, event: Event, room: Room) -> int:
-    if event.position_index is not None:
-        return event.position_index
-    if event.position is None:
-        raise UserError(f"The scene {spec.name} gives {event.source_file} no position: add one.")
-    return room.nearest(event.position)
 
 
 def _gain(signal: FloatArray, level_db: float) -> np.float32:

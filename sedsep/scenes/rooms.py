@@ -32,6 +32,29 @@ be decompressed for every measurement read."""
 NETCDF_FILL = 9.969209968386869e36
 """What netCDF stores where no number was written, when a file names no fill value of its own."""
 
+SOFA = {
+    "Conventions": "SOFA",
+    "Version": "2.1",
+    "SOFAConventions": "SingleRoomSRIR",
+    "SOFAConventionsVersion": "1.0",
+    "APIName": "h5py",
+    "APIVersion": "",
+    "AuthorContact": "none",
+    "Organization": "none",
+    "License": "No license provided, ask the author for permission",
+    "DataType": "FIR",
+    "DateCreated": "2025-01-01 00:00:00",
+    "DateModified": "2025-01-01 00:00:00",
+    "Title": "",
+    "RoomType": "reverberant",
+    "RoomDescription": "",
+    "DatabaseName": "",
+    "ListenerShortName": "array",
+    "RoomShortName": "",
+}
+"""Attributes of the files written here, in their order; the date is fixed, for the same responses shall give the same
+bytes."""
+
 
 class Room:
     """The measured responses of one room.
@@ -52,9 +75,41 @@ class Room:
     """
 
     def __init__(self, path: Path, sample_rate: int, channels: int) -> None:
-        self.path = Path(path)
-        with _open(self.path) as file:
-            self._index(file, sample_rate, channels)
+        self.path = path
+
+        def require(fits: bool, problem: str) -> None:
+            if not fits:
+                raise FileError(f"{path} {problem}.", path)
+
+        with _open(path) as file:
+            missing = [name for name in ("Data.IR", "Data.SamplingRate", "SourcePosition") if name not in file]
+            require(not missing, f"is no SOFA room: it lacks {', '.join(missing)}; use SingleRoomSRIR files")
+            rates = np.unique(file["Data.SamplingRate"][()])
+            require(
+                rates.tolist() == [sample_rate],
+                f"is sampled at {', '.join(f'{rate:g}' for rate in rates)} Hz, not at {sample_rate} Hz: resample its "
+                "responses",
+            )
+            stored = file["Data.IR"]
+            require(
+                len(stored.shape) == 3 and stored.shape[1] == channels and 0 not in stored.shape,
+                f"holds responses of shape {list(stored.shape)}, expected [positions, {channels}, taps]: use a room "
+                f"measured with {channels} microphones",
+            )
+            self.positions = np.asarray(file["SourcePosition"][()], np.float64)
+            require(
+                self.positions.shape == (len(stored), 3) and bool(np.isfinite(self.positions).all()),
+                f"has source positions of shape {list(self.positions.shape)}, expected finite numbers of shape "
+                f"[{len(stored)}, 3]: store one position for each response",
+            )
+            self.taps = int(stored.shape[2])
+            # What netCDF readers take for no value: the variable's own fill values, or netCDF's when it names none;
+            # rounded as the stored values were.
+            attributes = ("_FillValue", "missing_value")
+            fills = [value for name in attributes for value in np.atleast_1d(stored.attrs.get(name, []))]
+            self._fills = np.asarray(fills or [NETCDF_FILL]).astype(stored.dtype).astype(np.float64).tolist()
+        suspects = [float(np.finfo(np.float32).max), *self._fills]
+        self._suspect = min(abs(value) for value in suspects if not math.isnan(value))
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -69,50 +124,18 @@ class Room:
         Raises:
             FileError: the response cannot be read or holds NaN or infinite values.
         """
+        again = f"at position {index}: fetch or prepare it again."
         try:
             response = _responses(self.path, os.getpid())[index]
         except (OSError, KeyError) as error:
-            raise FileError(
-                f"{self.path} is damaged at position {index}: fetch or prepare it again.", self.path
-            ) from error
+            raise FileError(f"{self.path} is damaged {again}", self.path) from error
         # One look at the largest magnitude rules out masked, NaN and infinite values all at once.
         if not np.abs(response).max() < self._suspect:
             for fill in self._fills:
                 response[np.isnan(response) if np.isnan(fill) else response == fill] = 0.0
             if not np.isfinite(response).all():
-                raise FileError(
-                    f"{self.path} holds NaN or infinite values at position {index}: fetch or prepare it again.",
-                    self.path,
-                )
+                raise FileError(f"{self.path} holds NaN or infinite values {again}", self.path)
         return response.astype(np.float32, copy=False)
-
-    def _index(self, file: h5py.File, sample_rate: int, channels: int) -> None:
-        missing = [name for name in ("Data.IR", "Data.SamplingRate", "SourcePosition") if name not in file]
-        if missing:
-            raise self._unfit(f"is no SOFA room: it lacks {', '.join(missing)}; use SingleRoomSRIR files")
-        rates = np.unique(file["Data.SamplingRate"][()])
-        if rates.tolist() != [sample_rate]:
-            found = ", ".join(f"{rate:g}" for rate in rates)
-            raise self._unfit(f"is sampled at {found} Hz, not at {sample_rate} Hz: resample its responses")
-        stored = file["Data.IR"]
-        if len(stored.shape) != 3 or stored.shape[1] != channels or 0 in stored.shape:
-            raise self._unfit(
-                f"holds responses of shape {list(stored.shape)}, expected [positions, {channels}, taps]: use a room "
-                f"measured with {channels} microphones"
-            )
-        self.positions = np.asarray(file["SourcePosition"][()], np.float64)
-        if self.positions.shape != (len(stored), 3) or not np.isfinite(self.positions).all():
-            raise self._unfit(
-                f"has source positions of shape {list(self.positions.shape)}, expected finite numbers of shape "
-                f"[{len(stored)}, 3]: store one position for each response"
-            )
-        self.taps = int(stored.shape[2])
-        self._fills = _fill_values(stored)
-        suspects = [float(np.finfo(np.float32).max), *self._fills]
-        self._suspect = min(abs(value) for value in suspects if not math.isnan(value))
-
-    def _unfit(self, problem: str) -> FileError:
-        return FileError(f"{self.path} {problem}.", self.path)
 
 
 @cache
@@ -161,12 +184,13 @@ def write_sofa(
         positions: Cartesian source positions around the array at the origin, metres [P, 3].
         sample_rate: Hz.
         title: the room's name.
-        dtype: the responses are stored with. compressed: whether they are compressed, each position for itself.
+        dtype: the responses are stored with.
+        compressed: whether the responses are compressed, each position for itself.
 
     Raises:
         UserError: the shapes do not fit together, or a value is not finite.
     """
-    path, responses, positions = Path(path), np.asarray(responses, dtype), np.asarray(positions, np.float64)
+    responses, positions = np.asarray(responses, dtype), np.asarray(positions, np.float64)
     if responses.ndim != 3 or positions.shape != (len(responses), 3) or 0 in responses.shape:
         raise UserError(
             f"The room {title} has responses {list(responses.shape)} and positions {list(positions.shape)}, "
@@ -174,83 +198,40 @@ def write_sofa(
         )
     if not (np.isfinite(responses).all() and np.isfinite(positions).all()):
         raise UserError(f"The room {title} holds NaN or infinite values: only finite responses can be written.")
-    with whole(path) as partial, h5py.File(partial, "w", track_order=True) as file:
-        _store(file, responses, positions, sample_rate, title, compressed)
-    for cached in (open_room, _responses):  # this process may hold the file it replaces
-        cached.cache_clear()
-
-
-def _fill_values(stored: h5py.Dataset) -> list[float]:
-    """What netCDF readers take for no value: the variable's own fill values, or netCDF's when it names none."""
-    own = [value for name in ("_FillValue", "missing_value") for value in np.atleast_1d(stored.attrs.get(name, []))]
-    # The fill is rounded as the stored values were.
-    return np.asarray(own or [NETCDF_FILL]).astype(stored.dtype).astype(np.float64).tolist()
-
-
-def _store(
-    file: h5py.File,
-    responses: NDArray[np.floating],
-    positions: NDArray[np.floating],
-    sample_rate: int,
-    title: str,
-    compressed: bool,
-) -> None:
     p, m, n = responses.shape
-    for name, value in _global_attributes(title).items():
-        file.attrs[name] = np.bytes_(value)
-    for number, (name, size) in enumerate({"M": p, "R": m, "N": n, "E": 1, "I": 1, "C": 3}.items()):
-        scale = file.create_dataset(name, (size,), ">f4")
-        # The marker netCDF gives a dimension that is not a variable as well.
-        scale.make_scale(f"This is a netCDF dimension but not a netCDF variable.{size:10d}")
-        scale.attrs["_Netcdf4Dimid"] = np.int32(number)
-
+    attributes = SOFA | {"APIVersion": h5py.__version__}
+    attributes |= dict.fromkeys(("Title", "RoomDescription", "DatabaseName", "RoomShortName"), title)
     metres = {"Type": "cartesian", "Units": "metre"}
     ahead, up = np.array([[1.0, 0.0, 0.0]]), np.array([[0.0, 0.0, 1.0]])
-    _variable(file, "ListenerPosition", "MC", np.zeros((p, 3)), metres)
-    _variable(file, "ListenerView", "IC", ahead, metres)
-    _variable(file, "ListenerUp", "IC", up, {})
-    _variable(file, "ReceiverPosition", "RCI", np.zeros((m, 3, 1)), metres)
-    _variable(file, "SourcePosition", "MC", positions, metres)
-    _variable(file, "SourceView", "IC", ahead, metres)
-    _variable(file, "SourceUp", "IC", up, {})
-    _variable(file, "EmitterPosition", "ECI", np.zeros((1, 3, 1)), metres)
-    _variable(file, "Data.SamplingRate", "I", np.array([float(sample_rate)]), {"Units": "hertz"})
-    _variable(file, "Data.Delay", "IR", np.zeros((1, m)), {})
+    # Name, dimensions, values and attributes, in SOFA's letters: M measurements (P here), R receivers (M here).
+    variables: list[tuple[str, str, NDArray[np.floating], dict[str, str]]] = [
+        ("ListenerPosition", "MC", np.zeros((p, 3)), metres),
+        ("ListenerView", "IC", ahead, metres),
+        ("ListenerUp", "IC", up, {}),
+        ("ReceiverPosition", "RCI", np.zeros((m, 3, 1)), metres),
+        ("SourcePosition", "MC", positions, metres),
+        ("SourceView", "IC", ahead, metres),
+        ("SourceUp", "IC", up, {}),
+        ("EmitterPosition", "ECI", np.zeros((1, 3, 1)), metres),
+        ("Data.SamplingRate", "I", np.array([float(sample_rate)]), {"Units": "hertz"}),
+        ("Data.Delay", "IR", np.zeros((1, m)), {}),
+        ("Data.IR", "MRN", responses, {}),
+    ]
     # A chunk for each position: a scene reads single positions.
     storage = {"chunks": (1, m, n), "compression": "gzip", "shuffle": True} if compressed else {}
-    _variable(file, "Data.IR", "MRN", responses, {}, **storage)
-
-
-def _variable(
-    file: h5py.File, name: str, axes: str, values: np.ndarray, attributes: dict[str, str], **storage: object
-) -> None:
-    variable = file.create_dataset(name, data=values, **storage)
-    for axis, letter in enumerate(axes):
-        variable.dims[axis].attach_scale(file[letter])
-    for key, value in attributes.items():
-        variable.attrs[key] = np.bytes_(value)
-
-
-def _global_attributes(title: str) -> dict[str, str]:
-    # A fixed date: the same responses shall give the same bytes.
-    date = "2025-01-01 00:00:00"
-    return {
-        "Conventions": "SOFA",
-        "Version": "2.1",
-        "SOFAConventions": "SingleRoomSRIR",
-        "SOFAConventionsVersion": "1.0",
-        "APIName": "h5py",
-        "APIVersion": h5py.__version__,
-        "AuthorContact": "none",
-        "Organization": "none",
-        "License": "No license provided, ask the author for permission",
-        "DataType": "FIR",
-        "DateCreated": date,
-        "DateModified": date,
-        "Title": title,
-        "RoomType": "reverberant",
-        "RoomDescription": title,
-        "DatabaseName": title,
-        "ListenerShortName": "array",
-        "RoomShortName": title,
-    }
+    with whole(path) as partial, h5py.File(partial, "w", track_order=True) as file:
+        for name, value in attributes.items():
+            file.attrs[name] = np.bytes_(value)
+        for number, (name, size) in enumerate({"M": p, "R": m, "N": n, "E": 1, "I": 1, "C": 3}.items()):
+            scale = file.create_dataset(name, (size,), ">f4")
+            # The marker netCDF gives a dimension that is not a variable as well.
+            scale.make_scale(f"This is a netCDF dimension but not a netCDF variable.{size:10d}")
+            scale.attrs["_Netcdf4Dimid"] = np.int32(number)
+        for name, dimensions, values, own in variables:
+            variable = file.create_dataset(name, data=values, **(storage if name == "Data.IR" else {}))
+            for axis, letter in enumerate(dimensions):
+                variable.dims[axis].attach_scale(file[letter])
+            for key, value in own.items():
+                variable.attrs[key] = np.bytes_(value)
+    for cached in (open_room, _responses):  # this process may hold the file it replaces
+        cached.cache_clear()

@@ -35,7 +35,8 @@ class SceneSampler:
         sample_rate: Hz.
         events: fewest and most target events, each of another class.
         interference: fewest and most interfering events; none where the split has no interference.
-        event_snr, interference_snr: level above the background, dB, uniform in [low, high).
+        event_snr: level of target events above the background, dB, uniform in [low, high).
+        interference_snr: level of interfering events, likewise.
         ref_db: mean power of the background, dB re full scale.
         ref_channel: the microphone the dry targets are taken at.
         direct_path_ms: kept before and after the peak of the response for the dry targets, milliseconds.
@@ -87,6 +88,9 @@ class SceneSampler:
         """The scene that belongs to (seed, epoch, index): a pure function, whatever was drawn before.
 
         Args:
+            seed: of all scenes.
+            epoch: counted from 0.
+            index: of the scene in its epoch.
             attempt: draws another scene for the same place when not 0, for sources found to be silent.
 
         Raises:
@@ -96,45 +100,40 @@ class SceneSampler:
         rng = np.random.default_rng([seed, epoch, index] + [attempt] * (attempt > 0))
         path = _pick(rng, self.split.rooms)
         room = self.rooms[path]
-        foreground = self._draw_group(rng, room, self.split.events, self.events, self.event_snr, distinct=True)
+        foreground: list[Event] = []
+        for _ in range(int(rng.integers(self.events[0], self.events[1] + 1))):
+            used = {event.label for event in foreground}
+            files = {label: paths for label, paths in self.split.events.items() if label not in used}
+            foreground.append(self._draw_event(rng, room, files, self.event_snr, foreground))
         interference: list[Event] = []
         if self.split.interference:
-            interference = self._draw_group(
-                rng, room, self.split.interference, self.interference, self.interference_snr, distinct=False
-            )
+            for _ in range(int(rng.integers(self.interference[0], self.interference[1] + 1))):
+                interference.append(
+                    self._draw_event(rng, room, self.split.interference, self.interference_snr, interference)
+                )
+        background: list[Event] = []
+        if self.split.noise:
+            noise = _pick(rng, self.split.noise)
+            spare = self.split.duration(noise) - self.duration
+            # Whole seconds, as the challenge draws them.
+            start = float(np.floor(rng.uniform(0, spare))) if spare > 0 else None
+            background.append(Event(None, noise.name, start, 0.0, self.duration, 0.0))
         foreground.sort(key=lambda event: event.event_time)
-        heard = [str(event.label) for event in foreground]
+        labels = [str(event.label) for event in foreground]
         return SceneSpec(
             name=f"scene_{epoch:03d}_{index:06d}",
             dirs=self.split.dirs,
             room=path.name,
             foreground=tuple(foreground),
-            background=tuple(self._draw_background(rng)),
+            background=tuple(background),
             interference=tuple(interference),
             duration=self.duration,
             sample_rate=self.sample_rate,
             ref_db=self.ref_db,
             ref_channel=self.ref_channel,
             direct_path_ms=self.direct_path_ms,
-            slots=(*heard, *[SILENCE] * (self.slots - len(heard))),
+            slots=(*labels, *[SILENCE] * (self.slots - len(labels))),
         )
-
-    def _draw_group(
-        self,
-        rng: np.random.Generator,
-        room: Room,
-        files: dict[str, list[Path]],
-        counts: tuple[int, int],
-        snr: tuple[float, float],
-        *,
-        distinct: bool,
-    ) -> list[Event]:
-        events: list[Event] = []
-        for _ in range(int(rng.integers(counts[0], counts[1] + 1))):
-            used = {event.label for event in events} if distinct else set()
-            left = {label: paths for label, paths in files.items() if label not in used}
-            events.append(self._draw_event(rng, room, left, snr, events))
-        return events
 
     def _draw_event(
         self,
@@ -150,40 +149,25 @@ class SceneSampler:
             length, source_time = self.split.duration(path), 0.0
             if length > self.duration:
                 source_time, length = float(rng.uniform(0, length - self.duration)), self.duration
-            onset = self._draw_onset(rng, length, others)
-            if onset is not None:
-                index = int(rng.integers(len(room)))
-                x, y, z = room.positions[index].tolist()
-                return Event(
-                    label=label,
-                    source_file=f"{label}/{path.name}",
-                    source_time=source_time,
-                    event_time=onset,
-                    event_duration=length,
-                    snr=float(rng.uniform(*snr)),
-                    position=(x, y, z),
-                    position_index=index,
-                )
+            for _ in range(self.max_attempts):
+                onset = float(rng.uniform(0, self.duration - length))
+                if len(others) < self.max_overlap or not _crowded(onset, length, others, self.max_overlap):
+                    index = int(rng.integers(len(room)))
+                    x, y, z = room.positions[index].tolist()
+                    return Event(
+                        label=label,
+                        source_file=f"{label}/{path.name}",
+                        source_time=source_time,
+                        event_time=onset,
+                        event_duration=length,
+                        snr=float(rng.uniform(*snr)),
+                        position=(x, y, z),
+                        position_index=index,
+                    )
         raise UserError(
             f"No placement of {len(others) + 1} events in {self.duration:g} s keeps at most {self.max_overlap} of them "
             f"sounding at once after {self.max_attempts} attempts: allow more overlap, fewer events or longer scenes."
         )
-
-    def _draw_onset(self, rng: np.random.Generator, length: float, others: list[Event]) -> float | None:
-        for _ in range(self.max_attempts):
-            onset = float(rng.uniform(0, self.duration - length))
-            if len(others) < self.max_overlap or not _crowded(onset, length, others, self.max_overlap):
-                return onset
-        return None
-
-    def _draw_background(self, rng: np.random.Generator) -> list[Event]:
-        if not self.split.noise:
-            return []
-        path = _pick(rng, self.split.noise)
-        spare = self.split.duration(path) - self.duration
-        # Whole seconds, as the challenge draws them.
-        source_time = float(np.floor(rng.uniform(0, spare))) if spare > 0 else None
-        return [Event(None, path.name, source_time, 0.0, self.duration, 0.0)]
 
     def _check(self, labels: LabelSet) -> None:
         for label in self.split.events:

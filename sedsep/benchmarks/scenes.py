@@ -62,18 +62,22 @@ class NoiseSet:
 
     def write(self, root: Path, seed: int = 0) -> Layout:
         """Write it, one split with rooms that decay; a folder that holds one already is used as it is."""
-        # The rooms come last: where the last one lies, the rest does.
+        rng = np.random.default_rng(seed)
         rooms = [root / "room_ir" / SPLIT / f"room{number:02d}.sofa" for number in range(self.rooms)]
+        sounds = {
+            root / group / SPLIT / f"Class{label:02d}" / f"{number}.wav": (rng.uniform(*self.source_seconds), 1)
+            for group in ("sound_event", "interference")
+            for label in range(self.labels)
+            for number in range(self.files_per_label)
+        }
+        for number in range(self.backgrounds):
+            sounds[root / "noise" / SPLIT / f"{number}.wav"] = (self.background_seconds, self.channels)
+        # The rooms come last: where the last one lies, the rest does.
         if not rooms[-1].is_file():
-            rng = np.random.default_rng(seed)
-            for group in ("sound_event", "interference"):
-                for label in range(self.labels):
-                    for number in range(self.files_per_label):
-                        seconds = rng.uniform(*self.source_seconds)
-                        self._write_noise(root / group / SPLIT / f"Class{label:02d}" / f"{number}.wav", rng, seconds, 1)
-            for number in range(self.backgrounds):
-                path = root / "noise" / SPLIT / f"{number}.wav"
-                self._write_noise(path, rng, self.background_seconds, self.channels)
+            for path, (seconds, channels) in sounds.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                samples = 0.1 * rng.standard_normal((int(seconds * self.sample_rate), channels))
+                soundfile.write(path, samples, self.sample_rate)
             decay = 10 ** (-3 * np.arange(self.taps) / self.taps)  # 60 dB over the response
             for path in rooms:
                 responses = rng.standard_normal((self.positions, self.channels, self.taps)) * decay
@@ -82,11 +86,6 @@ class NoiseSet:
                     path, responses, positions, self.sample_rate, title=path.stem, dtype=np.float64, compressed=False
                 )
         return Layout(root, self.sample_rate, self.channels)
-
-    def _write_noise(self, path: Path, rng: np.random.Generator, seconds: float, channels: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        samples = 0.1 * rng.standard_normal((int(seconds * self.sample_rate), channels))
-        soundfile.write(path, samples, self.sample_rate)
 
 
 def scene_costs(noise: NoiseSet, layout: Layout, device: torch.device, scenes: int, seed: int = 0) -> CostTable:

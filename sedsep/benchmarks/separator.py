@@ -8,8 +8,7 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -37,55 +36,6 @@ DIGITS = {
 """What is told of a case, and how a table writes it."""
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
-
-
-@dataclass(frozen=True)
-class Case:
-    """One way to run a separator.
-
-    Attributes:
-        queries: K.
-        passes: refinement passes.
-        precision: `fp32`, or `bf16` for autocast (spectra and masks stay float32).
-        compiled: whether the U-Net goes through `torch.compile`.
-    """
-
-    queries: int
-    passes: int
-    precision: str
-    compiled: bool
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a case took.
-
-    Attributes:
-        case: the case.
-        seconds: for one clip, SED model included.
-        convolutions_seconds: for its convolutions alone, in isolation.
-        gflop: of those convolutions.
-        peak_gb: highest memory of the process (CPU) or the device during the run; `None` where the system does not
-            tell.
-        snr_db: agreement with the first case measured; `None` for that one.
-    """
-
-    case: Case
-    seconds: float
-    convolutions_seconds: float
-    gflop: float
-    peak_gb: float | None
-    snr_db: float | None = None
-
-    @property
-    def ratio(self) -> float:
-        """The whole model's time over its convolutions' own."""
-        return self.seconds / self.convolutions_seconds
-
-    @property
-    def gflops(self) -> float:
-        """Arithmetic of the convolutions, per second of the whole model, in GFLOP/s."""
-        return self.gflop / self.seconds
 
 
 def separator_costs(
@@ -118,65 +68,76 @@ def separator_costs(
     for most in iters:
         network = make(most).to(mixture.device).eval()
         sizes = [(1, 1), (1, most)] if most else [(count, 1) for count in queries]
-        cases = [
-            Case(count, passes, precision, compiled)
-            for (count, passes), precision, compiled in itertools.product(sizes, precisions, compiling)
-        ]
-        for cost in measure(network, mixture, cases, repeats):
-            case = cost.case
-            values = {name: value for name in DIGITS if (value := getattr(cost, name)) is not None}
-            way = case.precision + (" compiled" if case.compiled else "")
-            digits = [f"{values[name]:{digits}}" if name in values else "" for name, digits in DIGITS.items()]
-            rows.append([str(most), str(case.passes), str(case.queries), way, *digits])
+        references: dict[tuple[int, int], Tensor] = {}
+        for (count, passes), precision, compiled in itertools.product(sizes, precisions, compiling):
+            costs, estimates = measure(network, mixture, count, passes, precision, compiled, repeats)
+            reference = references.setdefault((count, passes), estimates)
+            if reference is not estimates:
+                costs["snr_db"] = snr_db(reference, estimates).mean().item()
+            way = precision + (" compiled" if compiled else "")
+            cells = [f"{costs[name]:{digits}}" if name in costs else "" for name, digits in DIGITS.items()]
+            rows.append([str(most), str(passes), str(count), way, *cells])
             log.info("%s", ", ".join(f"{name} {cell}" for name, cell in zip(COLUMNS, rows[-1], strict=True)))
             # The shortest names are those of one query, no refinement, not compiled.
-            name = f"benchmark/separator/{way.replace(' ', '/')}"
-            name += f"/iters_{most}/passes_{case.passes}" if most else ""
-            name += f"/queries_{case.queries}" if case.queries > 1 else ""
-            metrics |= {f"{name}/{key}": value for key, value in values.items()}
+            prefix = f"benchmark/separator/{way.replace(' ', '/')}"
+            prefix += f"/iters_{most}/passes_{passes}" if most else ""
+            prefix += f"/queries_{count}" if count > 1 else ""
+            metrics |= {f"{prefix}/{name}": value for name, value in costs.items()}
     return CostTable(f"{title}, {machine(mixture.device)}", COLUMNS, rows, metrics)
 
 
-def measure(network: GuidedSeparator, mixture: Tensor, cases: Sequence[Case], repeats: int) -> Iterator[Cost]:
-    """Run a network in every case, and its convolutions alone in turn with it.
+def measure(
+    network: GuidedSeparator,
+    mixture: Tensor,
+    queries: int,
+    passes: int,
+    precision: str = "fp32",
+    compiled: bool = False,
+    repeats: int = 1,
+) -> tuple[dict[str, float], Tensor]:
+    """Run a network in some way, and its convolutions alone in turn with it.
 
     Args:
-        network: in evaluation mode, on the mixture's device; made for refinement where a case asks for passes.
+        network: in evaluation mode, on the mixture's device; made for refinement where passes are asked for.
         mixture: [1, M, L].
-        cases: the first with some queries and passes is what others with as many are compared with.
+        queries: K.
+        passes: refinement passes.
+        precision: `fp32`, or `bf16` for autocast (spectra and masks stay float32).
+        compiled: whether the U-Net goes through `torch.compile`.
         repeats: runs of each, of which the fastest counts: whatever else the machine does only ever adds time.
+
+    Returns:
+        `seconds` for one clip, SED model included; `convolutions_seconds` of the convolutions in isolation; `ratio` of
+        the two; `gflops`, the convolutions' arithmetic per second of the whole, in GFLOP/s; `peak_gb`, the highest
+        memory of the process (CPU) or the device during the run, where the system tells. And the estimates [1, K, L].
 
     Raises:
         UserError: an unknown precision.
     """
-    references: dict[tuple[int, int], Tensor] = {}
-    for case in cases:
-        dtype = PRECISIONS[choice(case.precision, tuple(PRECISIONS), "task.precisions")]
-        whole = _whole(network, mixture, case, dtype)
-        estimates = whole()  # compiles, and lets the libraries choose their algorithms
-        reference = references.setdefault((case.queries, case.passes), estimates)
-        peak = peak_gb(whole, mixture.device)
-        layers, gflop = convolutions(network, case.queries, mixture.shape[-1])
-        alone = _alone(layers, dtype, mixture.device)
-        alone()  # as for the whole: the first run settles the algorithms
-        seconds, convolved = map(min, zip(*((clock(whole)[1], alone()) for _ in range(repeats)), strict=True))
-        agreement = None if reference is estimates else snr_db(reference, estimates).mean().item()
-        yield Cost(case, seconds, case.passes * convolved, case.passes * gflop, peak, agreement)
-
-
-def _whole(network: GuidedSeparator, mixture: Tensor, case: Case, dtype: torch.dtype) -> Callable[[], Tensor]:
-    """One separation, SED model included, as a function of nothing: estimates [1, K, L]."""
-    if case.compiled:
+    dtype = PRECISIONS[choice(precision, tuple(PRECISIONS), "task.precisions")]
+    layers, gflop = convolutions(network, queries, mixture.shape[-1])
+    if compiled:
         network = copy.deepcopy(network)  # compiling cannot be undone
         network.separator.unet.compile()
-    classes = network.classes
-    query = torch.eye(classes, device=mixture.device)[torch.arange(case.queries) % classes][None]
+    query = torch.eye(network.classes, device=mixture.device)[torch.arange(queries) % network.classes][None]
 
-    def run() -> Tensor:
+    def whole() -> Tensor:
         with torch.inference_mode(), torch.autocast(mixture.device.type, dtype, enabled=dtype != torch.float32):
-            return network(mixture, query, case.passes).estimates
+            return network(mixture, query, passes).estimates
 
-    return run
+    estimates = whole()  # compiles, and lets the libraries choose their algorithms
+    peak = peak_gb(whole, mixture.device)
+    alone = _alone(layers, dtype, mixture.device)  # not before: it takes memory
+    alone()
+    times = [(clock(whole)[1], passes * alone()) for _ in range(repeats)]
+    seconds, convolved = map(min, zip(*times, strict=True))
+    costs = {
+        "seconds": seconds,
+        "convolutions_seconds": convolved,
+        "ratio": seconds / convolved,
+        "gflops": passes * gflop / seconds,
+    }
+    return costs if peak is None else {**costs, "peak_gb": peak}, estimates
 
 
 def convolutions(

@@ -1,9 +1,9 @@
 """Separation of any recording, in files and in memory: what `sedsep.load` gives."""
 
 from sedsep.inference.detection import Detection, SoundEvent
-from sedsep.inference.loading import load
+from sedsep.inference.job import Request, SeparationJob
 from sedsep.inference.recordings import Recording, find, from_array, from_file
-from sedsep.inference.separator import Request, SceneSeparator, SeparationJob, SeparationResult
+from sedsep.inference.separator import SceneSeparator, SeparationResult, load
 from sedsep.inference.writing import write
 
 __all__ = [

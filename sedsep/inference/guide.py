@@ -32,14 +32,14 @@ class _Unit:
         before: mel frames of these that are not its own.
         frames: mel frames of its own.
         first: its first patch along time.
-        count: its patches along time.
+        end: the patch after its last.
     """
 
     span: Span
     before: int
     frames: int
     first: int
-    count: int
+    end: int
 
     def own(self, mel_bqt: Tensor) -> Tensor:
         """The unit's part of the spectrum of its span."""
@@ -67,11 +67,11 @@ class Guide:
         self._sed = copy.copy(sed)
         self._sed.frame_s = None  # patch by patch: `of` interpolates across the joints of units
         units = _units(sed, length)
-        self._patches = units[-1].first + units[-1].count
+        self._patches = units[-1].end
         self._points = sed.frames(length) or self._patches
         self._frames = _padded_frames(separator, length)
-        self._coming = self._listen(units, mixtures([unit.span for unit in units]))
-        self._held: deque[tuple[_Unit, SedOutput]] = deque()
+        self._units = zip(units, mixtures([unit.span for unit in units]), strict=True)
+        self._recent: deque[tuple[_Unit, SedOutput]] = deque()
 
     @torch.inference_mode()
     def of(self, piece: Span) -> SedOutput:
@@ -87,14 +87,19 @@ class Guide:
             return (points * self._patches / self._frames - 0.5).clamp(0, self._patches - 1)
 
         curve, patches = places(self._points), places(self._patches).round().long()
-        held = self._holding(int(min(curve[0], patches[0])), math.ceil(max(curve[-1], patches[-1])))
-        first, device = held[0][0].first, held[0][1].clip_probabilities.device
-        outputs = [output for _, output in held]
+        first, last = int(min(curve[0], patches[0])), math.ceil(max(curve[-1], patches[-1]))
+        recent = self._recent
+        while not recent or recent[-1][0].end <= last:
+            unit, mixture = next(self._units)
+            recent.append((unit, self._sed(mixture, separator.injection is not None, warp=unit.own)))
+        while recent[0][0].end <= first:
+            recent.popleft()
+        origin, outputs = recent[0][0].first, [output for _, output in recent]
         logits = [output.strong_logits for output in outputs if output.strong_logits is not None]
-        chosen = (patches - first).to(device)
+        chosen = (patches - origin).to(outputs[0].clip_probabilities.device)
         return SedOutput(
             clip_probabilities=outputs[0].clip_probabilities,
-            strong_logits=_between(torch.cat(logits, dim=2), curve - first) if logits else None,
+            strong_logits=_between(torch.cat(logits, dim=2), curve - origin) if logits else None,
             layers=[
                 torch.cat([part.unflatten(1, output.grid) for part, output in zip(parts, outputs, strict=True)], dim=2)
                 .index_select(2, chosen)
@@ -103,20 +108,6 @@ class Guide:
             ],
             grid=(outputs[0].grid[0], len(chosen)),
         )
-
-    def _holding(self, first: int, last: int) -> list[tuple[_Unit, SedOutput]]:
-        """The units that a range of patches lies in; those before it are forgotten."""
-        held = self._held
-        while not held or held[-1][0].first + held[-1][0].count <= last:
-            held.append(next(self._coming))
-        while held[0][0].first + held[0][0].count <= first:
-            held.popleft()
-        return list(held)
-
-    def _listen(self, units: Sequence[_Unit], mixtures: Iterator[Tensor]) -> Iterator[tuple[_Unit, SedOutput]]:
-        layers = "layers" in self._separator.reads
-        for unit, mixture in zip(units, mixtures, strict=True):
-            yield unit, self._sed(mixture, layers, warp=unit.own)
 
 
 def _units(sed: SedModel, length: int) -> list[_Unit]:
@@ -131,7 +122,8 @@ def _units(sed: SedModel, length: int) -> list[_Unit]:
         begin = max(0, first - around)
         span = Span(round(begin * per_frame), min(round((last + around) * per_frame), length), 0, length)
         count = min(-(-(last - first) // backbone.patch[1]), backbone.grid[1])
-        units.append(_Unit(span, first - begin, last - first, len(units) * backbone.grid[1], count))
+        start = len(units) * backbone.grid[1]
+        units.append(_Unit(span, first - begin, last - first, start, start + count))
     return units
 
 

@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -134,12 +135,7 @@ def _account(job: SeparationJob, files: Mapping[str, str], events: Sequence[Soun
         ],
         "residual": files[RESIDUAL],
         "events": [
-            {
-                "label": event.label,
-                "onset": round(event.onset, 4),
-                "offset": round(event.offset, 4),
-                "probability": round(event.probability, 4),
-            }
+            {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(event).items()}
             for event in events
         ],
         "probabilities": probabilities,

@@ -8,7 +8,7 @@ from minis import LENGTH, MICROPHONES, make_guided, make_sed, noise, one_hot, re
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sedsep.benchmarks.separator import Case, convolutions, measure
+from sedsep.benchmarks.separator import convolutions, measure, separator_costs
 from sedsep.conditioning import Soundbeam, TimeFilm
 
 
@@ -36,14 +36,18 @@ def test_every_convolution_is_counted_at_its_true_size(queries: int) -> None:
 def test_a_case_is_timed_beside_its_convolutions_and_compared_with_fp32() -> None:
     network = shaken(make_guided(make_sed(), iters=2, time_film=TimeFilm, injection=partial(Soundbeam)))
     assert isinstance(network, nn.Module)
-    cases = [Case(queries, passes, way, False) for queries, passes in ((1, 2), (2, 1)) for way in ("fp32", "bf16")]
-    plain, rough, *_ = costs = list(measure(network, noise(1, MICROPHONES, LENGTH), cases, repeats=2))
-    assert [cost.case for cost in costs] == cases
-    assert all(min(cost.seconds, cost.convolutions_seconds) > 0 for cost in costs)
-    assert all(cost.ratio == cost.seconds / cost.convolutions_seconds for cost in costs)
-    assert plain.gflop == rough.gflop
-    assert plain.snr_db is None
-    assert rough.snr_db is not None
-    assert 15 < rough.snr_db < 80
+    mixture = noise(1, MICROPHONES, LENGTH)
+    for queries, passes in ((1, 2), (2, 1)):
+        plain, _ = measure(network, mixture, queries, passes, repeats=2)
+        assert min(plain.values()) > 0
+        assert plain["ratio"] == plain["seconds"] / plain["convolutions_seconds"]
+        gflop = passes * convolutions(network, queries, LENGTH)[1]
+        assert plain["gflops"] == pytest.approx(gflop / plain["seconds"])
+    title, make = "a clip", {2: network}.__getitem__
+    table = separator_costs(title, make, mixture, [2], [1], ["fp32", "bf16"], [False], repeats=1)
+    assert [row[:4] for row in table.rows] == [["2", n, "1", way] for n in "12" for way in ("fp32", "bf16")]
+    rough = [name for name in table.metrics if name.endswith("snr_db")]
+    assert rough == [f"benchmark/separator/bf16/iters_2/passes_{n}/snr_db" for n in "12"]
+    assert all(15 < table.metrics[name] < 80 for name in rough)
     with refused(r"task\.precisions=fp16"):
-        list(measure(network, noise(1, MICROPHONES, LENGTH), [Case(1, 1, "fp16", False)], repeats=1))
+        measure(network, mixture, 1, 1, "fp16")

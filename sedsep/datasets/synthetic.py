@@ -291,7 +291,6 @@ def _write_scenes(folder: Path, recipe: Recipe) -> None:
             layout.split(split),
             LabelSet(recipe.labels),
             recipe.scene_seconds,
-            recipe.sample_rate,
             events=(1, min(recipe.slots, len(recipe.labels))),
             slots=recipe.slots,
         )

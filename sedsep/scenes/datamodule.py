@@ -53,7 +53,7 @@ class SceneDataModule(LightningDataModule):
     Args:
         layout: the data set.
         labels: the classes.
-        sampler: a `SceneSampler` still lacking split, labels, duration and sample rate.
+        sampler: a `SceneSampler` still lacking split, labels and duration.
         seed: of the training scenes.
         epoch_size: training scenes of an epoch, over all devices.
         batch_size: training scenes a device takes at once.
@@ -123,22 +123,24 @@ class SceneDataModule(LightningDataModule):
     def train_dataloader(self) -> SceneLoader:
         """Scenes of the current epoch; the sampler learns the epoch from the trainer."""
         trainer = self.trainer
-        scenes = GeneratedScenes(
-            self._sampler(self.train_split, self.duration), self.renderer, self.seed, self.epoch_size, self.on_error
-        )
 
         def seen() -> int:
             """Items that an interrupted training has had of its epoch."""
             return 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready * self.batch_size
 
         return SceneLoader(
-            TrainingItems(scenes, mixed=self.render == "worker"),
+            TrainingItems(self.train_dataset(), mixed=self.render == "worker"),
             self.labels,
             self.workers,
             None if trainer is None else trainer.strategy.root_device,
             batch_size=self.batch_size,
             sampler=EpochSampler(self.epoch_size, *_ranks(self), seen),
         )
+
+    def train_dataset(self) -> GeneratedScenes:
+        """The scenes drawn for training."""
+        sampler = self._sampler(self.train_split, self.duration)
+        return GeneratedScenes(sampler, self.renderer, self.seed, self.epoch_size, self.on_error)
 
     def val_dataloader(self) -> SceneLoader:
         """The validation scenes, in order; of several ranks, each has its share."""
@@ -169,12 +171,7 @@ class SceneDataModule(LightningDataModule):
         return f"{self.layout.fingerprint(split)}-{fingerprint(repr(scenes.specs))[:16]}"
 
     def _sampler(self, split: str, duration: float) -> SceneSampler:
-        return self._make_sampler(
-            split=self.layout.split(split),
-            labels=self.labels,
-            duration=duration,
-            sample_rate=self.layout.sample_rate,
-        )
+        return self._make_sampler(split=self.layout.split(split), labels=self.labels, duration=duration)
 
 
 class FixedScenes(LightningDataModule):

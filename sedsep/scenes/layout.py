@@ -102,10 +102,9 @@ class Split:
 
     Attributes:
         name: the split.
-        root: the data set's root.
         sample_rate: of the scenes, Hz.
         channels: microphones.
-        dirs: the split's folders relative to `root`; `dirs.interference` is `None` where that folder is absent.
+        dirs: the split's folders relative to the root; `dirs.interference` is `None` where that folder is absent.
         events: files of each label.
         interference: the same, empty where there is none.
         noise: background files, empty where the folder is absent.
@@ -114,7 +113,6 @@ class Split:
     """
 
     name: str
-    root: Path
     sample_rate: int
     channels: int
     dirs: SceneDirs
@@ -199,7 +197,7 @@ class Layout:
             interference=f"{INTERFERENCE}/{name}" if labelled[INTERFERENCE] else None,
         )
         return Split(
-            name, self.root, self.sample_rate, self.channels, dirs,
+            name, self.sample_rate, self.channels, dirs,
             labelled[EVENTS], labelled[INTERFERENCE], files[NOISE], files[ROOMS], infos,
         )  # fmt: skip
 

@@ -103,7 +103,7 @@ def read_spec(path: Path, ref_event: Sequence[str]) -> SceneSpec:
                 foreground=foreground.removeprefix(OFFICIAL_ROOT),
                 background=background.removeprefix(OFFICIAL_ROOT),
                 rooms=config["rir_dir"].removeprefix(OFFICIAL_ROOT),
-                interference=None if interference is None else interference.removeprefix(OFFICIAL_ROOT),
+                interference=interference and interference.removeprefix(OFFICIAL_ROOT),
             ),
             room=str(content["room"]),
             foreground=_by_onset(_read_event(event, foreground) for event in content["fg_events"]),
@@ -174,22 +174,11 @@ def write_spec(spec: SceneSpec, path: Path) -> None:
     def official(folder: str) -> str:
         return folder if Path(folder).is_absolute() else f"{OFFICIAL_ROOT}{Path(folder).as_posix()}"
 
-    def events(group: Iterable[Event], role: str) -> list[dict[str, Any]]:
-        return [
-            {
-                "label": event.label,
-                "source_file": event.source_file,
-                "source_time": event.source_time,
-                "event_time": event.event_time,
-                "event_duration": event.event_duration,
-                "snr": event.snr,
-                "role": role,
-                "pitch_shift": None,
-                "time_stretch": None,
-                "event_position": None if event.position is None else [list(event.position)],
-            }
-            for event in group
-        ]
+    def entry(event: Event, role: str) -> dict[str, Any]:
+        keys = ("label", "source_file", "source_time", "event_time", "event_duration", "snr")
+        position = None if event.position is None else [list(event.position)]
+        rest = {"role": role, "pitch_shift": None, "time_stretch": None, "event_position": position}
+        return {key: getattr(event, key) for key in keys} | rest
 
     interference = spec.dirs.interference
     config = {
@@ -211,9 +200,10 @@ def write_spec(spec: SceneSpec, path: Path) -> None:
     }
     content = {
         "config": config,
-        "fg_events": events(_by_onset(spec.foreground), "foreground"),
-        "bg_events": events(spec.background, "background"),
-        "int_events": events(spec.interference, "foreground"),  # the role that the challenge's files give it
+        "fg_events": [entry(event, "foreground") for event in _by_onset(spec.foreground)],
+        "bg_events": [entry(event, "background") for event in spec.background],
+        # The challenge's files give interference the role of the foreground.
+        "int_events": [entry(event, "foreground") for event in spec.interference],
         "room": spec.room,
     }
     write_json(path, content)

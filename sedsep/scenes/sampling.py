@@ -32,7 +32,6 @@ class SceneSampler:
         split: the files to draw from.
         labels: the classes; every event label must be one of them.
         duration: of a scene, seconds; longer sources and backgrounds are cut at random.
-        sample_rate: Hz.
         events: fewest and most target events, each of another class.
         interference: fewest and most interfering events; none where the split has no interference.
         event_snr: level of target events above the background, dB, uniform in [low, high).
@@ -54,7 +53,6 @@ class SceneSampler:
         split: Split,
         labels: LabelSet,
         duration: float,
-        sample_rate: int,
         events: Sequence[int] = (1, 3),
         interference: Sequence[int] = (1, 2),
         event_snr: Sequence[float] = (5, 20),
@@ -68,7 +66,6 @@ class SceneSampler:
     ) -> None:
         self.split = split
         self.duration = float(duration)
-        self.sample_rate = sample_rate
         self.events = _range("events", events)
         self.interference = _range("interference", interference)
         self.event_snr = _range("event_snr", event_snr)
@@ -128,7 +125,7 @@ class SceneSampler:
             background=tuple(background),
             interference=tuple(interference),
             duration=self.duration,
-            sample_rate=self.sample_rate,
+            sample_rate=self.split.sample_rate,
             ref_db=self.ref_db,
             ref_channel=self.ref_channel,
             direct_path_ms=self.direct_path_ms,
@@ -176,16 +173,11 @@ class SceneSampler:
                     f"The sound events of split '{self.split.name}' hold the label '{label}', which is not in the "
                     "label set: choose the label set of this data set."
                 )
-        if self.duration <= 0 or int(self.duration * self.sample_rate) < 1:
+        if self.duration <= 0 or int(self.duration * self.split.sample_rate) < 1:
             raise UserError(f"A scene of {self.duration:g} s cannot be drawn: set a positive duration.")
         if self.direct_path_ms[0] < 0 or self.direct_path_ms[1] <= 0:
             raise UserError(
                 f"direct_path_ms={list(self.direct_path_ms)} keeps nothing of the direct path: use times above 0."
-            )
-        if self.sample_rate != self.split.sample_rate:
-            raise UserError(
-                f"The sampler's rate of {self.sample_rate} Hz differs from the data set's {self.split.sample_rate} Hz: "
-                "set them alike."
             )
         if min(self.events[0], self.interference[0]) < 0:
             raise UserError(

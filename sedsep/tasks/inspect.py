@@ -17,7 +17,7 @@ from sedsep.errors import UserError
 from sedsep.evaluation.report import Curve, PlacedSound, SceneBook, SceneSheet, write_scenes
 from sedsep.labels import SILENCE
 from sedsep.scenes.datamodule import SceneDataModule
-from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes, TrainingItems
+from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes
 from sedsep.scenes.decay import direct_to_reverberant, energy_decay, reverberation_time
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.recorded import RecordedScenes
@@ -57,11 +57,7 @@ def run(config: DictConfig) -> None:
 
 def _scenes(data: SceneDataModule, split: str) -> Scenes:
     """The scenes that training draws from its split, or those another is scored with."""
-    if split != data.train_split:
-        return data.eval_dataset(split)
-    items = data.train_dataloader().dataset
-    assert isinstance(items, TrainingItems)
-    return items.scenes
+    return data.train_dataset() if split == data.train_split else data.eval_dataset(split)
 
 
 def _chosen(scenes: Scenes, count: int, seed: int) -> Sequence[int]:

@@ -381,7 +381,7 @@ def test_files_that_differ_in_one_bit_are_no_leak(root: Path) -> None:
 @pytest.fixture
 def scenes(root: Path) -> Path:
     """Three fixed scenes; the path of the first."""
-    sampler = SceneSampler(Layout(root, RATE, CHANNELS).split("valid"), LABELS, 2.0, RATE)
+    sampler = SceneSampler(Layout(root, RATE, CHANNELS).split("valid"), LABELS, 2.0)
     write_index([sampler.sample(0, 0, index) for index in range(3)], root / "metadata" / "valid.json")
     return root / "metadata" / "valid" / "scene_000_000000.json"
 
@@ -443,7 +443,7 @@ def test_a_scene_that_cannot_be_rendered_is_named(
 
 
 def test_scenes_must_hold_classes(root: Path) -> None:
-    sampler = SceneSampler(Layout(root, RATE, CHANNELS).split("valid"), LABELS, 2.0, RATE, events=(1, 1))
+    sampler = SceneSampler(Layout(root, RATE, CHANNELS).split("valid"), LABELS, 2.0, events=(1, 1))
     spec = sampler.sample(0, 0, 0)
     event = replace(spec.foreground[0], label="Cat")
     write_index([replace(spec, foreground=(event,), slots=("Cat",))], root / "metadata" / "valid.json")

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sedsep.errors import UserError
+from sedsep.errors import UserError, reason
 from sedsep.files import whole
 
 SAFETENSORS = ".safetensors"
@@ -40,14 +40,46 @@ def read_weights(path: Path | str) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"There is no checkpoint at {path}: check the path.")
-    content = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
+    try:
+        content = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
+    except Exception as error:  # torch raises many kinds for damaged, foreign and code-carrying files
+        if code := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
+            raise UserError(
+                f"{path} wants to run code ({code[1]}) and was not opened: ask its maker for the weights alone, a "
+                "state_dict of plain tensors."
+            ) from error
+        raise UserError(
+            f"{path} cannot be read as a checkpoint (damaged, cut off, or not plain weights): fetch or train it again."
+        ) from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__} where weights by name are needed: give a checkpoint.")
     return content
 
 
+def _read_torch(path: Path) -> Any:
+    with warnings.catch_warnings():  # torch's advice on odd files: the error says what to do
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    with safe_open(path, framework="pt") as file:
+        for name, text in (file.metadata() or {}).items():
+            try:
+                content[name] = json.loads(text)
+            except ValueError:
+                content[name] = text
+        content[STATE] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    return content
+
+
 def named_tensors(content: Mapping[str, Any], path: Path | str) -> dict[str, Tensor]:
     """The state dict in a file's content: its `state_dict`, or the content itself where it has none.
+
+    Args:
+        content: as `read_weights` gives it.
+        path: the file, to name in errors.
 
     Raises:
         UserError: some of it is not a tensor with a name.
@@ -63,7 +95,8 @@ def write_weights(path: Path | str, state: Mapping[str, Tensor], **entries: Any)
     """Write weights, whole or not at all: as safetensors where the name ends so, as a torch file otherwise.
 
     Args:
-        path: its folder is made where it is missing. state: tensors by name.
+        path: its folder is made where it is missing.
+        state: tensors by name.
         entries: plain data to keep beside them; in a safetensors file as JSON.
 
     Raises:
@@ -72,56 +105,12 @@ def write_weights(path: Path | str, state: Mapping[str, Tensor], **entries: Any)
     path = Path(path)
     try:
         with whole(path) as partial:
-            _write(partial, path.suffix, state, entries)
+            if path.suffix == SAFETENSORS:
+                # The format knows no strides: networks in channels_last are laid out anew.
+                plain = {name: value.contiguous() for name, value in state.items()}
+                save_file(plain, partial, {name: json.dumps(entry) for name, entry in entries.items()})
+            else:
+                with partial.open("wb") as file:
+                    torch.save({STATE: dict(state), **entries}, file)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be written ({_one_line(error)}): give another target.") from error
-
-
-def _write(path: Path, suffix: str, state: Mapping[str, Tensor], entries: Mapping[str, Any]) -> None:
-    if suffix == SAFETENSORS:
-        # The format knows no strides: networks in channels_last are laid out anew.
-        plain = {name: value.contiguous() for name, value in state.items()}
-        save_file(plain, path, {name: json.dumps(entry) for name, entry in entries.items()})
-    else:
-        with path.open("wb") as file:
-            torch.save({STATE: dict(state), **entries}, file)
-
-
-def _read_torch(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():  # torch's advice on odd files: the error below says what to do
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for damaged, foreign and code-carrying files
-        if found := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
-            raise UserError(
-                f"{path} wants to run code ({found[1]}) and was not opened: ask its maker for the weights alone, a "
-                "state_dict of plain tensors."
-            ) from error
-        raise _unreadable(path) from error
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = {name: _decoded(text) for name, text in (file.metadata() or {}).items()}
-            return {**metadata, STATE: {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118 - no dict
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(path) from error
-
-
-def _decoded(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _unreadable(path: Path) -> UserError:
-    return UserError(
-        f"{path} cannot be read as a checkpoint (damaged, cut off, or not plain weights): fetch or train it again."
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UserError(f"{path} cannot be written ({reason(error)}): give another target.") from error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from sedsep.checkpoints.names import (
+    BASELINE_TAGGER_RULES,
     MEL_BASIS,
     NORM_STATS,
     NOT_HEARD,
-    baseline_tagger_table,
+    Rules,
     count,
-    join_film,
-    m2d_table,
     rename,
-    separator_table,
+    sed_rules,
+    separator_state,
 )
 from sedsep.errors import UserError
 
@@ -46,11 +46,12 @@ MASK_PARTS = 3
 
 
 @dataclass(frozen=True)
-class Recognised:
+class Variant:
     """What a file of the reference holds.
 
     Attributes:
-        kind: `sed` or `separator`. title: the variant in words.
+        kind: `sed` or `separator`.
+        title: the variant in words.
         overrides: the choices that compose its network, given its scale and the number of refinement passes.
         refined: whether it takes refinement passes; how many does not show in weights.
         classes: N of the labels it was trained on.
@@ -65,8 +66,31 @@ class Recognised:
     refined: bool
     classes: int
     state: dict[str, Tensor]
-    unused: dict[str, int]
+    unused: Mapping[str, int]
     mel_basis: Tensor | None
+
+    def passes(self, path: Path, iters: int | None) -> tuple[str, ...]:
+        """How often the network refines, as overrides.
+
+        Args:
+            path: the file, whose name may say it (iter_3).
+            iters: what its user says.
+
+        Raises:
+            UserError: nothing says how often, or passes are given for a network that takes none.
+        """
+        if not self.refined:
+            if iters is not None:
+                raise UserError(f"{path} holds {self.title}, which takes no refinement passes: leave task.iters out.")
+            return ()
+        if iters is None and (match := re.search(r"iter_([1-9]\d?)(?!\d)", path.name)):
+            iters = int(match[1])
+        if not isinstance(iters, int) or iters < 1:
+            raise UserError(
+                f"{path} is refined in passes, and how many shows neither in its weights nor in its name: add "
+                "task.iters=N."
+            )
+        return ("refinement=iterative", f"refinement.iters={iters}")
 
 
 def family(names: Iterable[str]) -> str | None:
@@ -75,11 +99,12 @@ def family(names: Iterable[str]) -> str | None:
     return next((kind for kind, mark in MARKS.items() if any(name.startswith(mark) for name in names)), None)
 
 
-def recognise(state: Mapping[str, Tensor], path: Path | str) -> Recognised:
+def recognise(state: Mapping[str, Tensor], path: Path | str) -> Variant:
     """Tell the variant of a reference checkpoint and rename its tensors.
 
     Args:
-        state: the file's state dict. path: the file, to name in errors.
+        state: the file's state dict.
+        path: the file, to name in errors.
 
     Raises:
         UserError: of another make, with tensors that have no place, or without some that tell the variant.
@@ -109,14 +134,18 @@ def check_mel_basis(theirs: Tensor, ours: Tensor, path: Path | str) -> None:
         )
 
 
-def _sed_model(state: Mapping[str, Tensor], path: Path | str, model: str) -> Recognised:
+def _sed_model(state: Mapping[str, Tensor], path: Path | str, model: str) -> Variant:
     baseline = model == "baseline_tagger"
-    ours, unused = rename(state, baseline_tagger_table() if baseline else m2d_table("model.model.m2d", "model"), path)
-    mel_basis = ours.pop(MEL_BASIS, None)
-    overrides = [f"model={model}", f"model.network.head_norm={_switch(_has(ours, 'head_norm'))}"]
-    if NORM_STATS in ours:
-        overrides += _standardisation(ours.pop(NORM_STATS), path)
-    return Recognised(
+    ours, unused = rename(state, BASELINE_TAGGER_RULES if baseline else sed_rules("model.model.m2d", "model"), path)
+    mel_basis, stats = ours.pop(MEL_BASIS, None), ours.pop(NORM_STATS, None)
+    overrides = [f"model={model}", f"model.network.head_norm={_has(ours, 'head_norm')}"]
+    if stats is not None:
+        if stats.shape != (2,):
+            raise UserError(f"{path} has {NORM_STATS} of shape {list(stats.shape)} instead of a mean and a deviation.")
+        mean, std = stats.tolist()
+        frontend = "model.network.backbone.frontend"
+        overrides += [f"{frontend}.mean={mean:.6g}", f"{frontend}.std={std:.6g}"]
+    return Variant(
         kind="sed",
         title="the challenge's baseline tagger" if baseline else "the paper's SED model",
         overrides=tuple(overrides),
@@ -128,76 +157,47 @@ def _sed_model(state: Mapping[str, Tensor], path: Path | str, model: str) -> Rec
     )
 
 
-def _standardisation(stats: Tensor, path: Path | str) -> list[str]:
-    if stats.shape != (2,):
-        raise UserError(f"{path} has {NORM_STATS} of shape {list(stats.shape)} instead of a mean and a deviation.")
-    mean, std = stats.tolist()
-    frontend = "model.network.backbone.frontend"
-    return [f"{frontend}.mean={mean:.6g}", f"{frontend}.std={std:.6g}"]
-
-
-def _separator(state: Mapping[str, Tensor], path: Path | str) -> Recognised:
-    listener = {name: value for name, value in state.items() if name.startswith(f"{STAGE_TWO}.")}
-    net, unused = _net_state({name: value for name, value in state.items() if name not in listener}, path)
-    parts = {part for part in PARTS if _has(net, part)}
-    heard = bool(parts & {"time_film", "injection"})
-    table = m2d_table(f"{STAGE_TWO}.model.m2d", STAGE_TWO) if heard else {STAGE_TWO: NOT_HEARD}
-    sed, silent = rename(listener, table, path)
+def _separator(state: Mapping[str, Tensor], path: Path | str) -> Variant:
+    stage_two = {name: value for name, value in state.items() if name.startswith(f"{STAGE_TWO}.")}
+    wrapped = "model.base.ss_model"  # networks with refinement wrap the plain one
+    base = wrapped if any(name.startswith(f"{wrapped}.") for name in state) else "model.base"
+    rest = {name: value for name, value in state.items() if name not in stage_two}
+    net, unused = separator_state(rest, base, path)
+    parts = {part for part in PARTS if any(name.startswith(f"{part}.") for name in net)}
+    guided = bool(parts & {"time_film", "injection"})
+    rules: Rules = sed_rules(f"{STAGE_TWO}.model.m2d", STAGE_TWO) if guided else ((STAGE_TWO, NOT_HEARD),)
+    sed, without_place = rename(stage_two, rules, path)
     mel_basis = sed.pop(MEL_BASIS, None)
-    outputs, classes = _outputs_and_classes(net, path)
-    model = _model(parts, outputs, bool(listener))
+
+    microphones = _size(net, "out_conv.weight", 1, path)
+    outputs = max(1, _size(net, "after_conv.weight", 0, path) // (MASK_PARTS * microphones))
+    classes = _size(net, "label_film.embedding.0.weight", 1, path) // outputs  # the query is one one-hot row an output
+    title = f"a separator with {', '.join(name for part, name in PARTS.items() if part in parts) or 'the label alone'}"
+    if "dprnn" in parts and outputs == 1:
+        model = "separator_dprnn"
+    elif outputs == 1 and (parts or stage_two):  # the challenge's have neither
+        model = "separator"
+    else:
+        model = "baseline_resunetk" if outputs > 1 else "baseline_resunet"
+        title = f"the challenge's {model}"
     overrides = [f"model={model}", f"conditioning={CONDITIONING['injection' in parts, 'time_film' in parts]}"]
     if outputs > 1:
         overrides.append(f"slots={outputs}")
-    if heard:
-        overrides.append(f"conditioning.sed.head_norm={_switch(_has(sed, 'head_norm'))}")
+    if guided:
+        overrides.append(f"conditioning.sed.head_norm={_has(sed, 'head_norm')}")
     if "dprnn" in parts:
         overrides += [f"model.network.separator.dprnn.{name}={value}" for name, value in _dprnn(net, path).items()]
-    return Recognised(
+    return Variant(
         kind="separator",
-        title=_title(model, parts),
+        title=title,
         overrides=tuple(overrides),
         refined="bn0_feedback" in parts,
         classes=classes,
         state={f"separator.{name}": value for name, value in net.items()}
         | {f"sed.{name}": value for name, value in sed.items()},
-        unused=dict(Counter(unused) + Counter(silent)),
+        unused=unused + without_place,
         mel_basis=mel_basis,
     )
-
-
-def _net_state(state: Mapping[str, Tensor], path: Path | str) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """A separator without its SED model, under the names of our `Separator`, and how many tensors were left out."""
-    wrapped = "model.base.ss_model"  # networks with refinement wrap the plain one
-    base = wrapped if any(name.startswith(f"{wrapped}.") for name in state) else "model.base"
-    ours, unused = rename(state, separator_table(base, state), path)
-    join_film(ours, state, base, path)
-    return ours, unused
-
-
-def _model(parts: Set[str], outputs: int, listener: bool) -> str:
-    """The option of the config group `model`.
-
-    The challenge's separators have none of the parts, and no Stage 2 SED model in their file; the paper's all have one.
-    """
-    if outputs > 1:
-        return "baseline_resunetk"
-    if "dprnn" in parts:
-        return "separator_dprnn"
-    return "separator" if parts or listener else "baseline_resunet"
-
-
-def _title(model: str, parts: Set[str]) -> str:
-    if model.startswith("baseline"):
-        return f"the challenge's {model}"
-    return f"a separator with {', '.join(name for part, name in PARTS.items() if part in parts) or 'the label alone'}"
-
-
-def _outputs_and_classes(net: Mapping[str, Tensor], path: Path | str) -> tuple[int, int]:
-    """Waveforms a query gives, and classes N: the query is one one-hot row an output."""
-    microphones = _size(net, "out_conv.weight", 1, path)
-    outputs = max(1, _size(net, "after_conv.weight", 0, path) // (MASK_PARTS * microphones))
-    return outputs, _size(net, "label_film.embedding.0.weight", 1, path) // outputs
 
 
 def _dprnn(net: Mapping[str, Tensor], path: Path | str) -> dict[str, int | str]:
@@ -215,15 +215,12 @@ def _dprnn(net: Mapping[str, Tensor], path: Path | str) -> dict[str, int | str]:
     }
 
 
-def _has(ours: Mapping[str, Tensor], module: str) -> bool:
-    return any(name.startswith(f"{module}.") for name in ours)
+def _has(ours: Mapping[str, Tensor], module: str) -> str:
+    """Whether there is such a module, as overrides say it."""
+    return str(any(name.startswith(f"{module}.") for name in ours)).lower()
 
 
 def _size(ours: Mapping[str, Tensor], name: str, axis: int, path: Path | str) -> int:
     if name not in ours or ours[name].ndim <= axis:
         raise UserError(f"{path} lacks the tensor that becomes our {name}: fetch it again.")
     return ours[name].shape[axis]
-
-
-def _switch(value: bool) -> str:
-    return str(value).lower()

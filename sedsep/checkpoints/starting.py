@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sedsep.checkpoints.files import named_tensors, read_weights
-from sedsep.checkpoints.names import join_film, rename, separator_table
+from sedsep.checkpoints.names import listed, separator_state
 from sedsep.checkpoints.reference import check_mel_basis
 from sedsep.errors import UserError
 from sedsep.models.sed import SedModel
@@ -78,10 +78,8 @@ def start_separator(separator: Separator, path: Path | str) -> Account:
             "start=audiosep_base, or a separator's own checkpoint as ckpt."
         )
     theirs = {f"model{name[len(AUDIOSEP) :]}": value for name, value in state.items() if name.startswith(AUDIOSEP)}
-    ours, unused = rename(theirs, separator_table("model.base", theirs), path)
-    join_film(ours, theirs, "model.base", path)
-    bare = {name.removeprefix("separator."): value for name, value in ours.items()}
-    fitted = {name: _fitted(separator, name, value) for name, value in bare.items()}
+    ours, unused = separator_state(theirs, "model.base", path)
+    fitted = {name: _fitted(separator, name, value) for name, value in ours.items()}
     return _fill(separator, fitted, SEPARATOR_PARTS, unused | others, path)
 
 
@@ -135,10 +133,8 @@ def _m2d_tensors(
         else:
             unknown.append(name)
     if unknown:
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise UserError(
-            f"{path} has tensors that are in no M2D we know ({', '.join(unknown[:5])}{more}): give m2d_strong_1 or "
-            "m2d_as_32k."
+            f"{path} has tensors that are in no M2D we know ({listed(unknown, 5)}): give m2d_strong_1 or m2d_as_32k."
         )
     return ours, dropped
 

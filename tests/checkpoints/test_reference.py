@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import sedsep.tasks  # noqa: F401 - registers the resolvers
-from sedsep.checkpoints.reference import Recognised, check_mel_basis, family, recognise
+from sedsep.checkpoints.reference import Variant, check_mel_basis, family, recognise
 from sedsep.models import LogMel
 
 State = dict[str, Tensor]
@@ -59,7 +59,7 @@ def empty(*shape: int) -> Tensor:
     return torch.empty(shape, device="meta")
 
 
-def fits(found: Recognised) -> bool:
+def fits(found: Variant) -> bool:
     """Whether the network that the overrides compose has exactly the tensors found, by name and shape."""
     passes = ["refinement=iterative"] if found.refined else []
     config = compose("config", overrides=["scale=paper", *found.overrides, *passes])

@@ -12,7 +12,9 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "sedsep"
 
-GROUND = {"errors", "labels", "types", "dsp", "memory", "files", "fingerprint", "devices", "downloads", "losses"}
+GROUND = {
+    "console", "errors", "labels", "types", "dsp", "memory", "files", "fingerprint", "devices", "downloads", "losses",
+}  # fmt: skip
 PARTS = GROUND | {"modules", "metrics", "scenes"}
 NETWORKS = PARTS | {"conditioning", "models"}
 LOADED = NETWORKS | {"checkpoints"}
@@ -21,6 +23,7 @@ ROOT = ""  # sedsep/__init__.py: the version
 
 MAY_IMPORT = {
     ROOT: {"inference"},  # when it is asked for
+    "console": set(),
     "errors": set(),
     "memory": set(),
     "files": {"errors"},

@@ -57,7 +57,7 @@ class Place:
     @cached_property
     def files(self) -> list[Path]:
         """Those directly in the folder that are not hidden, sorted."""
-        if self._lacks_labels:
+        if self.lacks_labels:
             return []
         files = self.folder.glob(f"*.{self.suffix}")
         return sorted(path for path in files if not path.name.startswith(".") and path.is_file())
@@ -66,11 +66,12 @@ class Place:
         """That there is nothing to read."""
         if not self.files:
             files = f"{self.suffix} files: add some directly in it"
-            what = "label folders: add one for each class" if self._lacks_labels else files
+            what = "label folders: add one for each class" if self.lacks_labels else files
             yield DataProblem("structure", self.folder, f"{self.folder} holds no {what} or fetch the data set again.")
 
     @property
-    def _lacks_labels(self) -> bool:
+    def lacks_labels(self) -> bool:
+        """Whether it stands for a group whose files lie in label folders, and there are none."""
         return self.group in (EVENTS, INTERFERENCE) and self.label is None
 
 

@@ -1,0 +1,42 @@
+"""What people see on a terminal, and in a file in its place: tables, and bars while they wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+UNLIMITED = 1000
+"""Columns where no terminal sets their number."""
+
+
+def print_table(table: Table) -> None:
+    """Print a table; in a file it is as wide as its numbers need."""
+    console = Console()
+    (console if console.is_terminal else Console(width=UNLIMITED)).print(table)
+
+
+def in_threads(function: Callable[[T], R], items: Sequence[T], title: str, workers: int | None = None) -> Iterator[R]:
+    """`function` of each item in order, computed in threads, with a bar on a terminal.
+
+    After an error or an interrupt, items that wait are dropped.
+
+    Args:
+        function: may be called by several threads at once.
+        items: what it is called with.
+        title: says what goes on.
+        workers: threads; `None` leaves it to Python.
+    """
+    console = Console(stderr=True)
+    with (
+        Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        yield from progress.track(pool.map(function, items), total=len(items), description=title)

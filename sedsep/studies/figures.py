@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sedsep.evaluation.report.drawing import SERIES_COLOURS, colours, drawn
+from sedsep.evaluation.report.drawing import SERIES_COLOURS, as_svg, colours
 from sedsep.studies.results import Results, Score
 
 LINE_STYLES = ("--", "-", "-.", ":")
 
 
-@drawn
+@as_svg
 def dots(results: Results) -> Figure:
     """Each row's score in each column, and what sets it apart from the reference; hollow where it is published."""
     study = results.study
@@ -59,7 +59,7 @@ def _dot(axes: Axes, colour: str, place: float, own: Score | None, published: fl
         axes.plot(published, place, "D", markerfacecolor="none", color=colour, markersize=5)
 
 
-@drawn
+@as_svg
 def curves(results: Results) -> Figure:
     """The same for columns that are numbers, as lines with bands; a row with a single column is a level line."""
     study = results.study

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from sedsep.dsp import snr_db
 from sedsep.errors import UserError
-from sedsep.evaluation.report import Curve, PlacedSound, SceneBook, SceneSheet, write_scenes
+from sedsep.evaluation.report import Curve, PlacedSound, SceneSheet, write_scenes
 from sedsep.labels import SILENCE
 from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes
@@ -45,13 +45,13 @@ def run(config: DictConfig) -> None:
     chosen = _chosen(scenes, config.task.count, config.seed)
     sheets = [_sheet(scenes, index, session.layout) for index in chosen]
     page = session.run_dir / "scenes.html"
-    book = SceneBook(
+    write_scenes(
+        page,
+        sheets,
         title=f"Scenes of {config.data.name}, {config.task.split} split",
         subtitle=f"{len(sheets)} of {len(scenes)} scenes",
-        sheets=sheets,
         facts=session.facts(),
     )
-    write_scenes(page, book)
     print(f"Scenes: {page}")
 
 

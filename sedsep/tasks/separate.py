@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, choice
-from sedsep.evaluation.report.activity import activity_figure
+from sedsep.evaluation.report.timelines import activity_figure
 from sedsep.inference import Request, SceneSeparator, SeparationJob, find, from_file, load, write
 
 LIKELIEST = 3

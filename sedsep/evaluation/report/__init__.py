@@ -1,39 +1,20 @@
-"""Pages of HTML that hold everything they show: the report of a run, and scenes of a data set."""
+"""Pages of HTML that hold everything they show: the report of an evaluation, and scenes of a data set."""
 
-from sedsep.evaluation.report.data import (
-    ORACLE,
-    Bounds,
-    Breakdown,
-    BreakdownRow,
-    ClassRow,
-    Confusion,
-    Curve,
-    Example,
-    Measured,
-    Report,
-    Stem,
-)
-from sedsep.evaluation.report.page import charts, render, write_report
-from sedsep.evaluation.report.scenes import PlacedSound, SceneBook, SceneSheet, render_scenes, write_scenes
+from sedsep.evaluation.report.examples import Example, Stem, take_apart
+from sedsep.evaluation.report.figures import Curve
+from sedsep.evaluation.report.page import training_curves, write_report
+from sedsep.evaluation.report.scenes import PlacedSound, SceneSheet, write_scenes
+from sedsep.evaluation.report.terminal import show_scores
 
 __all__ = [
-    "ORACLE",
-    "Bounds",
-    "Breakdown",
-    "BreakdownRow",
-    "ClassRow",
-    "Confusion",
     "Curve",
     "Example",
-    "Measured",
     "PlacedSound",
-    "Report",
-    "SceneBook",
     "SceneSheet",
     "Stem",
-    "charts",
-    "render",
-    "render_scenes",
+    "show_scores",
+    "take_apart",
+    "training_curves",
     "write_report",
     "write_scenes",
 ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import wraps
 from itertools import cycle
 from typing import Any, ParamSpec
@@ -21,15 +20,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from sedsep.evaluation.report.data import ORACLE
-
 P = ParamSpec("P")
 
 SERIES_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's palette, which the common colour-vision deficiencies keep apart; the colours that stand out on
 white as well as on black come first."""
 
-KNOWN = ("tagger", "baseline", ORACLE)
+KNOWN = ("tagger", "baseline", "oracle")
 """Label sources with a colour of their own, the same in every figure."""
 
 # Inches at 72 points each: for half the page, and for a third of it with text of the same size on the screen.
@@ -65,19 +62,12 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-@contextmanager
-def _styled() -> Iterator[None]:
-    """Our style for the figure being drawn, and the caller's settings again after it."""
-    with mpl.rc_context(_STYLE):
-        yield
-
-
-def drawn(build: Callable[P, Figure]) -> Callable[P, bytes]:
-    """Turn a function that builds a figure into one that returns it as SVG bytes."""
+def as_svg(build: Callable[P, Figure]) -> Callable[P, bytes]:
+    """Turn a function that builds a figure into one that returns it as SVG bytes, in the style of the pages."""
 
     @wraps(build)
     def draw(*args: P.args, **kwargs: P.kwargs) -> bytes:
-        with _styled():
+        with mpl.rc_context(_STYLE):  # the caller's own settings hold again after it
             return _svg(build(*args, **kwargs))
 
     return draw

@@ -1,113 +1,234 @@
-"""Recordings taken apart: each event's target beside what was made of it."""
+"""Recordings taken apart, to look at and listen to: each event's target beside what was made of it.
+
+Axes: L samples, N classes, S SED frames.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch.utils.data import Dataset
 
+from sedsep.evaluation.evaluator import Evaluator, FileEvaluator
 from sedsep.evaluation.report.clips import Clip, Clips, finite
-from sedsep.evaluation.report.data import ORACLE, Example, Stem
-from sedsep.evaluation.report.drawing import svg_uri
 from sedsep.evaluation.report.html import number
-from sedsep.evaluation.report.scores import ordered
 from sedsep.evaluation.report.timelines import timeline_figure
+from sedsep.evaluation.results import Evaluation
+from sedsep.evaluation.separating import true_sources
+from sedsep.metrics.registry import FILES, METRICS, ORACLE, ordered_sources
+from sedsep.metrics.rows import PARTS, MixtureRow
+from sedsep.metrics.sdri import score_mixture
+from sedsep.scenes.dataset import collate
+from sedsep.types import Batch, FloatArray, Scene, SedOutput, Sources
 
 
-def origins_of(examples: Sequence[Example]) -> list[str]:
-    """Who named events anywhere, in the order they are shown."""
-    return ordered({stem.origin for example in examples for stem in example.stems if _is_estimate(stem)})
+class Stem(NamedTuple):
+    """A separated sound.
 
-
-@dataclass
-class Row:
-    """One event: its target, when there is one, beside what each origin made of it."""
+    Attributes:
+        label: class name.
+        waveform: float32 [L].
+        sdr_improvement: dB over the mixture; `None` for false alarms.
+    """
 
     label: str
-    clips: list[Clip]
-    badges: list[str] = field(default_factory=list)
+    waveform: FloatArray
+    sdr_improvement: float | None = None
 
 
-def example_view(example: Example, origins: Sequence[str]) -> dict:
-    """What the page shows of an example."""
-    clips = Clips([example.mixture, *(stem.waveform for stem in example.stems)], example.sample_rate)
-    mixture = clips.card(example.mixture, "Mixture", "mixture", f"mixture {example.name}")
+@dataclass(frozen=True)
+class Example:
+    """A recording, taken apart.
+
+    A target without an estimate of a label source is shown as missed, an estimate without a target as a false alarm.
+    Where a label repeats, the first estimate stands beside the first target, and so on.
+
+    Attributes:
+        name: of the recording.
+        sample_rate: Hz, of all sounds.
+        mixture: reference channel, float32 [L].
+        caption: why it is shown, beside the name, such as "Best of 1500: 14.2 dB".
+        targets: dry sounds, label and float32 [L].
+        estimates: separated sounds by label source.
+        spans: (label, onset, offset) of each true event, seconds.
+        sed_probabilities: frame-wise class probabilities [N, S]; `None` without a detector.
+        sed_labels: the N class names of its rows.
+    """
+
+    name: str
+    sample_rate: int
+    mixture: FloatArray
+    caption: str = ""
+    targets: Sequence[tuple[str, FloatArray]] = ()
+    estimates: Mapping[str, Sequence[Stem]] = field(default_factory=dict)
+    spans: Sequence[tuple[str, float, float]] = ()
+    sed_probabilities: FloatArray | None = None
+    sed_labels: Sequence[str] = ()
+
+    @property
+    def duration(self) -> float:
+        """Length of the mixture, seconds."""
+        return len(self.mixture) / self.sample_rate
+
+
+def take_apart(
+    evaluation: Evaluation,
+    scenes: Dataset[Scene],
+    evaluator: Evaluator | FileEvaluator,
+    count: int,
+    sample_rate: int,
+    device: torch.device,
+) -> list[Example]:
+    """Separate some mixtures once more: those with the best scores under a user's labels, and as many of the worst.
+
+    Args:
+        evaluation: the scores.
+        scenes: what was scored, in the order of the evaluation.
+        evaluator: what scored it, on `device`.
+        count: of mixtures; of an odd number the best are one more.
+        sample_rate: Hz.
+        device: to separate on.
+    """
+    ranked = evaluation.ranked(evaluation.main_source)
+    place = {mixture.name: index for index, mixture in enumerate(evaluation.mixtures)}
+    count = min(count, len(ranked))
+    best = (count + 1) // 2
+    examples = []
+    for rank in (*range(best), *range(len(ranked) - (count - best), len(ranked))):
+        row = ranked[rank]
+        batch = collate([scenes[place[row.name]]], evaluator.labels).to(device)
+        which = "Best" if rank == 0 else "Worst" if rank == len(ranked) - 1 else f"Number {rank + 1}"
+        caption = f"{which} of {len(ranked)} with {evaluation.main_source} labels: {_score(row)}"
+        examples.append(_take_apart(batch, evaluator, evaluation, sample_rate, caption))
+    return examples
+
+
+def _score(row: MixtureRow) -> str:
+    metric = METRICS["source_accuracy" if row.ca_sdri is None else "ca_sdri"]
+    total, parts = PARTS[metric.name](row)
+    return f"{metric.title} " + (f"{total / parts:.1f} {metric.unit}" if parts else "nothing to name")
+
+
+@torch.inference_mode()
+def _take_apart(
+    batch: Batch, evaluator: Evaluator | FileEvaluator, evaluation: Evaluation, rate: int, caption: str
+) -> Example:
+    """The one mixture of a batch, with estimates of a user's labels beside those of the true ones."""
+    names, mixture = evaluator.labels.names, batch.mixture[0, 0]
+    (truth,) = true_sources(batch, evaluator.labels)
+    outputs: dict[str, SedOutput] = {}
+    sounds: dict[str, Sources] = {}
+    if isinstance(evaluator, FileEvaluator):
+        sounds = {FILES: evaluator.estimates(batch.names[0], mixture.shape[-1])}
+    else:
+        outputs = {source: tagger(batch.mixture) for source, tagger in evaluator.taggers.items()}
+        if evaluator.separator is not None:
+            shown = {ORACLE, evaluation.main_source}
+            answers = {s: chosen for s, chosen in evaluator.classes(batch, outputs).items() if s in shown}
+            found = evaluator.separate(batch.mixture, answers)
+            sounds = {source: item for (source, passes), (item,) in found.items() if passes == evaluation.passes}
+    estimates = {}
+    for source, pairs in sounds.items():
+        waveforms = [(label, waveform.to(mixture.device)) for label, waveform in pairs]
+        once = Counter(label for label, _ in waveforms)  # of several of a class, nobody knows which has which gain
+        gains = {
+            score.label: score.improvement
+            for score in score_mixture(waveforms, truth, mixture)
+            if score.outcome == "hit" and once[score.label] == 1
+        }
+        estimates[source] = [Stem(label, wave.cpu().numpy(), gains.get(label)) for label, wave in waveforms]
+    activity = outputs["tagger"].strong_probabilities if "tagger" in outputs else None
+    return Example(
+        name=batch.names[0],
+        sample_rate=rate,
+        mixture=mixture.cpu().numpy(),
+        caption=caption,
+        targets=[(label, target.cpu().numpy()) for label, target in truth],
+        estimates=estimates,
+        spans=[
+            (names[int(row.argmax())], int(onset) / rate, int(offset) / rate)
+            for row, (onset, offset) in zip(batch.query[0], batch.spans[0], strict=True)
+            if row.any()
+        ],
+        sed_probabilities=None if activity is None else activity[0].cpu().numpy(),
+        sed_labels=() if activity is None else names,
+    )
+
+
+def example_view(example: Example) -> dict[str, Any]:
+    """What the page shows of an example: a row an event, its target beside what each label source led to."""
+    estimates = example.estimates
+    stems = [stem for source in estimates.values() for stem in source]
+    sounds = [example.mixture, *(target for _, target in example.targets), *(stem.waveform for stem in stems)]
+    clips = Clips(sounds, example.sample_rate)
     rows = []
-    for label, target, estimates in _paired(example.stems):
-        row = Row(label, [])
+    for label, target, answers in _events(example):
+        cards, badges = [], []
         if target is not None:
-            row.clips.append(clips.card(target.waveform, "Target, dry", "target", f"dry target of {label}"))
-        for shared in _alike(estimates, origins, clips.gain):
-            stem, named = estimates[shared[0]], " and ".join(shared)
+            cards.append(clips.card(target, "Target, dry", "target", f"dry target of {label}"))
+        for shared in _alike(answers, clips.gain):
+            stem, named = answers[shared[0]], " and ".join(shared)
             kind = "estimate" if target is not None else "false-alarm"
             alt = f"estimate of {label}, {named} labels"
-            row.clips.append(clips.card(stem.waveform, f"Estimate: {named}", kind, alt, stem.sdr_improvement))
+            cards.append(clips.card(stem.waveform, f"Estimate: {named}", kind, alt, stem.sdr_improvement))
             if target is None:
-                row.badges.append(f"false alarm with {named} labels")
-        for origin in origins:
-            if target is not None and origin not in estimates and origin != ORACLE:
-                row.clips.append(Clip(f"Estimate: {origin}", "miss"))
-                row.badges.append(f"missed with {origin} labels")
-        rows.append(row)
+                badges.append(f"false alarm with {named} labels")
+        for source in ordered_sources(estimates):
+            if target is not None and source not in answers and source != ORACLE:
+                cards.append(Clip(f"Estimate: {source}", "miss"))
+                badges.append(f"missed with {source} labels")
+        rows.append({"label": label, "clips": cards, "badges": badges})
+    timeline = None
+    if example.sed_probabilities is not None:
+        timeline = timeline_figure(
+            example.sed_probabilities,
+            example.sed_labels,
+            example.duration,
+            example.spans,
+            predicted=[stem.label for source in estimates if source != ORACLE for stem in estimates[source]],
+            seconds=clips.seconds,
+        )
     return {
         "example": example,
         "gain_db": number(clips.gain_db, 1, "dB"),
-        "mixture": mixture,
+        "mixture": clips.card(example.mixture, "Mixture", "mixture", f"mixture {example.name}"),
         "rows": rows,
-        "timeline": _timeline(example, clips.seconds),
-        "spans": [(label, number(on, 2), number(off, 2)) for label, on, off in example.true_spans],
+        "timeline": timeline,
+        "spans": [(label, number(on, 2), number(off, 2)) for label, on, off in example.spans],
     }
 
 
-def _timeline(example: Example, seconds: float) -> str | None:
-    if example.sed_probabilities is None:
-        return None
-    predicted = [stem.label for stem in example.stems if _is_estimate(stem) and stem.origin != ORACLE]
-    figure = timeline_figure(
-        example.sed_probabilities,
-        example.sed_labels,
-        example.sed_frame_s,
-        example.true_spans,
-        predicted=predicted,
-        seconds=seconds,
-    )
-    return svg_uri(figure)
+def _events(example: Example) -> list[tuple[str, FloatArray | None, dict[str, Stem]]]:
+    """(label, target, estimate by label source) of each event: targets first, then what was never there."""
+    events: dict[tuple[str, int], tuple[FloatArray | None, dict[str, Stem]]] = {}
+    count: Counter[str] = Counter()
+    for label, target in example.targets:
+        events[label, count[label]] = (target, {})
+        count[label] += 1
+    for source, stems in example.estimates.items():
+        count.clear()
+        for stem in stems:
+            events.setdefault((stem.label, count[stem.label]), (None, {}))[1][source] = stem
+            count[stem.label] += 1
+    return [(label, target, answers) for (label, _), (target, answers) in events.items()]
 
 
-def _paired(stems: Sequence[Stem]) -> list[tuple[str, Stem | None, dict[str, Stem]]]:
-    """(label, target, estimate by origin) of each event: targets first, then what was never there."""
-    events: dict[tuple[str, int], tuple[Stem | None, dict[str, Stem]]] = {}
-    seen: Counter[tuple[str, ...]] = Counter()
-    for stem in sorted(stems, key=_is_estimate):
-        who = (stem.label, stem.source, stem.origin if _is_estimate(stem) else "")
-        key = (stem.label, seen[who])
-        seen[who] += 1
-        if _is_estimate(stem):
-            events.setdefault(key, (None, {}))[1][stem.origin] = stem
-        else:
-            events[key] = (stem, {})
-    return [(label, target, estimates) for (label, _), (target, estimates) in events.items()]
-
-
-def _alike(estimates: Mapping[str, Stem], origins: Sequence[str], gain: float) -> list[list[str]]:
-    """Origins that gave an estimate, together where it is the same sound: asked for the same event, a separator that
-    treats each query alone answers the same whoever named it, and nobody need hear it twice."""
+def _alike(answers: Mapping[str, Stem], gain: float) -> list[list[str]]:
+    """The label sources of an event, together where they led to the same sound: asked for the same event, a separator
+    that treats each query alone answers the same whoever named it, and nobody need hear it twice."""
     groups: list[list[str]] = []
-    for origin in origins:
-        if origin not in estimates:
-            continue
-        sound = estimates[origin].waveform
+    for source in ordered_sources(answers):
+        sound = answers[source].waveform
         for group in groups:
-            other = estimates[group[0]].waveform
+            other = answers[group[0]].waveform
             if len(other) == len(sound) and bool(np.all(np.abs(finite(other) - finite(sound)) * gain < 2**-15)):
-                group.append(origin)
+                group.append(source)
                 break
         else:
-            groups.append([origin])
+            groups.append([source])
     return groups
-
-
-def _is_estimate(stem: Stem) -> bool:
-    return stem.source == "estimate"

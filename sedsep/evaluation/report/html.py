@@ -5,20 +5,26 @@ from __future__ import annotations
 import math
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sedsep.errors import UserError
-from sedsep.evaluation.report.data import Measured
+from sedsep.evaluation.report.clips import PEAK, ROUNDING_DB
+from sedsep.evaluation.report.drawing import svg_uri
 from sedsep.files import write_whole
+from sedsep.metrics.bootstrap import Estimate
 
 MISSING = "–"  # noqa: RUF001 - an en dash is meant
 
 
-def fill(template: str, **values: Any) -> str:
-    """The page that a template of this package makes of `values`."""
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Fill a template of this package; the file appears whole or not at all, and an older one stays until then.
+
+    Raises:
+        UserError: the file cannot be written there.
+    """
     environment = Environment(
         loader=PackageLoader("sedsep.evaluation.report", "."),
         autoescape=True,
@@ -26,17 +32,10 @@ def fill(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "interval": interval, "uri": svg_uri}
+    environment.globals |= {"peak": PEAK, "rounding_db": ROUNDING_DB}
     style = Markup(files("sedsep.evaluation.report").joinpath("style.css").read_text("utf-8"))
-    return environment.get_template(template).render(style=style, **values)
-
-
-def write_page(path: Path, text: str) -> None:
-    """Write a page; the file appears whole or not at all, and an older one stays until then.
-
-    Raises:
-        UserError: the file cannot be written there.
-    """
+    text = environment.get_template(template).render(style=style, **values)
     try:
         write_whole(path, text)
     except OSError as error:
@@ -57,16 +56,8 @@ def number(value: float | None, digits: int = 2, unit: str = "") -> str:
     return text.replace("-", "\u2212") + (f"\u00a0{unit}" if unit else "")
 
 
-class Cell(NamedTuple):
-    """A number for a reader: as text, and its interval as text, empty where there is none."""
-
-    text: str
-    interval: str = ""
-
-
-def cell(measured: Measured, digits: int = 2, unit: str = "") -> Cell:
-    """What is shown of a number and its interval."""
-    value, *bounds = measured
-    known = value is not None and all(map(math.isfinite, (value, *bounds)))
-    low, high = (number(bound, digits) for bound in bounds)
-    return Cell(number(value, digits, unit), f"{low} to {high}" if known else "")
+def interval(score: Estimate | None, digits: int = 2) -> str:
+    """A score's interval for a reader; nothing where there is none."""
+    if score is None or not all(map(math.isfinite, (score.value, score.low, score.high))):
+        return ""
+    return f"{number(score.low, digits)} to {number(score.high, digits)}"

@@ -1,79 +1,132 @@
-"""From a `Report` to one HTML file that holds everything it shows."""
+"""The report of an evaluation: one HTML file that holds everything it shows, and its figures as files."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sedsep.evaluation.report.clips import PEAK, ROUNDING_DB
-from sedsep.evaluation.report.confusion import confusion_figure, confusion_view
-from sedsep.evaluation.report.data import Curve, Report
-from sedsep.evaluation.report.drawing import svg_uri
-from sedsep.evaluation.report.examples import example_view, origins_of
-from sedsep.evaluation.report.figures import curve_figure
-from sedsep.evaluation.report.groups import breakdown_figure, breakdown_view, class_figure, class_view
-from sedsep.evaluation.report.html import MISSING, fill, number, write_page
-from sedsep.evaluation.report.scores import CONSTANT, SOURCES, headline, metric_tables
-from sedsep.evaluation.report.settings import PASSES, THRESHOLD, swept
+from sedsep.evaluation.report.examples import Example, example_view
+from sedsep.evaluation.report.figures import Curve, curve_figure
+from sedsep.evaluation.report.html import MISSING, interval, number, write_page
+from sedsep.evaluation.report.scores import (
+    breakdown_panels,
+    by_source,
+    class_panel,
+    confusion_view,
+    metric_table,
+    setting_panels,
+)
+from sedsep.evaluation.results import Evaluation
+from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, SOURCES
 
 
-def write_report(path: Path, report: Report) -> None:
-    """Write `report` as one self-contained HTML page; nothing is fetched when it is opened.
+def write_report(
+    folder: Path,
+    evaluation: Evaluation,
+    *,
+    title: str,
+    subtitle: str = "",
+    facts: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
+    curves: Sequence[Curve] = (),
+    examples: Sequence[Example] = (),
+    config_yaml: str = "",
+) -> list[Path]:
+    """Write `report.html`, which fetches nothing when it is opened, and its figures of scores as SVG in `figures`.
 
-    The file appears whole or not at all, and an older one stays until then. Missing folders are made.
+    The page appears whole or not at all, and an older one stays until then. Missing folders are made.
 
     Args:
-        path: the HTML file.
-        report: what to show.
+        folder: of both.
+        evaluation: the scores.
+        title: heading.
+        subtitle: the line below it.
+        facts: (name, value) pairs: data, machine, seconds, command line, commit.
+        notes: what a reader should know before quoting a number.
+        curves: of training.
+        examples: recordings taken apart.
+        config_yaml: the resolved configuration.
+
+    Returns:
+        The files, the page first.
 
     Raises:
-        UserError: the file cannot be written there.
+        UserError: the page cannot be written there.
     """
-    write_page(path, render(report))
-
-
-def render(report: Report) -> str:
-    """The page of `report` as HTML text."""
-    tables, origins = metric_tables(report), origins_of(report.examples)
-    return fill(
+    settings, classes, breakdowns = setting_panels(evaluation), class_panel(evaluation), breakdown_panels(evaluation)
+    source = evaluation.main_source
+    confusion = confusion_view(source, evaluation.labels, evaluation.confusion(source)) if source != ORACLE else None
+    drawn_curves = [(curve, curve_figure(curve), _ends(curve)) for curve in curves]
+    page = folder / "report.html"
+    write_page(
+        page,
         "template.html",
-        page=report,
-        headline=headline(report),
-        tables=tables,
-        intervals=any(table.measured for _, table in tables),
-        settings=[(setting, found) for setting in (THRESHOLD, PASSES) if (found := swept(report, setting))],
-        classes=class_view(report.per_class),
-        breakdowns=[breakdown_view(breakdown) for breakdown in report.breakdowns if breakdown.rows],
-        confusion=confusion_view(report.confusion),
-        origins=origins,
-        examples=[example_view(example, origins) for example in report.examples],
-        curves=[_curve_view(curve) for curve in report.curves if curve.series],
-        sources=SOURCES,
+        title=title,
+        subtitle=subtitle,
+        facts=facts,
+        notes=notes,
+        split=evaluation.split,
+        headline=METRICS["ca_sdri"],
+        improvements=by_source(evaluation, "ca_sdri"),
+        accuracies=by_source(evaluation, "label_accuracy"),
+        metrics=metric_table(evaluation),
+        intervals=any(interval(score) for score in evaluation.metrics.values()),
+        settings=settings,
+        classes=classes,
+        breakdowns=breakdowns,
+        confusion=confusion,
+        examples=[example_view(example) for example in examples],
+        separated=any(example.estimates for example in examples),
+        curves=drawn_curves,
+        config_yaml=config_yaml,
+        meaning=SOURCES,
         constant=CONSTANT,
-        peak=PEAK,
-        rounding_db=ROUNDING_DB,
     )
+    figures = {panel.title: panel.svg for panel in (classes, *breakdowns, *(p for _, ps in settings for p in ps))}
+    figures |= {curve.title: svg for curve, svg, _ in drawn_curves}
+    figures["confusion"] = confusion["svg"] if confusion else None
+    files = [page]
+    for name, svg in figures.items():
+        if svg is not None:
+            files.append(folder / "figures" / (re.sub(r"[^\w]+", "_", name) + ".svg"))
+            files[-1].parent.mkdir(exist_ok=True)
+            files[-1].write_bytes(svg)
+    return files
 
 
-def charts(report: Report) -> dict[str, bytes]:
-    """The figures of scores as SVG files by name, for those who keep pictures apart from the page."""
-    curves = [s.curve for setting in (THRESHOLD, PASSES) for s in swept(report, setting)] + list(report.curves)
-    drawn = {_name(curve.title): curve_figure(curve) for curve in curves}
-    groups = {_name(breakdown.title): breakdown_figure(breakdown) for breakdown in report.breakdowns}
-    groups["by_class"] = class_figure(report.per_class)
-    groups["confusion"] = confusion_figure(report.confusion) if report.confusion else None
-    return drawn | {name: figure for name, figure in groups.items() if figure is not None}
-
-
-def _name(title: str) -> str:
-    return re.sub(r"[^\w]+", "_", title)
-
-
-def _curve_view(curve: Curve) -> dict:
-    """A curve's figure and, in words, where each line ends: for those who do not see it, and to quote."""
+def _ends(curve: Curve) -> list[tuple[str, str, str]]:
+    """In words, where each line ends (its name, the value, the place): for those who do not see it, and to quote."""
     ends = []
     for name, (x, y) in curve.series.items():
-        known = [(a, b) for a, b in zip(x, y, strict=True) if b is not None and math.isfinite(b)]
+        known = [(at, value) for at, value in zip(x, y, strict=True) if math.isfinite(value)]
         ends.append((name, number(known[-1][1]), f"{known[-1][0]:g}") if known else (name, MISSING, MISSING))
-    return {"curve": curve, "image": svg_uri(curve_figure(curve)), "ends": ends}
+    return ends
+
+
+def training_curves(name: str, history: Sequence[Mapping[str, str]], loss: str) -> list[Curve]:
+    """The loss of a training, and what else validation measured, over steps.
+
+    Args:
+        name: of the network.
+        history: rows of its log; training and validation have rows of their own, with other cells empty.
+        loss: what the loss is, with its unit.
+    """
+    columns = sorted({column for row in history for column in row})
+    prefix = "valid/label_accuracy@"
+    accuracies = {f"≥ {column.removeprefix(prefix)}": column for column in columns if column.startswith(prefix)}
+    curves = []
+    for what, unit, lines in (
+        ("loss", loss, {"training": "train/loss_epoch", "validation": "valid/loss"}),
+        ("validation CA-SDRi", "dB", {"under the baseline tagger's labels": "valid/ca_sdri/baseline"}),
+        ("validation label accuracy by threshold", "%", accuracies),
+    ):
+        series = {}
+        for line, column in lines.items():
+            points = [(float(row["step"]), float(row[column])) for row in history if row.get(column)]
+            if points:
+                series[line] = ([step for step, _ in points], [value for _, value in points])
+        if series:
+            curves.append(Curve(f"{name}: {what}", "step", unit, series))
+    return curves

@@ -1,193 +1,226 @@
-"""The scores of a report: the ones to read first, the table, and how they move with a setting.
+"""What a page tells of an evaluation's scores: tables, with figures beside them.
 
-A key is `<split>/<metric>/<label source>`; `<metric>@<number>` is the metric at another setting than the job's own.
+Axes: N classes.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from sedsep.evaluation.report.data import ORACLE, Measured, Report
-from sedsep.evaluation.report.html import Cell, cell
+import numpy as np
+from numpy.typing import NDArray
 
-CONSTANT = "constant"
-"""The label source that listens to nothing: it gives every recording the same answer."""
+from sedsep.evaluation.report.figures import Curve, bar_figure, brief, confusion_figure, curve_figure
+from sedsep.evaluation.report.html import number
+from sedsep.evaluation.results import Evaluation
+from sedsep.metrics.bootstrap import Estimate
+from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, Metric, ordered_sources
 
-SOURCES = {
-    "tagger": "events named by the trained tagger",
-    "baseline": "events named by the challenge's baseline tagger",
-    ORACLE: "true events given: the upper bound",
-    "files": "events as the given files name them",
-    CONSTANT: "always the commonest set of events: what to beat",
-}
-"""What a label source is."""
+WORST = 5
+"""Confusions that are told in words."""
 
-
-@dataclass(frozen=True)
-class MetricText:
-    """How a metric is introduced to a reader: its name, unit, decimals and one plain sentence."""
-
-    name: str
-    unit: str
-    digits: int
-    meaning: str
-
-    @property
-    def axis(self) -> str:
-        """Name and unit."""
-        return f"{self.name} ({self.unit})" if self.unit else self.name
-
-
-METRICS = {
-    "ca_sdri": MetricText(
-        "CA-SDRi",
-        "dB",
-        2,
-        "Class-aware SDR improvement: how much closer to the dry original each event is than in the mixture; "
-        "a missed or invented event counts 0 dB.",
-    ),
-    "capi_sdri": MetricText(
-        "CAPI-SDRi",
-        "dB",
-        2,
-        "Like CA-SDRi, for recordings where one class may sound twice: estimates of a class are matched to its events "
-        "in the best order.",
-    ),
-    "si_sdri": MetricText(
-        "CAPI-SI-SDRi",
-        "dB",
-        2,
-        "Like CAPI-SDRi, with the scale-invariant SDR, which ignores the loudness of the estimate.",
-    ),
-    "sdr": MetricText(
-        "SDR",
-        "dB",
-        2,
-        "Power of the dry original over the power of the error, whole clip; only of events named rightly.",
-    ),
-    "si_sdr": MetricText("SI-SDR", "dB", 2, "SDR that ignores the loudness of the estimate."),
-    "label_accuracy": MetricText(
-        "Label accuracy", "%", 1, "Recordings in which exactly the true events are named, none missing, none too many."
-    ),
-    "source_accuracy": MetricText(
-        "Source accuracy", "%", 1, "Correctly named events among all that are true or named."
-    ),
-    "segment_pauroc": MetricText(
-        "Partial AUROC",
-        "",
-        3,
-        "Sound event detection in segments of 1 s: area under the ROC curve up to a false positive rate of 0.1, "
-        "divided by 0.1, mean over classes; without McClish's correction, so chance is 0.05; 1 is perfect.",
-    ),
-    "psds1": MetricText(
-        "PSDS1", "", 3, "Polyphonic sound detection score, strict about on- and offsets; 1 is perfect."
-    ),
-    "collar_f1": MetricText(
-        "Collar-based F1", "%", 1, "Events found with the right on- and offset, at the threshold in use."
-    ),
-}
-
-_MAIN_METRICS = ("ca_sdri", "capi_sdri")
-
-
-def ordered(sources: Iterable[str]) -> list[str]:
-    """Label sources as they are shown: the tagger, the baseline, others by name, then the two that bound them."""
-    rank = {"tagger": 0, "baseline": 1, ORACLE: 3, CONSTANT: 4}
-    return sorted(sources, key=lambda source: (rank.get(source, 2), source))
-
-
-Scores = Mapping[str, Mapping[str, Measured]]
-"""Metric, as it stands in its key, to label source to number."""
-
-
-def by_split(report: Report) -> dict[str, Scores]:
-    """Scores of each split, in the order given, the test split first."""
-    splits: dict[str, dict[str, dict[str, Measured]]] = defaultdict(lambda: defaultdict(dict))
-    for key, value in report.metrics.items():
-        split, metric, source = _parts(key)
-        splits[split][metric][source] = Measured(value, *report.intervals.get(key, ()))
-    return dict(sorted(splits.items(), key=lambda item: item[0] != "test"))
-
-
-def _parts(key: str) -> list[str]:
-    """Split, metric and label source of a key; a part it lacks is empty."""
-    parts = key.split("/", 2)
-    return ["", key, ""] if len(parts) == 1 else [*parts, ""][:3]
-
-
-def setting_of(metric: str) -> tuple[str, float | None]:
-    """A metric's plain name, and the setting it was taken at; `None` for the job's own."""
-    name, _, setting = metric.partition("@")
-    try:
-        return name, float(setting)
-    except ValueError:
-        return metric, None
-
-
-def metric_text(metric: str) -> MetricText:
-    """How a metric is introduced; one that is not known has just its name."""
-    return METRICS.get(metric) or MetricText(metric.replace("_", " "), "", 3, "")
-
-
-def in_order(metrics: Iterable[str]) -> list[str]:
-    """Metrics as they are shown."""
-    order = {name: index for index, name in enumerate(METRICS)}
-    return sorted(metrics, key=lambda metric: order.get(metric, len(order)))
-
-
-def headline(report: Report) -> dict[str, Any] | None:
-    """The numbers to read first: the challenge's score and the label accuracy by label source, in words."""
-    for split, scores in by_split(report).items():
-        main = next((name for name in _MAIN_METRICS if name in scores), None)
-        accuracy = scores.get("label_accuracy", {})
-        if main is None and not accuracy:
-            continue
-        text = METRICS[main or _MAIN_METRICS[0]]
-        values = scores[main] if main else {}
-        return {
-            "split": split,
-            "metric": text,
-            "scores": [(source, cell(values[source], 1, text.unit)) for source in ordered(values)],
-            # The oracle is always right: its accuracy says nothing.
-            "accuracies": [
-                (source, cell(accuracy[source], 1, "%")) for source in ordered(accuracy) if source != ORACLE
-            ],
-        }
-    return None
+SHARES = ("Precision", "Recall")
+Key = TypeVar("Key")
+Scores = Mapping[str, Estimate]
+"""A metric's values by label source."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """Numbers by label source.
+class Panel:
+    """A table, and a figure that shows the same.
 
     Attributes:
-        columns: label sources. rows: what each row shows, with a cell a column.
+        title: heading.
+        axis: the quantity with its unit.
+        head: heading of the first column.
+        columns: headings of the numbers, label sources for the most part.
+        rows: (name, what stands beside it, numbers by column), in the order they are shown.
+        svg: the figure; `None` where there is nothing to draw.
+        digits: decimals of the numbers.
     """
 
+    title: str
+    axis: str
+    head: str
     columns: Sequence[str]
-    rows: Sequence[tuple[Any, Sequence[Cell]]]
-
-    @property
-    def measured(self) -> bool:
-        """Whether any number has an interval."""
-        return any(cell_.interval for _, row in self.rows for cell_ in row)
+    rows: Sequence[tuple[Any, Any, Scores]]
+    svg: bytes | None = None
+    digits: int = 2
 
 
-def metric_tables(report: Report) -> list[tuple[str, Table]]:
-    """A table a split: a row a metric at the job's own setting, a column a label source."""
-    tables = []
-    for split, scores in by_split(report).items():
-        metrics = in_order(metric for metric in scores if setting_of(metric)[1] is None)
-        columns = ordered({source for metric in metrics for source in scores[metric]})
-        rows = [(text := metric_text(metric), cells(scores[metric], columns, text.digits)) for metric in metrics]
-        if rows:
-            tables.append((split, Table(columns, rows)))
-    return tables
+@dataclass(frozen=True)
+class Setting:
+    """What scores were taken at several values of.
+
+    Attributes:
+        name: of the setting.
+        title: of its section.
+        own: what the job's own value is called.
+        meaning: a sentence for readers.
+    """
+
+    name: str
+    title: str
+    own: str
+    meaning: str
 
 
-def cells(values: Mapping[str, Measured], columns: Sequence[str], digits: int) -> list[Cell]:
-    """A row's cells; a dash where a label source has no value."""
-    return [cell(values.get(column, Measured(None)), digits) for column in columns]
+THRESHOLD = Setting(
+    "threshold",
+    "Thresholds",
+    "in use",
+    "A class is named where the tagger's probability reaches the threshold: a low one invents events, a high one "
+    "misses them.",
+)
+PASSES = Setting(
+    "passes",
+    "Refinement",
+    "as trained",
+    "Each pass of refinement hands the separator its last estimate to improve on.",
+)
+
+
+def by_source(evaluation: Evaluation, metric: str, setting: float | None = None) -> Scores:
+    """A metric at the job's own setting or another one, as far as label sources have it, in the order of the page."""
+    scores = {s: evaluation.score(metric, s, setting) for s in ordered_sources({*evaluation.sources, CONSTANT})}
+    return {source: score for source, score in scores.items() if score is not None}
+
+
+def metric_table(evaluation: Evaluation) -> Panel:
+    """A row a metric at the job's own setting, a column a label source."""
+    rows = [(metric, "", scores) for name, metric in METRICS.items() if (scores := by_source(evaluation, name))]
+    columns = ordered_sources({source for _, _, scores in rows for source in scores})
+    return Panel(f"Metrics, {evaluation.split} split", "", "Metric", columns, rows)
+
+
+def setting_panels(evaluation: Evaluation) -> list[tuple[Setting, list[Panel]]]:
+    """The metrics that were taken at several thresholds, and those at several numbers of refinement passes."""
+    panels: dict[Setting, list[Panel]] = {THRESHOLD: [], PASSES: []}
+    for setting, of in panels.items():
+        threshold = setting is THRESHOLD
+        own = evaluation.rule.threshold if threshold else evaluation.passes
+        for metric in (metric for metric in METRICS.values() if metric.setting == setting.name):
+            places = evaluation.thresholds if threshold else evaluation.all_passes
+            values = {at: scores for at in places if (scores := by_source(evaluation, metric.name, at))}
+            if values and own is not None and own not in values:
+                # The job's own setting bears the plain name; what no setting moves, such as the truth, is left out.
+                moved = {source for scores in values.values() for source in scores}
+                plain = by_source(evaluation, metric.name)
+                values[own] = {source: score for source, score in plain.items() if source in moved}
+            if values:
+                of.append(_setting_panel(metric, dict(sorted(values.items())), setting, own))
+    return [(setting, of) for setting, of in panels.items() if of]
+
+
+def _setting_panel(metric: Metric, values: Mapping[float, Scores], setting: Setting, own: float | None) -> Panel:
+    sources = ordered_sources({source for scores in values.values() for source in scores})
+    series, bounds = {}, {}
+    for source in sources:
+        line = {at: scores[source] for at, scores in values.items() if source in scores}
+        series[source] = (list(line), [score.value for score in line.values()])
+        bounds[source] = ([score.low for score in line.values()], [score.high for score in line.values()])
+    title, name = f"{metric.title} by {setting.name}", setting.name.capitalize()
+    mark = None if own is None else (own, f"{own:g} {setting.own}")
+    figure = curve_figure(Curve(title, name, metric.axis, series, bounds, mark))
+    rows = [(f"{at:g}", setting.own if at == own else "", scores) for at, scores in values.items()]
+    return Panel(title, metric.axis, name, sources, rows, figure, metric.digits)
+
+
+def class_panel(evaluation: Evaluation) -> Panel:
+    """Improvement by class and label source, with precision and recall in % of the labels that a user has.
+
+    The figure shows the improvement, or precision and recall where nothing was separated.
+    """
+    tables = evaluation.by_class if evaluation.separated else {}
+    confusion = None if evaluation.main_source == ORACLE else evaluation.confusion(evaluation.main_source)
+    rows = []
+    for index, label in enumerate(evaluation.labels):
+        count = sum(mixture.rows[0].true.count(label) for mixture in evaluation.mixtures)
+        scores = {source: table[label] for source, table in tables.items() if label in table}
+        if confusion is not None:
+            for name, total in (("Precision", confusion[:, index].sum()), ("Recall", count)):
+                if total:
+                    scores[name] = Estimate(100 * confusion[index, index] / total, math.nan, math.nan, round(total))
+        rows.append((label, count, scores))
+    named = SHARES if any(name in scores for _, _, scores in rows for name in SHARES) else ()
+    axis = METRICS["ca_sdri"].axis if tables else "%"
+    sources = ordered_sources(tables)
+    return Panel("by_class", axis, "Class", [*sources, *named], rows, _bars(rows, sources or named, axis))
+
+
+def breakdown_panels(evaluation: Evaluation) -> list[Panel]:
+    """Scores by the number of sources in a mixture and, of sounds, by their level in it."""
+    metric = METRICS["ca_sdri" if evaluation.separated else "label_accuracy"]
+    title = f"{metric.title} by number of sources"
+    panels = [_breakdown(title, metric.axis, "Sources", evaluation.by_count, lambda n: f"{n} source{'s' * (n != 1)}")]
+    if evaluation.separated:
+        title = "Improvement by level of the source beside all else"
+        panels.append(_breakdown(title, "Improvement (dB)", "SNR in the mixture", evaluation.by_level, _band))
+    return [panel for panel in panels if panel.rows]
+
+
+def _breakdown(
+    title: str, axis: str, head: str, tables: Mapping[str, Mapping[Key, Estimate]], name: Callable[[Key], str]
+) -> Panel:
+    rows = []
+    for key in next(iter(tables.values())):
+        scores = {source: table[key] for source, table in tables.items() if table[key].count}
+        if scores:
+            rows.append((name(key), max(score.count for score in scores.values()), scores))
+    sources = ordered_sources({source for _, _, scores in rows for source in scores})
+    return Panel(title, axis, head, sources, rows, _bars(rows, sources, axis))
+
+
+def _band(band: tuple[float, float]) -> str:
+    low, high = band
+    if math.isinf(low):
+        return f"below {high:g} dB"
+    return f"{low:g} dB or more" if math.isinf(high) else f"{low:g} to {high:g} dB"
+
+
+def _bars(rows: Sequence[tuple[str, Any, Scores]], columns: Sequence[str], axis: str) -> bytes | None:
+    """A bar a row and column, where there is any."""
+    groups = {name: {column: scores[column] for column in columns if column in scores} for name, _, scores in rows}
+    some = any(math.isfinite(score.value) for scores in groups.values() for score in scores.values())
+    return bar_figure(groups, columns, axis) if some else None
+
+
+def confusion_view(source: str, labels: Sequence[str], counts: NDArray[np.float64]) -> dict[str, Any] | None:
+    """What the page says of a label source's answers; `None` where there are none to count.
+
+    Args:
+        source: the label source.
+        labels: names of the N classes.
+        counts: [N + 1, N + 1], as `Evaluation.confusion` gives them.
+    """
+    if not counts.any():
+        return None
+    inner = counts[:-1, :-1]
+    events, right = counts[:-1].sum(), np.trace(inner)
+    wrong = inner * (1 - np.eye(len(labels)))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:WORST]
+    worst = [divmod(int(place), len(labels)) for place in order if wrong.flat[place] > 0]
+    return {
+        "source": source,
+        "svg": confusion_figure(labels, counts),
+        "events": brief(events),
+        "right": brief(right),
+        "share": number(100 * right / events if events else None, 1, "%"),
+        "other": brief(inner.sum() - right),
+        "missed": brief(counts[:-1, -1].sum()),
+        "invented": brief(counts[-1, :-1].sum()),
+        "shared": not np.array_equal(counts, counts.round()),
+        "worst": [
+            {
+                "true": labels[row],
+                "named": labels[column],
+                "count": brief(wrong[row, column]),
+                "events": brief(counts[row].sum()),
+                "share": number(100 * wrong[row, column] / counts[row].sum(), 0, "%"),
+            }
+            for row, column in worst
+        ],
+    }

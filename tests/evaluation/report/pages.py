@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from html.parser import HTMLParser
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import soundfile
 
+from sedsep.evaluation.evaluator import MixtureResult, TaggerOutput
+from sedsep.evaluation.report import write_report
+from sedsep.evaluation.results import Evaluation
+from sedsep.labels import LabelRule
+from sedsep.metrics.bootstrap import Bootstrap
+from sedsep.metrics.rows import MixtureRow
+from sedsep.metrics.sdri import ClassScore
+
 RATE = 16000
 HOSTILE = """<script>alert("x")</script>'&$a$"""
+LABELS = ("Bird", "Phone", "Speech", "Tabla")
 
 
 class Page(HTMLParser):
@@ -62,3 +75,45 @@ def sounds(page_: Page) -> dict[str, np.ndarray]:
         assert rate == RATE
         decoded[element["aria-label"].removeprefix("Listen to the ")] = wave
     return decoded
+
+
+def evaluation(
+    labels: Sequence[str] = LABELS,
+    sources: Sequence[str] = ("tagger", "oracle"),
+    passes: Sequence[int] = (3,),
+    resamples: int = 0,
+    separated: bool = True,
+) -> Evaluation:
+    """Three scenes of one or two sounds; the tagger, if it is a source, once names the last class for the second.
+
+    Hits improve by 10 dB after one pass and by 1 dB more with each, those of the oracle by 5 dB more.
+    """
+    bird, phone, last = labels[0], labels[1], labels[-1]
+    scenes = [((bird,), (bird,)), ((bird, phone), (bird, last)), ((bird, phone), (bird, phone))]
+    mixtures = []
+    for index, (true, named) in enumerate(scenes):
+        rows = []
+        for source in sources:
+            predicted = true if source == "oracle" else named
+            for count in passes if separated else (None,):
+                gain = 9.0 + (count or 0) + 5 * (source == "oracle")
+                scores = [
+                    ClassScore(label, "hit", gain, gain, gain, gain, 0.5 - index) if label in predicted
+                    else ClassScore(label, "miss", input_sdr=-20.0)
+                    for label in true
+                ]  # fmt: skip
+                scores += [ClassScore(label, "false_alarm") for label in predicted if label not in true]
+                ca_sdri = sum(score.improvement for score in scores) / len(scores)
+                kept = (tuple(scores), ca_sdri) if separated else ()
+                rows.append(MixtureRow(f"scene_{index}", source, true, predicted, count, *kept))
+        probabilities = [0.6 if label in named else 0.2 for label in labels]
+        outputs = {source: TaggerOutput(probabilities, None) for source in sources if source not in ("oracle", "files")}
+        mixtures.append(MixtureResult(f"scene_{index}", rows, outputs))
+    rule, bootstrap = LabelRule(0.4, at_most=3), Bootstrap(resamples)
+    return Evaluation("test", tuple(labels), mixtures, passes[-1] if separated else None, rule, bootstrap=bootstrap)
+
+
+def report(of: Evaluation | None = None, **about: Any) -> str:
+    """The page of an evaluation, as text."""
+    with TemporaryDirectory() as folder:
+        return write_report(Path(folder), of or evaluation(), **{"title": "A separator", **about})[0].read_text("utf-8")

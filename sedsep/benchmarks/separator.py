@@ -130,11 +130,11 @@ def measure(
     alone = _alone(layers, dtype, mixture.device)  # not before: it takes memory
     alone()
     times = [(clock(whole)[1], passes * alone()) for _ in range(repeats)]
-    seconds, convolved = map(min, zip(*times, strict=True))
+    seconds, bare = map(min, zip(*times, strict=True))
     costs = {
         "seconds": seconds,
-        "convolutions_seconds": convolved,
-        "ratio": seconds / convolved,
+        "convolutions_seconds": bare,
+        "ratio": seconds / bare,
         "gflops": passes * gflop / seconds,
     }
     return costs if peak is None else {**costs, "peak_gb": peak}, estimates

@@ -50,14 +50,14 @@ def training_costs(
         else:
             batches = DataLoader([ready] * len(loader), batch_size=None)  # type: ignore[arg-type]
         peak = peak_gb(partial(trainer.fit, system, batches), device)
-        timed = phases.seconds()[warm_up * trainer.accumulate_grad_batches :]
-        if not timed:
+        steady = phases.seconds()[warm_up * trainer.accumulate_grad_batches :]
+        if not steady:
             raise UserError(
                 f"No step was left to time after task.training.warm_up={warm_up}: lower it, or choose a trainer that "
                 "does not stop early."
             )
-        steps = len(timed) / trainer.accumulate_grad_batches
-        parts = {f"{phase}_seconds": sum(batch[phase] for batch in timed) / steps for phase in PHASES}
+        steps = len(steady) / trainer.accumulate_grad_batches
+        parts = {f"{phase}_seconds": sum(batch[phase] for batch in steady) / steps for phase in PHASES}
         costs = {"step_seconds": sum(parts.values()), **parts}
         speed = trainer.accumulate_grad_batches * len(ready.names) / costs["step_seconds"]
         times = [f"{seconds:.3f}" for seconds in costs.values()]

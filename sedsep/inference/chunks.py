@@ -52,10 +52,7 @@ def spans(length: int, chunk: int, edge: int, fade: int, step: int) -> list[Span
     stops = [*(start + chunk for start in starts[:-1]), length]
     # The middle of what neighbours share is farthest from the edges of both.
     fades = [(start + stop - fade) // 2 for start, stop in zip(starts[1:], stops, strict=False)]
-    return [
-        Span(*span)
-        for span in zip(starts, stops, [0, *fades], [*(begin + fade for begin in fades), length], strict=True)
-    ]
+    return list(map(Span, starts, stops, [0, *fades], [*(begin + fade for begin in fades), length]))
 
 
 def windows(stream: Iterable[FloatArray], pieces: Sequence[Span]) -> Iterator[FloatArray]:
@@ -71,14 +68,14 @@ def joined(parts: Iterable[FloatArray], pieces: Sequence[Span]) -> Iterator[Floa
     """One stream from the estimates [stop - start, C] of each span."""
     tail: FloatArray | None = None
     for part, piece, after in zip(parts, pieces, [*pieces[1:], None], strict=True):
-        kept = part[piece.keep_from - piece.start : piece.keep_to - piece.start]
+        body = part[piece.keep_from - piece.start : piece.keep_to - piece.start]
         if tail is not None:
             rise = np.sin(np.pi / 2 * (np.arange(len(tail), dtype=np.float32)[:, None] + 0.5) / len(tail)) ** 2
-            faded = tail + rise * (kept[: len(tail)] - tail)
-            kept = np.concatenate([faded, kept[len(tail) :]])
-        cut = len(kept) if after is None else after.keep_from - piece.keep_to + len(kept)
-        yield kept[:cut]
-        tail = kept[cut:]
+            fade = tail + rise * (body[: len(tail)] - tail)
+            body = np.concatenate([fade, body[len(tail) :]])
+        cut = len(body) if after is None else after.keep_from - piece.keep_to + len(body)
+        yield body[:cut]
+        tail = body[cut:]
 
 
 def resampled(

@@ -96,17 +96,17 @@ class Guide:
             recent.popleft()
         origin, outputs = recent[0][0].first, [output for _, output in recent]
         logits = [output.strong_logits for output in outputs if output.strong_logits is not None]
-        chosen = (patches - origin).to(outputs[0].clip_probabilities.device)
+        indices = (patches - origin).to(outputs[0].clip_probabilities.device)
         return SedOutput(
             clip_probabilities=outputs[0].clip_probabilities,
             strong_logits=_between(torch.cat(logits, dim=2), curve - origin) if logits else None,
             layers=[
                 torch.cat([part.unflatten(1, output.grid) for part, output in zip(parts, outputs, strict=True)], dim=2)
-                .index_select(2, chosen)
+                .index_select(2, indices)
                 .flatten(1, 2)
                 for parts in zip(*(output.layers for output in outputs), strict=True)
             ],
-            grid=(outputs[0].grid[0], len(chosen)),
+            grid=(outputs[0].grid[0], len(indices)),
         )
 
 

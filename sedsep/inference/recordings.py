@@ -76,7 +76,6 @@ def from_file(path: Path) -> Recording:
     info = audio.info(path)
     if _lacks_its_end(path):
         raise FileError(f"{path} stops before its end: fetch or convert it again.", path)
-
     frames, level = _survey(_blocks(path), str(path))
     if frames < info.frames:
         raise FileError(f"{path} ends after {frames} of {info.frames} frames: fetch or convert it again.", path)

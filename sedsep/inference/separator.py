@@ -211,12 +211,12 @@ class SceneSeparator:
         Raises:
             UserError: as `check`, or a waveform that cannot be used.
         """
-        chosen = (labels,) if isinstance(labels, str) else labels if labels is None else tuple(dict.fromkeys(labels))
-        request = Request(chosen, threshold, per_chunk, iters, level_db)
+        if labels is not None:
+            labels = (labels,) if isinstance(labels, str) else tuple(dict.fromkeys(labels))
+        request = Request(labels, threshold, per_chunk, iters, level_db)
         self.check(request)
         job = self.begin(from_array(frames_first(waveform), sample_rate), request)
-        parts = list(job.stems())
-        stems, residual = (np.concatenate(column) for column in zip(*parts, strict=True))
+        stems, residual = (np.concatenate(blocks) for blocks in zip(*job.stems(), strict=True))
 
         def like_input(samples: FloatArray) -> FloatArray | Tensor:
             samples = np.ascontiguousarray(samples)

@@ -17,6 +17,7 @@ from sedsep.benchmarks.costs import CostTable
 from sedsep.benchmarks.scenes import NoiseSet, scene_costs
 from sedsep.benchmarks.separator import separator_costs
 from sedsep.benchmarks.training import training_costs
+from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, choice
 from sedsep.files import write_json, write_whole
 from sedsep.fingerprint import fingerprint
@@ -34,7 +35,7 @@ def run(config: DictConfig) -> dict[str, float]:
     Raises:
         UserError: an unknown part, or the model is no separator that answers one query at a time.
     """
-    device = torch.device("cpu" if config.trainer.accelerator == "cpu" else "cuda")
+    device = evaluation_device(config.trainer.accelerator)
     parts = {"scenes": _scenes, "separator": _separator, "training": _training}
     tables: list[CostTable] = []
     metrics: dict[str, float] = {}

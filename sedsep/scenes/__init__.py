@@ -1,0 +1,1 @@
+"""Scenes: files -> layout -> sampler or metadata -> SceneSpec -> renderer -> Scene -> collate -> Batch."""

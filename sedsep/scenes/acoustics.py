@@ -39,13 +39,11 @@ class SimulatedRoom:
     Attributes:
         responses: float32 [P, 4, N], W Y Z X.
         positions: of the sources relative to the listener, metres, float64 [P, 3].
-        size: width, depth and height, metres.
         rt60: reverberation time the walls were chosen for, seconds.
     """
 
     responses: FloatArray
     positions: NDArray[np.float64]
-    size: tuple[float, float, float]
     rt60: float
 
 
@@ -76,16 +74,9 @@ def simulate_room(
     volume, surface = size.prod(), 2 * (size[0] * size[1] + size[1] * size[2] + size[0] * size[2])
     rt60 = max(rng.uniform(*rt60_range), float(24 * np.log(10) / SPEED * volume / surface / 0.9))
     absorption, _ = pra.inverse_sabine(rt60, size, c=SPEED)
-    responses = foa_responses(
-        size.tolist(),
-        listener,
-        listener + offsets,
-        absorption=float(absorption),
-        sample_rate=sample_rate,
-        seconds=seconds,
-    )
-    width, depth, height = size.tolist()
-    return SimulatedRoom(responses, offsets, (width, depth, height), rt60)
+    places = size.tolist(), listener, listener + offsets
+    responses = foa_responses(*places, absorption=float(absorption), sample_rate=sample_rate, seconds=seconds)
+    return SimulatedRoom(responses, offsets, rt60)
 
 
 def foa_responses(

@@ -168,7 +168,8 @@ class SceneDataModule(LightningDataModule):
         scenes = self.eval_dataset(split)
         if isinstance(scenes, RecordedScenes):
             return scenes.fingerprint()
-        return f"{self.layout.fingerprint(split)}-{fingerprint(repr(scenes.specs))[:16]}"
+        specs = [scenes.spec(index) for index in range(len(scenes))]
+        return f"{self.layout.fingerprint(split)}-{fingerprint(repr(specs))[:16]}"
 
     def _sampler(self, split: str, duration: float) -> SceneSampler:
         return self._make_sampler(split=self.layout.split(split), labels=self.labels, duration=duration)

@@ -62,14 +62,13 @@ class GeneratedScenes(Dataset[Scene]):
         self.on_error = choice(on_error, ON_ERROR, "data.on_error")
 
     @property
-    def specs(self) -> list[SceneSpec]:
-        """The scenes of the first epoch, as they are drawn first."""
-        return [self.sampler.sample(self.seed, 0, index) for index in range(self.epoch_size)]
-
-    @property
     def names(self) -> list[str]:
         """Of the scenes of the first epoch."""
-        return [spec.name for spec in self.specs]
+        return [self.spec(index).name for index in range(self.epoch_size)]
+
+    def spec(self, index: int) -> SceneSpec:
+        """A scene of the first epoch, as it is drawn first."""
+        return self.sampler.sample(self.seed, 0, index)
 
     def __len__(self) -> int:
         """Scenes of an epoch."""
@@ -171,6 +170,10 @@ class IndexedScenes(Dataset[Scene]):
     def names(self) -> list[str]:
         """Of the scenes."""
         return [spec.name for spec in self.specs]
+
+    def spec(self, index: int) -> SceneSpec:
+        """The description of a scene."""
+        return self.specs[index]
 
     def __len__(self) -> int:
         return len(self.specs)

@@ -154,8 +154,8 @@ def mix_batch(batch: UnmixedBatch, device: torch.device) -> Batch:
         if group.slots is not None:
             # A target is heard through the response at one microphone, zero but for its direct path.
             taps = torch.arange(group.responses.shape[2], device=device)
-            kept = (group.direct[:, :1] <= taps) & (taps < group.direct[:, 1:])
-            direct = torch.fft.rfft(group.responses[:, batch.ref_channel] * kept, size)
+            window = (group.direct[:, :1] <= taps) & (taps < group.direct[:, 1:])
+            direct = torch.fft.rfft(group.responses[:, batch.ref_channel] * window, size)
             dry = torch.fft.irfft(source * direct, size)
             targets[group.scenes, group.slots] = dry[:, :length]
         wet *= source[:, None]

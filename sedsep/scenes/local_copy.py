@@ -150,19 +150,19 @@ def _copy(source: Path, target: Path, size: int) -> None:
     """Copy a file; it appears under its name when its bytes are on the disk and have been read back."""
     partial = target.with_name(f".{target.name}.partial")  # one name, for what a killed job leaves to be overwritten
     target.parent.mkdir(parents=True, exist_ok=True)
-    read = hashlib.sha256()
+    original = hashlib.sha256()
     try:
         with source.open("rb") as reader, partial.open("wb") as writer:
             while chunk := reader.read(CHUNK):
-                read.update(chunk)
+                original.update(chunk)
                 writer.write(chunk)
             writer.flush()
             os.fsync(writer.fileno())
             if hasattr(os, "posix_fadvise"):  # what is read back shall come from the disk, not from memory
                 os.posix_fadvise(writer.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         with partial.open("rb") as file:
-            written = hashlib.file_digest(file, "sha256")
-        if written.digest() != read.digest() or partial.stat().st_size != size:
+            copy = hashlib.file_digest(file, "sha256")
+        if copy.digest() != original.digest() or partial.stat().st_size != size:
             raise OSError(errno.EIO, f"{source} changed while it was copied, or its copy reads back differently")
         partial.replace(target)
     finally:

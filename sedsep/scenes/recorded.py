@@ -71,9 +71,9 @@ class RecordedScenes(Dataset[Scene]):
         self.targets: dict[str, dict[str, Path]] = {path.stem: {} for path in self.mixtures}
         sources = Place(folder / TARGETS, folder.name, TARGETS)
         raise_first(sources.problems())
-        known = set(self.mixtures)
+        present = set(self.mixtures)
         for path in sources.files:
-            raise_first(target_problems(path, known, labels))
+            raise_first(target_problems(path, present, labels))
             name, _, label = path.stem.rpartition("_")
             self.targets[name][label] = path
         self.slots = max(map(len, self.targets.values()))

@@ -77,7 +77,7 @@ class SpatialScaperRenderer(Renderer):
                     event_position=[POSITION],
                 )
             ]
-            heard, _ = scaper.synthesize_events_and_labels(
+            tracks, _ = scaper.synthesize_events_and_labels(
                 responses[None], np.array([POSITION]), np.zeros((length, rows))
             )
-        return np.ascontiguousarray(heard.T, np.float32)
+        return np.ascontiguousarray(tracks.T, np.float32)

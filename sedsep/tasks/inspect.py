@@ -71,7 +71,7 @@ def _chosen(scenes: Scenes, count: int, seed: int) -> Sequence[int]:
 def _sheet(scenes: Scenes, index: int, layout: Layout) -> SceneSheet:
     if isinstance(scenes, RecordedScenes):
         return _recorded_sheet(scenes[index], layout.sample_rate)
-    spec = scenes.specs[index] if isinstance(scenes, IndexedScenes) else scenes.sampler.sample(scenes.seed, 0, index)
+    spec = scenes.spec(index)
     return _rendered_sheet(spec, scenes.renderer.render(spec), layout)
 
 

@@ -51,9 +51,9 @@ def test_silent_sources_are_drawn_anew(root: Path) -> None:
     sampler = SceneSampler(layout.split("train"), layout.labels(), 2.0)
     scenes = GeneratedScenes(sampler, Renderer(layout), 0, 40)
     first = [scenes[i] for i in range(40)]
-    heard = [(label, target) for scene in first for label, target in zip(scene.labels, scene.targets, strict=True)]
-    assert all(target.any() for label, target in heard if label != "silence")
-    assert "Bell" in {label for label, _ in heard}
+    sources = [(label, target) for scene in first for label, target in zip(scene.labels, scene.targets, strict=True)]
+    assert all(target.any() for label, target in sources if label != "silence")
+    assert "Bell" in {label for label, _ in sources}
     for scene, again in zip(first, (scenes[i] for i in range(40)), strict=True):
         np.testing.assert_array_equal(scene.mixture, again.mixture)
 
@@ -129,10 +129,10 @@ def test_an_unusable_file_is_named_or_skipped_and_counted(
     assert len({name for batch in loaders["skip"] for name in batch.names}) == 40
     assert set(loaders["skip"].skipped) == {str(path)}
     times = loaders["skip"].skipped[str(path)]
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 2
-    assert str(path) in told[0]
-    assert told[1].startswith(f"{times} scenes were drawn anew so far, for 1 files")
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 2
+    assert str(path) in warnings[0]
+    assert warnings[1].startswith(f"{times} scenes were drawn anew so far, for 1 files")
 
 
 def test_what_workers_skip_is_told_too(root: Path, make_module: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -258,9 +258,9 @@ def test_another_seed_gives_other_training_but_the_same_evaluation_scenes(make_m
 def test_evaluation_scenes_come_from_the_metadata_or_are_drawn_at_full_length(
     root: Path, make_module: Make, layout: Layout, sampler: SceneSampler
 ) -> None:
-    drawn = list(make_module().val_dataloader())
-    assert [len(batch.names) for batch in drawn] == [2, 1]
-    assert drawn[0].mixture.shape[-1] == 2 * RATE
+    batches = list(make_module().val_dataloader())
+    assert [len(batch.names) for batch in batches] == [2, 1]
+    assert batches[0].mixture.shape[-1] == 2 * RATE
 
     specs = [sampler.sample(9, 0, index) for index in range(4)]
     write_index(specs, root / "metadata" / "valid.json")

@@ -28,9 +28,9 @@ def scenes(folder: Path) -> RecordedScenes:
 
 
 def test_sources_find_their_mixture_by_its_whole_name(folder: Path) -> None:
-    found = scenes(folder)
-    assert len(found) == 2
-    assert [(found[item].name, found[item].labels) for item in range(2)] == [
+    recordings = scenes(folder)
+    assert len(recordings) == 2
+    assert [(recordings[item].name, recordings[item].labels) for item in range(2)] == [
         ("s_1", ("Cough", "Speech")),
         ("s_10", ("Doorbell", "silence")),
     ]
@@ -47,8 +47,8 @@ def test_a_scene_holds_what_the_files_hold(folder: Path) -> None:
 
 
 def test_scenes_share_a_batch(folder: Path) -> None:
-    found = scenes(folder)
-    batch = collate([found[0], found[1]], LABELS)
+    recordings = scenes(folder)
+    batch = collate([recordings[0], recordings[1]], LABELS)
     assert batch.query.sum(dim=2).tolist() == [[1, 1], [1, 0]]
 
 

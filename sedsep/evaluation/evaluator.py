@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from sedsep.errors import UserError
+from sedsep.evaluation.estimates import write_estimates
 from sedsep.evaluation.separating import separate, true_classes, true_sources
 from sedsep.labels import LabelRule, LabelSet, choose_labels
 from sedsep.metrics.registry import FILES, ORACLE
 from sedsep.metrics.rows import MixtureRow, score_estimates
 from sedsep.metrics.sed import SedScene, sed_scenes
 from sedsep.models.guided import GuidedSeparator
-from sedsep.models.sed import SedModel
 from sedsep.types import Batch, SedOutput, Sources
 
 
@@ -58,25 +60,27 @@ class Evaluator(nn.Module):
         taggers: SED models that name the events, by label source.
         separator: `None` scores labels alone.
         passes: numbers of refinement passes to score.
-        oracle: whether the true labels are a source, too.
+        oracle: whether a separator is asked for the true labels, too.
         rule: how labels are chosen from the taggers' probabilities.
-        keep: takes the estimates of a mixture by name, label source and passes.
+        folder: for the estimates after as many passes as the separator was trained for, in a folder a label source;
+            `None` keeps none.
     """
 
     def __init__(
         self,
         labels: LabelSet,
         rate: int,
-        taggers: Mapping[str, SedModel],
+        taggers: Mapping[str, nn.Module],
         separator: GuidedSeparator | None = None,
         passes: Sequence[int] = (1,),
         oracle: bool = True,
         rule: LabelRule = LabelRule(),  # noqa: B008
-        keep: Callable[[str, str, int, Sources], None] | None = None,
+        folder: Path | None = None,
     ) -> None:
         super().__init__()
-        self.labels, self.rate, self.passes, self.oracle, self.keep = labels, rate, tuple(passes), oracle, keep
-        self.rule = rule
+        self.labels, self.rate, self.passes, self.rule, self.folder = labels, rate, tuple(passes), rule, folder
+        self.oracle = oracle and separator is not None
+        self.trained_passes = None if separator is None else separator.trained_passes
         self.taggers = nn.ModuleDict(taggers)
         self.separator = separator
         self.eval()
@@ -99,13 +103,11 @@ class Evaluator(nn.Module):
                     for source, indices in classes.items()
                 ]
             else:
-                rows = []
-                for (source, passes), sources in estimates.items():
-                    if self.keep is not None:
-                        self.keep(name, source, passes, sources[item])
-                    rows.append(
-                        score_estimates(name, source, sources[item], truth[item], batch.mixture[item, 0], passes)
-                    )
+                self._write(name, {key: sources[item] for key, sources in estimates.items()})
+                rows = [
+                    score_estimates(name, source, sources[item], truth[item], batch.mixture[item, 0], passes)
+                    for (source, passes), sources in estimates.items()
+                ]
             results.append(MixtureResult(name, rows, {source: table[item] for source, table in tables.items()}))
         return results
 
@@ -114,7 +116,8 @@ class Evaluator(nn.Module):
         classes = {source: choose_labels(output.clip_probabilities, self.rule) for source, output in outputs.items()}
         if self.oracle:
             true = true_classes(batch)
-            if self.separator is not None and self.separator.outputs == 1:
+            assert self.separator is not None
+            if self.separator.outputs == 1:
                 true = [list(dict.fromkeys(item)) for item in true]  # one answer a class, however often it sounds
             classes[ORACLE] = true
         return classes
@@ -125,6 +128,14 @@ class Evaluator(nn.Module):
         """Estimates as `separate` gives them; there must be a separator."""
         assert self.separator is not None
         return separate(self.separator, mixture, classes, self.labels, self.passes)
+
+    def _write(self, name: str, estimates: Mapping[tuple[str, int], Sources]) -> None:
+        if self.folder is None or self.separator is None:
+            return
+        for (source, passes), sources in estimates.items():
+            if passes == self.trained_passes:
+                may_repeat = source == ORACLE and self.separator.outputs > 1
+                write_estimates(self.folder / source, name, sources, self.rate, "2026" if may_repeat else "2025")
 
     def _tagger_outputs(self, output: SedOutput, batch: Batch) -> list[TaggerOutput]:
         clips, frames = output.clip_probabilities.tolist(), output.strong_probabilities
@@ -140,6 +151,8 @@ class FileEvaluator(nn.Module):
         estimates: gives labels with waveforms [L] of the mixture of some name and length.
     """
 
+    folder = trained_passes = None
+
     def __init__(self, labels: LabelSet, estimates: Callable[[str, int], Sources]) -> None:
         super().__init__()
         self.labels, self.estimates = labels, estimates
@@ -151,3 +164,31 @@ class FileEvaluator(nn.Module):
             sources = [(label, wave.to(mixture.device)) for label, wave in self.estimates(name, mixture.shape[-1])]
             results.append(MixtureResult(name, [score_estimates(name, FILES, sources, truth, mixture[0])]))
         return results
+
+
+AnyEvaluator = Evaluator | FileEvaluator
+
+
+def passes_to_score(passes: object, separator: GuidedSeparator) -> tuple[int, ...]:
+    """The numbers of passes that are asked for, and in any case the one that the separator was trained for.
+
+    Args:
+        passes: `refinement.eval_iters`, a number or a list of them; `None` asks for no others.
+        separator: that does them.
+
+    Raises:
+        UserError: no numbers of passes, or several passes of a separator without feedback.
+    """
+    trained = separator.trained_passes
+    if passes is None:
+        return (trained,)
+    entries = list(passes) if isinstance(passes, Sequence) and not isinstance(passes, str) else [passes]
+    counts = [entry for entry in entries if isinstance(entry, int) and entry > 0]
+    if not entries or len(counts) < len(entries):
+        raise UserError(f"refinement.eval_iters={passes} is no list of passes: give some, such as [1,2,3].")
+    if max(counts) > 1 and not separator.iters:
+        raise UserError(
+            "refinement.eval_iters asks for several passes of a separator without feedback: leave it out, or train one "
+            "with refinement.iters of at least 1."
+        )
+    return tuple(sorted({*counts, trained}))

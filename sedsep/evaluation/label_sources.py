@@ -1,67 +1,80 @@
-"""Where Stage 2 gets its labels: the truth, or a tagger whose answers are computed once and kept.
+"""Where Stage 2 gets its labels: the truth, or a tagger whose probabilities are computed once and kept.
 
 Axes: B batch, M microphones, L samples, N classes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from sedsep.errors import UserError, choice
 from sedsep.files import write_json
+from sedsep.fingerprint import fingerprint
 from sedsep.labels import LabelRule, choose_labels
-from sedsep.models.sed import SedModel
+from sedsep.metrics.registry import BASELINE, SELECTABLE, TAGGER
 from sedsep.types import Batch
 
 LabelTable = Mapping[str, list[int]]
 """Scene name to the indices of the classes it is said to hold."""
 
 
-@torch.inference_mode()
-def tag(model: SedModel, batches: Iterable[Batch], device: torch.device) -> dict[str, list[float]]:
-    """Clip probabilities [N] of every scene; the model is left in evaluation mode."""
-    model = model.to(device).eval()
-    table: dict[str, list[float]] = {}
-    for batch in batches:
-        probabilities = model(batch.mixture.to(device)).clip_probabilities
-        table.update(zip(batch.names, probabilities.cpu().tolist(), strict=True))
-    return table
-
-
-def cached_probabilities(
-    model: SedModel, batches: Iterable[Batch], device: torch.device, cache: Path, split_key: str
-) -> dict[str, list[float]]:
-    """`tag`, computed once for a split's content and a tagger's weights, whatever the files are called.
+def taggers_among(sources: object) -> list[str]:
+    """Those of the label sources that need a SED model.
 
     Args:
-        cache: folder of the answers.
+        sources: `task.label_sources`.
+
+    Raises:
+        UserError: this is no list of known label sources, or an empty one.
+    """
+    if not isinstance(sources, Sequence) or isinstance(sources, str) or not sources:
+        raise UserError(
+            f"task.label_sources={sources} is no list of label sources: give some, such as [tagger,oracle]."
+        )
+    names = [choice(source, SELECTABLE, "task.label_sources") for source in sources]
+    return [source for source in (BASELINE, TAGGER) if source in names]
+
+
+@torch.inference_mode()
+def cached_probabilities(
+    model: torch.nn.Module, batches: Iterable[Batch], device: torch.device, cache: Path, split_key: str
+) -> dict[str, list[float]]:
+    """Clip probabilities [N] of every scene, computed once for a split's content and a tagger's weights.
+
+    Args:
+        model: the tagger, a SED model; where it is used it moves to the device and is left in evaluation mode.
+        batches: the scenes of the split.
+        device: where to compute.
+        cache: folder of what was computed.
         split_key: identifies the content of the split.
     """
     path = cache / f"{split_key}-{weights_key(model)}.json"
     if path.is_file():
         return json.loads(path.read_text())
-    table = tag(model, batches, device)
+    model.to(device).eval()
+    table: dict[str, list[float]] = {}
+    for batch in batches:
+        probabilities = model(batch.mixture.to(device)).clip_probabilities
+        table.update(zip(batch.names, probabilities.cpu().tolist(), strict=True))
     write_json(path, table)
     return table
 
 
 def weights_key(model: torch.nn.Module) -> str:
     """A short digest of names, shapes and values of every entry of the state dict."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    entries = (
+        fingerprint(name, list(value.shape), value.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        for name, value in sorted(model.state_dict().items())
+    )
+    return fingerprint(*entries)[:16]
 
 
 def labels_of(probabilities: Mapping[str, list[float]], rule: LabelRule) -> dict[str, list[int]]:
     """Query labels of every scene from its clip probabilities."""
     if not probabilities:
         return {}
-    stacked: Tensor = torch.tensor(list(probabilities.values()))
-    return dict(zip(probabilities, choose_labels(stacked, rule), strict=True))
+    return dict(zip(probabilities, choose_labels(torch.tensor(list(probabilities.values())), rule), strict=True))

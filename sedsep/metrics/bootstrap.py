@@ -51,7 +51,7 @@ class Bootstrap:
         if not 0 < self.level < 1:
             raise UserError(f"bootstrap.level={self.level} gives no interval: choose a number between 0 and 1.")
         if self.resamples < 0:
-            raise UserError(f"bootstrap.resamples={self.resamples} is no count: choose 0 or more.")
+            raise UserError(f"task.resamples={self.resamples} is no count: give 0 for no intervals, or more.")
 
     def draws(self, n: int) -> Iterator[NDArray[np.int64]]:
         """Indices [r, n] of the mixtures of each resample, in blocks of bounded size."""

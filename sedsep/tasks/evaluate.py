@@ -1,4 +1,4 @@
-"""task=evaluate: score a trained model, or what another system made, on the test scenes."""
+"""task=evaluate: score a trained model, or another system's estimates, on the test scenes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from omegaconf import DictConfig
 
 from sedsep.errors import UserError
 from sedsep.evaluation.estimates import Estimates
-from sedsep.evaluation.evaluator import FileEvaluator
-from sedsep.labels import LabelSet
+from sedsep.evaluation.evaluator import Evaluator, FileEvaluator, passes_to_score
+from sedsep.evaluation.label_sources import taggers_among
+from sedsep.labels import LabelRule, LabelSet
+from sedsep.metrics.bootstrap import Bootstrap
+from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes
 from sedsep.scenes.recorded import RecordedScenes
 from sedsep.tasks.results import conclude
-from sedsep.tasks.scoring import check_scoring, make_evaluator, passes_to_score
 from sedsep.tasks.session import Session
-from sedsep.tasks.stages import Trained, check_taggers, label_givers, load, ready
+from sedsep.tasks.stages import check_taggers, load, ready
 
 log = logging.getLogger(__name__)
 
-TOLD_BY = {
+OPTIONS = {
     "refinement.iters": ("refinement.iters", "refinement", "experiment"),
     "time_film": ("conditioning", "conditioning.time_film", "experiment"),
     "injection": ("conditioning", "conditioning.injection", "experiment"),
@@ -39,41 +41,51 @@ def run(config: DictConfig) -> dict[str, float]:
         UserError: neither is given, or both; a checkpoint that does not fit the data set, or is not what else the
             command asks for; no SED model for a label source; files that are no estimates of the mixtures.
     """
-    check_scoring(config)
+    options = taggers_among(config.task.label_sources)
+    Bootstrap(config.task.resamples)
     if bool(config.ckpt) == bool(config.task.estimates):
         raise UserError(
             "task=evaluate scores one thing: give ckpt=PATH of a trained model (a run's directory will do), or "
             "task.estimates=PATH of the wav files of another system."
         )
+    node = config.model
+    if config.ckpt and node.kind == "separator":
+        check_taggers(config, options)
+    session = Session.open(config)
     if config.task.estimates:
-        session = Session.open(config)
         scenes = _scenes(session)
-        made = Estimates(Path(config.task.estimates), scenes.names, session.labels, config.sample_rate)
-        if made.without:
+        estimates = Estimates(Path(config.task.estimates), scenes.names, session.labels, config.sample_rate)
+        if missing := estimates.without:
             log.warning(
                 "%d of %d mixtures have no estimate, %s among them: their events count as missed",
-                len(made.without), len(scenes.names), made.without[0],
+                len(missing), len(scenes.names), missing[0],
             )  # fmt: skip
         with session.tracker() as tracker:
-            return conclude(session, tracker, scenes, FileEvaluator(session.labels, made.of))
-    node = config.model
-    if node.kind == "separator":
-        check_taggers(config, label_givers(config))
-    session = Session.open(config)
+            return conclude(session, tracker, scenes, FileEvaluator(session.labels, estimates.of))
     trained = load(session, node, config.ckpt, any_labels=bool(config.audio))
     session.labels = LabelSet(trained.description.labels)  # a folder of recordings has none of its own
     scenes = _scenes(session)
     with session.tracker() as tracker:
         tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
-        separator = trained.network
-        if not isinstance(separator, GuidedSeparator):
-            source = "baseline" if node.name == config.baseline.name else "tagger"
-            return conclude(session, tracker, scenes, make_evaluator(session, {source: trained}), [trained])
-        _check_asked(trained, separator, config)
-        passes_to_score(config, separator)
-        taggers = {source: ready(session, config[source], source, tracker) for source in label_givers(config)}
-        evaluator = make_evaluator(session, taggers, separator)
-        return conclude(session, tracker, scenes, evaluator, [*taggers.values(), trained], separator.trained_passes)
+        separator = trained.network if isinstance(trained.network, GuidedSeparator) else None
+        passes: tuple[int, ...] = ()
+        if separator is not None:
+            _check_command(config, separator, trained.checkpoint)
+            passes = passes_to_score(config.refinement.eval_iters, separator)
+            taggers = {option: ready(session, config[option], option, tracker) for option in options}
+        else:
+            taggers = {BASELINE if node.name == config.baseline.name else TAGGER: trained}
+        evaluator = Evaluator(
+            session.labels,
+            config.sample_rate,
+            {source: tagger.network for source, tagger in taggers.items()},
+            separator,
+            passes,
+            ORACLE in config.task.label_sources,
+            LabelRule(config.task.threshold, at_most=config.slots),
+            session.run_dir / "estimates" if config.task.write_estimates else None,
+        )
+        return conclude(session, tracker, scenes, evaluator, [*taggers.values(), *([trained] if separator else [])])
 
 
 def _scenes(session: Session) -> IndexedScenes | GeneratedScenes | RecordedScenes:
@@ -92,24 +104,23 @@ def _scenes(session: Session) -> IndexedScenes | GeneratedScenes | RecordedScene
     return scenes
 
 
-def _check_asked(trained: Trained, separator: GuidedSeparator, config: DictConfig) -> None:
+def _check_command(config: DictConfig, separator: GuidedSeparator, checkpoint: Path) -> None:
     """A checkpoint brings its network along: what the command says of it must be true.
 
     Raises:
         UserError: it says something else.
     """
-    given = {override.lstrip("+").split("=", 1)[0] for override in HydraConfig.get().overrides.task}
-    for part, options in TOLD_BY.items():
+
+    def word(part: object) -> str:
+        return str(part) if isinstance(part, int) else ("none" if part is None else "some")
+
+    overrides = {override.lstrip("+").split("=", 1)[0] for override in HydraConfig.get().overrides.task}
+    for part, options in OPTIONS.items():
         name = part.removeprefix("refinement.")
-        asked, has = config.model.network.separator[name], separator.part(name)
-        if not given.isdisjoint(options) and _said(asked) != _said(has):
+        command, network = word(config.model.network.separator[name]), word(separator.part(name))
+        if command != network and not overrides.isdisjoint(options):
             more = " (refinement.eval_iters=[1,2,3] scores other numbers of passes)" if name == "iters" else ""
             raise UserError(
-                f"The command asks for {part}={_said(asked)}, but {trained.checkpoint} has {part}={_said(has)}: leave "
-                f"out what describes the network, which the checkpoint brings along{more}."
+                f"The command asks for {part}={command}, but {checkpoint} has {part}={network}: leave out what "
+                f"describes the network, which the checkpoint brings along{more}."
             )
-
-
-def _said(part: object) -> str:
-    """A number, or whether there is such a part."""
-    return str(part) if isinstance(part, int) else ("none" if part is None else "some")

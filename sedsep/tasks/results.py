@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from omegaconf import OmegaConf
 from torch.utils.data import Dataset
 
-from sedsep.evaluation.evaluator import Evaluator, FileEvaluator
+from sedsep.evaluation.evaluator import AnyEvaluator
 from sedsep.evaluation.report import show_scores, take_apart, training_curves, write_report
+from sedsep.evaluation.results import Evaluation
+from sedsep.evaluation.writing import write_scores
+from sedsep.labels import LabelRule
+from sedsep.metrics.bootstrap import Bootstrap
 from sedsep.metrics.registry import ORACLE
 from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.directories import is_main_process
 from sedsep.runs.tracking import Tracker, read_history
-from sedsep.tasks.scoring import evaluation_of, keep_scores, score_scenes
 from sedsep.tasks.session import Session
 from sedsep.tasks.stages import Trained
+from sedsep.training.scoring import score_scenes
 from sedsep.types import Scene
 
 
@@ -23,9 +27,8 @@ def conclude(
     session: Session,
     tracker: Tracker,
     scenes: Dataset[Scene],
-    evaluator: Evaluator | FileEvaluator,
+    evaluator: AnyEvaluator,
     trained: Sequence[Trained] = (),
-    passes: int | None = None,
 ) -> dict[str, float]:
     """Score the test scenes; write the scores, the page, and the tracking run's last entries.
 
@@ -37,19 +40,26 @@ def conclude(
         scenes: to score.
         evaluator: scores batches of them.
         trained: the networks that are scored, for the page.
-        passes: of refinement, that the separator was trained for; `None` without one.
 
     Returns:
         The metrics by name; of the other processes none.
     """
     config = session.config
-    results = score_scenes(session, scenes, evaluator, config.model.training.eval_batch_size)
+    batch_size = config.model.training.eval_batch_size
+    results = score_scenes(evaluator, scenes, session.trainer, batch_size, config.data.workers)
     if not is_main_process():
         return {}
-    evaluation = evaluation_of(session, config.data.module.test_split, results, passes)
+    evaluation = Evaluation(
+        config.data.module.test_split,
+        session.labels.names,
+        results,
+        evaluator.trained_passes,
+        LabelRule(config.task.threshold, at_most=config.slots),
+        bootstrap=Bootstrap(config.task.resamples),
+    )
     facts, curves, notes = session.facts(), [], []
     about = {"facts": dict(facts), "checkpoints": {network.name: str(network.checkpoint) for network in trained}}
-    files = keep_scores(session.run_dir, evaluation, about)
+    files = write_scores(session.run_dir, evaluation, about)
     for network in trained:
         duration = f"{network.seconds:.0f} s" if network.seconds else f"not trained now, read from {network.checkpoint}"
         facts.append((f"Training {network.name}", duration))
@@ -70,7 +80,9 @@ def conclude(
         facts=facts,
         notes=notes,
         curves=curves,
-        examples=take_apart(evaluation, scenes, evaluator, config.task.examples, config.sample_rate, session.device),
+        examples=take_apart(
+            evaluation, scenes, evaluator.to(session.device), config.task.examples, config.sample_rate, session.device
+        ),
         config_yaml=OmegaConf.to_yaml(config),
     )
     metrics = {name: score.value for name, score in evaluation.metrics.items()}

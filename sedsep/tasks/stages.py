@@ -16,7 +16,7 @@ import lightning
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import sedsep
@@ -24,9 +24,9 @@ from sedsep import checkpoints
 from sedsep.checkpoints.own import RECIPE
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.starting import start_backbone, start_separator
-from sedsep.errors import UserError, choice
+from sedsep.errors import UserError
+from sedsep.evaluation.label_sources import taggers_among
 from sedsep.files import sole_writer, write_json
-from sedsep.metrics.registry import SELECTABLE
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.runs.directories import is_main_process
@@ -64,24 +64,9 @@ class Trained:
     seconds: float
 
 
-def label_givers(config: DictConfig) -> list[str]:
-    """The options whose SED models name the events when separations are scored.
-
-    Raises:
-        UserError: an unknown label source.
-    """
-    sources = config.task.label_sources
-    if not isinstance(sources, ListConfig) or not sources:
-        raise UserError(
-            f"task.label_sources={sources} is no list of label sources: give some, such as [tagger,oracle]."
-        )
-    named = [choice(source, SELECTABLE, "task.label_sources") for source in sources]
-    return [option for option in ("baseline", "tagger") if option in named]
-
-
 def prerequisites(config: DictConfig) -> list[str]:
     """The options whose SED models the configured model leans on: for validation, for test labels, for Stage 2."""
-    options = label_givers(config)
+    options = taggers_among(config.task.label_sources)
     if config.model.kind == "sed":
         return []
     guided = any(config.model.network.separator[part] for part in ("time_film", "injection", "conditions"))

@@ -8,12 +8,16 @@ from typing import Any
 from omegaconf import DictConfig
 
 from sedsep.errors import UserError
+from sedsep.evaluation.evaluator import Evaluator, passes_to_score
+from sedsep.evaluation.label_sources import cached_probabilities, labels_of, taggers_among
+from sedsep.labels import LabelRule
+from sedsep.metrics.bootstrap import Bootstrap
+from sedsep.metrics.registry import ORACLE
 from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.tracking import Tracker
 from sedsep.tasks.results import conclude
-from sedsep.tasks.scoring import check_scoring, make_evaluator, passes_to_score, validation_labels
 from sedsep.tasks.session import Session
-from sedsep.tasks.stages import build, check_weights, label_givers, prerequisites, ready, start_stage_two, train
+from sedsep.tasks.stages import build, check_weights, prerequisites, ready, start_stage_two, train
 from sedsep.training.checkpointing import LAST
 
 log = logging.getLogger(__name__)
@@ -26,7 +30,8 @@ def run(config: DictConfig) -> dict[str, float]:
     """
     if config.ckpt:
         raise UserError("ckpt goes on with one training: to go on with a sweep give sweep.resume=DIRECTORY.")
-    check_scoring(config)
+    taggers_among(config.task.label_sources)
+    Bootstrap(config.task.resamples)
     check_weights(config)
     session = Session.open(config)
     session.check_scenes(session.data(config.model.training))
@@ -43,11 +48,16 @@ def run(config: DictConfig) -> dict[str, float]:
 
 
 def _train_tagger(session: Session, tracker: Tracker) -> dict[str, float]:
-    node = session.config.model
+    config, node = session.config, session.config.model
     trained = train(session, node, build(session, node), session.run_dir / "checkpoints" / node.name, tracker)
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
-    source = "baseline" if node.name == session.config.baseline.name else "tagger"
-    evaluator = make_evaluator(session, {source: trained})
+    source = "baseline" if node.name == config.baseline.name else "tagger"
+    evaluator = Evaluator(
+        session.labels,
+        config.sample_rate,
+        {source: trained.network},
+        rule=LabelRule(config.task.threshold, at_most=config.slots),
+    )
     data = session.data(node.training)
     return conclude(session, tracker, data.eval_dataset(data.test_split), evaluator, [trained])
 
@@ -56,24 +66,39 @@ def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
     config, node = session.config, session.config.model
     network = build(session, node)
     assert isinstance(network, GuidedSeparator)
-    passes_to_score(config, network)
+    passes = passes_to_score(config.refinement.eval_iters, network)
     taggers = {option: ready(session, config[option], option, tracker) for option in prerequisites(config)}
     if network.sed is not None:
         start_stage_two(network.sed, config.conditioning.sed, taggers["tagger"])
-    data = session.data(node.training)
+    data, rule = session.data(node.training), LabelRule(config.task.threshold, at_most=config.slots)
     extra: dict[str, Any] = {"labels": session.labels}
     if "baseline" in taggers:
-        extra["validation_labels"] = validation_labels(session, data, taggers["baseline"])
+        probabilities = cached_probabilities(
+            taggers["baseline"].network,
+            data.val_dataloader(),
+            session.device,
+            session.cache / "labels" / "baseline",
+            f"{data.valid_split}-{data.fingerprint(data.valid_split)}",
+        )
+        extra["validation_labels"] = labels_of(probabilities, rule)
     trained = train(session, node, network, session.run_dir / "checkpoints" / node.name, tracker, **extra)
     separator = trained.network
     assert isinstance(separator, GuidedSeparator)
     tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
-    evaluator = make_evaluator(session, {source: taggers[source] for source in label_givers(config)}, separator)
+    evaluator = Evaluator(
+        session.labels,
+        config.sample_rate,
+        {source: taggers[source].network for source in taggers_among(config.task.label_sources)},
+        separator,
+        passes,
+        ORACLE in config.task.label_sources,
+        rule,
+        session.run_dir / "estimates" if config.task.write_estimates else None,
+    )
     return conclude(
         session,
         tracker,
         data.eval_dataset(data.test_split),
         evaluator,
         [*taggers.values(), trained],
-        separator.trained_passes,
     )

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from minis import CLASSES, LABELS, RATE, make_batch, make_guided, make_sed, shaken
+from minis import CLASSES, LABELS, LENGTH, RATE, make_batch, make_guided, make_sed, shaken
 from torch import Tensor, nn
 
+from sedsep.evaluation.estimates import Estimates
 from sedsep.evaluation.evaluator import Evaluator, FileEvaluator, MixtureResult
 from sedsep.evaluation.label_sources import cached_probabilities, labels_of, weights_key
 from sedsep.evaluation.results import Evaluation
+from sedsep.evaluation.separating import separate
 from sedsep.labels import LabelRule
 from sedsep.metrics.bootstrap import Bootstrap
 from sedsep.metrics.rows import MixtureRow
 from sedsep.metrics.sdri import score_mixture
-from sedsep.types import Batch, SedOutput, Separation, Sources
+from sedsep.types import Batch, SedOutput, Separation
 
 BATCHES = [make_batch([[0, 2, None], [1, None, None]]), make_batch([[3, 4, 0]], seed=5)]
 BATCHES[1].names[0] = "scene_2"
@@ -38,7 +41,7 @@ class Separator(nn.Module):
 
     def __init__(self, outputs: int = 1) -> None:
         super().__init__()
-        self.outputs = outputs
+        self.outputs, self.trained_passes = outputs, 1
         self.asked: list[Tensor] = []
 
     def forward(self, mixture: Tensor, query: Tensor, passes: int) -> Separation:
@@ -189,16 +192,25 @@ def test_mixtures_without_any_event_are_scored() -> None:
     assert evaluation.metrics["test/ca_sdri/oracle"].count == 1
 
 
-def test_estimates_are_handed_on_as_they_are_scored() -> None:
-    kept: dict[tuple[str, str, int], set[str]] = {}
-
-    def keep(name: str, source: str, passes: int, sources: Sources) -> None:
-        kept[name, source, passes] = {label for label, _ in sources}
-
-    evaluator = Evaluator(LABELS, RATE, {"tagger": Tagger(TAGGER)}, Separator(), keep=keep)  # type: ignore[arg-type,dict-item]
+def test_estimates_are_written_as_they_are_scored(tmp_path: Path) -> None:
+    separator = Separator()
+    evaluator = Evaluator(LABELS, RATE, {"tagger": Tagger(TAGGER)}, separator, (1, 2), folder=tmp_path)  # type: ignore[arg-type]
     evaluator(BATCHES[0])
-    assert kept["scene_1", "tagger", 1] == {"Cough", "Speech"}
-    assert kept["scene_1", "oracle", 1] == {"Cough"}
+    for source, names in {"tagger": {"Cough", "Speech"}, "oracle": {"Cough"}}.items():
+        sources = Estimates(tmp_path / source, BATCHES[0].names, LABELS, RATE).of("scene_1", LENGTH)
+        assert {label for label, _ in sources} == names
+        for label, waveform in sources:
+            assert torch.equal(waveform, Separator.answer(BATCHES[0].mixture[1], LABELS.index(label)))
+
+
+def test_a_separator_that_answers_together_gives_each_of_its_queries_its_own_waveform() -> None:
+    for outputs in (3, 2):  # of two outputs, it is asked twice
+        network: Any = Separator(outputs).eval()
+        network.listen = lambda mixture: None
+        (sources,) = separate(network, BATCHES[0].mixture[:1], {"x": [[2, 0, 2]]}, LABELS)["x", 1]
+        assert [label for label, _ in sources] == [NAMES[2], NAMES[0], NAMES[2]]
+        for label, waveform in sources:
+            torch.testing.assert_close(waveform, Separator.answer(BATCHES[0].mixture[0], LABELS.index(label)))
 
 
 def test_another_system_is_scored_as_ours_with_the_same_sounds() -> None:

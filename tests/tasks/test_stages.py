@@ -16,10 +16,10 @@ from torch import Tensor
 
 from sedsep import checkpoints
 from sedsep.checkpoints.published import PUBLISHED
+from sedsep.evaluation.evaluator import passes_to_score
 from sedsep.labels import LabelSet
 from sedsep.models import GuidedSeparator
 from sedsep.tasks import stages, train
-from sedsep.tasks.scoring import check_scoring, passes_to_score
 from sedsep.tasks.session import Session
 
 Compose = Callable[..., DictConfig]
@@ -147,20 +147,27 @@ def test_missing_weights_are_named_before_anything_is_made(
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".lock"}
 
 
-@pytest.mark.parametrize("given", ["oracle", "[]", "null", "[oracel]"])
-def test_label_sources_are_a_list_of_known_ones(composed: Compose, given: str) -> None:
-    with refused("task.label_sources"):
-        check_scoring(composed(f"task.label_sources={given}"))
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        *((f"task.label_sources={sources}", "task.label_sources") for sources in ("oracle", "[]", "null", "[oracel]")),
+        ("task.resamples=-1", "task.resamples=-1 is no count"),
+    ],
+)
+def test_how_scenes_are_scored_is_checked_before_anything_is_trained(
+    composed: Compose, override: str, says: str
+) -> None:
+    with refused(says):
+        train.run(composed(override))
 
 
-def test_a_number_of_resamples_is_checked_before_anything_is_trained(composed: Compose) -> None:
-    with refused("task.resamples=-1 is no count"):
-        check_scoring(composed("task.resamples=-1"))
+@pytest.mark.parametrize("wrong", ["[0]", "[]", "[1.5]", "two"])
+def test_passes_to_score_are_counts(composed: Compose, wrong: str) -> None:
+    network: Any = SimpleNamespace(iters=2, trained_passes=2)
 
+    def passes(value: str) -> tuple[int, ...]:
+        return passes_to_score(composed(f"refinement.eval_iters={value}").refinement.eval_iters, network)
 
-@pytest.mark.parametrize("given", ["[0]", "[]", "[1.5]", "two"])
-def test_passes_to_score_are_counts(composed: Compose, given: str) -> None:
-    network = SimpleNamespace(iters=2, trained_passes=2)
-    assert passes_to_score(composed("refinement.eval_iters=[4,1]"), network) == (1, 2, 4)  # type: ignore[arg-type]
+    assert passes("[4,1]") == (1, 2, 4)
     with refused("refinement.eval_iters"):
-        passes_to_score(composed(f"refinement.eval_iters={given}"), network)  # type: ignore[arg-type]
+        passes(wrong)

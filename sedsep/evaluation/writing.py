@@ -1,0 +1,69 @@
+"""The scores of an evaluation as files: `metrics.json` is flat, `evaluation.json` has intervals and break-downs too,
+`mixtures.csv` has a line a mixture, `sources.csv` a line an entry of the score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sedsep.evaluation.results import Evaluation
+from sedsep.files import write_csv, write_json
+from sedsep.metrics.bootstrap import Estimate
+
+SCORE_FILES = ("metrics.json", "evaluation.json", "mixtures.csv", "sources.csv")
+
+
+def write_scores(folder: Path, evaluation: Evaluation, about: Mapping[str, Any]) -> list[Path]:
+    """Write the scores.
+
+    Args:
+        folder: for `SCORE_FILES`; of no lines there is no file.
+        evaluation: the scores.
+        about: what else `evaluation.json` says.
+
+    Returns:
+        The files that are there.
+    """
+    metrics, account, mixtures, sources = (folder / name for name in SCORE_FILES)
+    write_json(metrics, {name: _number(one.value) for name, one in evaluation.metrics.items()})
+    write_json(
+        account,
+        {
+            **about,
+            "split": evaluation.split,
+            "mixtures": len(evaluation.mixtures),
+            "passes": evaluation.passes,
+            "threshold": evaluation.rule.threshold,
+            "labels": list(evaluation.labels),
+            "metrics": {name: _plain(one) for name, one in evaluation.metrics.items()},
+            "label_sources": {source: _breakdowns(evaluation, source) for source in evaluation.sources},
+        },
+    )
+    rows = [row for mixture in evaluation.mixtures for row in mixture.rows]
+    write_csv(mixtures, [row.record() for row in rows])
+    write_csv(sources, [entry for row in rows for entry in row.entries()])
+    return [file for file in (metrics, account, mixtures, sources) if file.is_file()]
+
+
+def _breakdowns(evaluation: Evaluation, source: str) -> dict[str, Any]:
+    tables: dict[str, Any] = {
+        "confusion": evaluation.confusion(source).round(3).tolist(),
+        "by_count": {str(count): _plain(one) for count, one in evaluation.by_count[source].items()},
+    }
+    if evaluation.separated:
+        levels = evaluation.by_level[source]
+        tables["by_class"] = {label: _plain(one) for label, one in evaluation.by_class[source].items()}
+        tables["by_snr"] = {f"{low:g} to {high:g} dB": _plain(one) for (low, high), one in levels.items()}
+    return tables
+
+
+def _plain(estimate: Estimate) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in asdict(estimate).items()}
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN: an undefined number is null."""
+    return value if math.isfinite(value) else None

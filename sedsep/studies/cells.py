@@ -1,28 +1,25 @@
-"""The cells of a study, a row and a seed each: which run is theirs, and how those without one are launched."""
+"""The cells of a study, a row and a seed each."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 
-from sedsep.runs.tracking.finished import Run
+from sedsep.fingerprint import fingerprint
 from sedsep.studies.study import Row
 
-Identity = frozenset[str]
-
-WITHOUT_EFFECT = re.compile(
-    r"[+~]*((logger|paths|speed|hydra)\b|data\.(workers|local_copy)=|refinement\.eval_iters="
-    r"|trainer=(cpu|gpu)$|trainer\.(accelerator|log_every_n_steps|benchmark)=)"
+WITHOUT_EFFECT = (
+    *("logger", "paths", "speed", "hydra", "data.workers=", "data.local_copy=", "refinement.eval_iters="),
+    *("trainer=cpu", "trainer=gpu", "trainer.accelerator=", "trainer.log_every_n_steps=", "trainer.benchmark="),
 )
-"""Overrides that leave the numbers as they are, but for rounding. Several devices do not: each has a batch of its own.
-Passes that were measured are seen by the metrics of a run."""
+"""Beginnings of overrides that leave the numbers as they are, but for rounding. Several devices do not: each has a
+batch of its own. Passes that were measured are seen by the metrics of a run."""
 
-TOGETHER = re.compile(r" (?=[+~]*[\w./@]+=|~)")
-"""What parts overrides that were joined by spaces: values may hold some."""
+Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,82 +27,52 @@ class Cell:
     """A row and a seed.
 
     Attributes:
-        overrides: beside experiment and seed. identity: what its run is known by.
+        row: of the study.
+        seed: of the run.
+        overrides: beside experiment and seed.
+        settings: name of all else that decides about the numbers.
     """
 
     row: Row
     seed: int
     overrides: tuple[str, ...]
-    identity: Identity
+    settings: str
+
+    @property
+    def key(self) -> Key:
+        """Settings, row and seed: the tags of its runs."""
+        return self.settings, self.row.experiment, str(self.seed)
 
     def __str__(self) -> str:
         return f"{self.row.experiment}, seed {self.seed}"
 
 
-def make_cells(
-    rows: Sequence[Row],
-    seeds: Sequence[int],
-    overrides: Mapping[str, tuple[str, ...]],
-    choices: Mapping[str, str],
-) -> list[Cell]:
-    """All cells of a study.
+def settings_name(choices: Mapping[str, str], overrides: Iterable[str], weights: Path | None = None) -> str:
+    """Scale and data; where overrides go further, also the data's folder and a digest of them, whatever their order.
 
     Args:
-        overrides: of each experiment. choices: as in `identity`.
+        choices: what was chosen for `scale` and `data`.
+        overrides: of the jobs.
+        weights: folder of the checkpoints to be scored.
     """
-    cells = []
-    for row in rows:
-        own = overrides[row.experiment]
-        for seed in seeds:
-            name = identity([*own, f"experiment={row.experiment}", f"seed={seed}"], choices)
-            cells.append(Cell(row, seed, own, name))
-    return cells
-
-
-def identity(overrides: Iterable[str], choices: Mapping[str, str]) -> Identity:
-    """The overrides that decide about the numbers, written in one way.
-
-    Args:
-        choices: what was chosen for keys that the overrides do not name, by default or in the user's own config.
-    """
-    told = as_swept(TOGETHER.split(" ".join(overrides)))  # a run's are known joined: all are torn apart alike
-    named = {text.split("=", 1)[0] for text in told}
-    told += [f"{key}={value}" for key, value in choices.items() if key not in named]
-    return frozenset(text for text in told if not WITHOUT_EFFECT.match(text))
-
-
-def as_swept(overrides: Iterable[str]) -> list[str]:
-    """Overrides as a sweep writes them down for its jobs: without spaces in lists, numbers in their shortest form."""
-    given = list(overrides)
-    try:
-        parsed = OverridesParser.create().parse_overrides(given)
-    except HydraException:  # torn apart wrongly: of a value with something like an override in it
-        return given
-    return [f"{one.get_key_element()}={one.get_value_element_as_str()}" for one in parsed]
-
-
-def is_several(override: str) -> bool:
-    """Whether an override is a choice of several, to be swept over."""
-    try:
-        return OverridesParser.create().parse_override(override).is_sweep_override()
-    except HydraException:  # `run.py` says what is wrong with it
-        return False
-
-
-def by_identity(runs: Iterable[Run]) -> dict[Identity, list[Run]]:
-    """Runs by what they are known by, each in the order given."""
-    found: dict[Identity, list[Run]] = {}
-    for run in runs:
-        found.setdefault(identity([run.overrides], run.choices), []).append(run)
-    return found
+    parsed = OverridesParser.create().parse_overrides(list(overrides))  # to one writing: no spaces, short numbers
+    texts = {f"{override.get_key_element()}={override.get_value_element_as_str()}" for override in parsed}
+    texts -= {f"{group}={option}" for group, option in choices.items()}
+    others = sorted(text for text in texts if not text.lstrip("+~").startswith(WITHOUT_EFFECT))
+    names = [Path(text.removeprefix("data.root=")).name for text in others if text.startswith("data.root=")]
+    if weights:
+        names.append(f"weights-{weights.name}")
+        others.append(f"weights={weights}")
+    digest = [fingerprint(others)[:6]] if others else []
+    return "-".join(re.sub(r"[^\w.-]", "", part) for part in (*choices.values(), *names, *digest))
 
 
 def products(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """Groups that are each a product of experiments and seeds, with the same overrides."""
+    """Groups that are each a product of experiments and seeds, with the same overrides and settings."""
     rows: dict[str, list[Cell]] = {}
     for cell in cells:
         rows.setdefault(cell.row.experiment, []).append(cell)
-    groups: dict[tuple[tuple[str, ...], tuple[int, ...]], list[Cell]] = {}
+    groups: dict[tuple[object, ...], list[Cell]] = {}
     for row in rows.values():
-        groups.setdefault((row[0].overrides, tuple(cell.seed for cell in row)), []).extend(row)
+        groups.setdefault((row[0].overrides, *(cell.seed for cell in row)), []).extend(row)
     return list(groups.values())

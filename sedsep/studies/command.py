@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from sedsep.errors import UserError
 from sedsep.studies import launching, writing
-from sedsep.studies.cells import is_several, make_cells
+from sedsep.studies.cells import Cell, settings_name
 from sedsep.studies.progress import Progress
 from sedsep.studies.results import Results
 from sedsep.studies.study import Study
 
-SEEDS = "0,1,2"
 USAGE = """
   seed=0,1        one run of each row for every seed (default: 0,1,2)
   weights=FOLDER  score FOLDER/<experiment>.sedsep.ckpt instead of training
@@ -26,24 +27,8 @@ Any other argument is an override of run.py: scale=paper data=dcase2025 trainer=
 The same command again goes on where it stopped. Exit code 1: there are cells without a run, listed below the table.
 """
 OWN = ("seed=", "weights=", "out=")
-CHOSEN = ("experiment", "task", "ckpt", "refinement.eval_iters", "sweep.resume", "hydra.sweep.dir")
+CHOSEN = ("experiment", "task", "ckpt", "refinement.eval_iters", "logger.tags", "sweep.resume", "hydra.sweep.dir")
 """Overrides that are the study's own affair."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """A study's command line.
-
-    Attributes:
-        overrides: of all jobs. hydra: those that say how jobs are launched. weights: folder of checkpoints to score.
-    """
-
-    seeds: tuple[int, ...]
-    overrides: tuple[str, ...]
-    hydra: tuple[str, ...]
-    weights: Path | None
-    out: Path | None
-    collect: bool
 
 
 def main(study: Study) -> None:
@@ -58,8 +43,8 @@ def main(study: Study) -> None:
         sys.exit(130)
 
 
-def parse(study: Study, arguments: Sequence[str]) -> Request:
-    """Read a command line.
+def parse(study: Study, arguments: Sequence[str]) -> argparse.Namespace:
+    """Read a command line: `seeds`, `overrides` of all jobs, `hydra` ones, `weights`, `out` and `collect`.
 
     Raises:
         UserError: an argument is not meant for a study.
@@ -73,69 +58,68 @@ def parse(study: Study, arguments: Sequence[str]) -> Request:
     parser.add_argument("overrides", nargs="*", help=argparse.SUPPRESS)
     line = parser.parse_intermixed_args(arguments)
     own = dict(text.split("=", 1) for text in line.overrides if text.startswith(OWN))
-    others = tuple(text for text in line.overrides if not text.startswith(OWN))
+    others = [text for text in line.overrides if not text.startswith(OWN)]
     for text in others:
         if text.split("=", 1)[0] in CHOSEN:
             raise UserError(f"A study sees to {text.split('=', 1)[0]} itself: leave out {text}.")
-        if is_several(text):
+        try:
+            several = OverridesParser.create().parse_override(text).is_sweep_override()
+        except HydraException:  # `run.py` says what is wrong with it
+            several = False
+        if several:
             raise UserError(
                 f"A study varies its rows and seeds alone: give {text} one value, and start a study for each."
             )
     if "weights" in own and "seed" in own:
         raise UserError("Given weights are scored once: leave out seed or weights.")
-    seeds = own.get("seed", SEEDS if "weights" not in own else "0")
-    if not re.fullmatch(r"\d+(,\d+)*", seeds):
+    seeds = own.get("seed", "0" if "weights" in own else "0,1,2")
+    if not all(seed.isdecimal() for seed in seeds.split(",")):
         raise UserError(f"seed={seeds} is no list of whole numbers: write it as seed=0,1,2.")
-    return Request(
-        seeds=tuple(dict.fromkeys(map(int, seeds.split(",")))),
-        overrides=tuple(text for text in others if not text.startswith(("hydra.", "hydra/"))),
-        hydra=tuple(text for text in others if text.startswith(("hydra.", "hydra/"))),
-        weights=Path(own["weights"]) if "weights" in own else None,
-        out=Path(own["out"]) if "out" in own else None,
-        collect=line.collect,
-    )
+    line.seeds = list(dict.fromkeys(map(int, seeds.split(","))))
+    line.overrides = tuple(text for text in others if not text.startswith(("hydra.", "hydra/")))
+    line.hydra = [text for text in others if text.startswith(("hydra.", "hydra/"))]
+    line.weights, line.out = (Path(own[name]) if name in own else None for name in ("weights", "out"))
+    return line
 
 
-def run(study: Study, request: Request) -> int:
+def run(study: Study, line: argparse.Namespace) -> int:
     """Launch what is missing, collect what there is and write it; the exit code.
 
     Raises:
-        UserError: the command cannot be carried out, or the store does not answer. KeyboardInterrupt: told to stop.
+        UserError: the command cannot be carried out, or the store does not answer.
+        KeyboardInterrupt: told to stop.
     """
-    overrides = _overrides(study, request)
+    scored: dict[str, tuple[str, ...]] = {}
+    if line.weights:
+        files = {row.experiment: line.weights / f"{row.experiment}.sedsep.ckpt" for row in study.rows}
+        if absent := [path.name for path in files.values() if not path.is_file()]:
+            raise UserError(
+                f"{line.weights} has no {', '.join(absent)}: convert the published weights of every row of the study "
+                "into it (python run.py task=convert)."
+            )
+        scored = {experiment: ("task=evaluate", f"ckpt={file}") for experiment, file in files.items()}
+    settings = {row.experiment: (*row.overrides, *line.overrides) for row in study.rows}
+    overrides = {experiment: (*scored.get(experiment, ()), *own) for experiment, own in settings.items()}
     first = study.rows[0].experiment
     config = launching.composed(study.run_py, [*overrides[first], f"experiment={first}"])
     choices = {"scale": config["scale"]["name"], "data": config["data"]["name"]}
-    cells = make_cells(study.rows, request.seeds, overrides, choices)
-    progress = Progress(study.name, cells, config, choices)
+    names = {experiment: settings_name(choices, own, line.weights) for experiment, own in settings.items()}
+    cells = [
+        Cell(row, seed, overrides[row.experiment], names[row.experiment]) for row in study.rows for seed in line.seeds
+    ]
+    progress = Progress(study.name, cells, config)
     print(f"{study.name}: {len(progress.runs)} of {len(cells)} cells have a run", flush=True)
-    if progress.to_launch and not request.collect:
-        launching.launch(study.run_py, study.name, progress.to_launch, progress.tried(), request.hydra)
-        progress.look()
+    if progress.to_launch and not line.collect:
+        launching.launch(study.run_py, study.name, progress.to_launch, progress.attempts, line.hydra)
+        progress = Progress(study.name, cells, config)
+    table = [{"experiment": cell.row.experiment, "seed": cell.seed, **progress.runs.get(cell, {})} for cell in cells]
     results = Results(
         study=study,
-        seeds=request.seeds,
-        runs={(cell.row.experiment, cell.seed): run for cell, run in progress.runs.items()},
+        cells=pd.DataFrame(table, columns=["experiment", "seed", *study.metrics, "run", "commit", "ended"]),
         missing={str(cell): progress.why(cell) for cell in progress.missing},
         split=progress.split,
         comparable=(*choices.values(), progress.split) == ("paper", "dcase2025", "test"),
     )
-    out = request.out or study.folder / "results" / writing.folder_name(choices, request.overrides, request.weights)
-    writing.write(results, out, sys.argv)
+    folder = settings_name(choices, line.overrides, line.weights)
+    writing.write(results, line.out or study.folder / "results" / folder, sys.argv)
     return 1 if results.missing else 0
-
-
-def _overrides(study: Study, request: Request) -> dict[str, tuple[str, ...]]:
-    """What each experiment is run with, beside itself and its seed."""
-    if request.weights is None:
-        return {row.experiment: (*row.overrides, *request.overrides) for row in study.rows}
-    files = {row.experiment: request.weights / f"{row.experiment}.sedsep.ckpt" for row in study.rows}
-    if absent := [path.name for path in files.values() if not path.is_file()]:
-        raise UserError(
-            f"{request.weights} has no {', '.join(absent)}: convert the published weights of every row of the study "
-            "into it (python run.py task=convert)."
-        )
-    return {
-        row.experiment: ("task=evaluate", f"ckpt={files[row.experiment]}", *row.overrides, *request.overrides)
-        for row in study.rows
-    }

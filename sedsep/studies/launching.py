@@ -18,9 +18,10 @@ from sedsep.errors import UserError
 from sedsep.runs.directories import RUNNING
 from sedsep.runs.sweeps import Manifest, slurm
 from sedsep.runs.sweeps.outcomes import MISSING, QUEUED, TO_RUN, Outcome, outcomes
-from sedsep.studies.cells import Cell, Identity, identity, products
+from sedsep.studies.cells import Cell, Key, products
 
 SWEEPS = Path("multirun/studies")
+"""Holds a folder a study, in it one a choice of settings, in it the sweeps."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,6 @@ class Attempt:
 
     sweep: Path
     outcome: Outcome
-
-    @property
-    def is_at_work(self) -> bool:
-        return self.outcome.state in (QUEUED, RUNNING)
 
     def __str__(self) -> str:
         cause = self.outcome.cause if self.outcome.state != MISSING else None
@@ -52,47 +49,45 @@ def composed(run_py: Path, overrides: Sequence[str]) -> dict[str, Any]:
     return yaml.safe_load(done.stdout)
 
 
-def attempts(study: str, choices: Mapping[str, str]) -> dict[Identity, Attempt]:
-    """The latest job for each cell in sweeps of this study, and jobs of other studies that are at work.
-
-    Args:
-        choices: as in `identity`.
-    """
-    found: dict[Identity, Attempt] = {}
-    for sweep in sorted((file.parent for file in SWEEPS.glob("*/*/sweep.json")), key=lambda path: path.name):
+def attempts(study: str) -> dict[Key, Attempt]:
+    """By a cell's key the latest job in sweeps of this study, and jobs of other studies that are at work."""
+    latest: dict[Key, Attempt] = {}
+    for sweep in sorted((file.parent for file in SWEEPS.glob("*/*/*/sweep.json")), key=lambda path: path.name):
         manifest = Manifest.read(sweep)
-        for one in outcomes(manifest, slurm.ask(manifest.ids)):
-            attempt = Attempt(sweep, one)
-            if sweep.parent.name == study or attempt.is_at_work:
-                found[identity(one.job.overrides, choices)] = attempt
-    return found
+        for outcome in outcomes(manifest, slurm.ask(manifest.ids)):
+            if sweep.parents[1].name == study or outcome.state in (QUEUED, RUNNING):
+                values = dict(text.split("=", 1) for text in outcome.job.overrides)
+                latest[sweep.parent.name, values["experiment"], values["seed"]] = Attempt(sweep, outcome)
+    return latest
 
 
 def launch(
-    run_py: Path,
-    study: str,
-    missing: Sequence[Cell],
-    tried: Mapping[Identity, Attempt],
-    overrides: Sequence[str],
+    run_py: Path, study: str, missing: Sequence[Cell], tried: Mapping[Key, Attempt], overrides: Sequence[str]
 ) -> None:
     """Run the sweeps that have unfinished jobs of missing cells, then new ones for cells that have never been tried.
 
     What is at work is left alone, and so is what finished: its numbers have not arrived, and it took its time.
 
     Args:
+        run_py: the entry of the project.
+        study: its name.
+        missing: cells to be launched.
+        tried: jobs by the key of their cells.
         overrides: of Hydra itself: how jobs are launched.
 
     Raises:
         KeyboardInterrupt: told to stop; the jobs have been told, too.
     """
-    latest = {cell: tried.get(cell.identity) for cell in missing}
+    latest = {cell: tried.get(cell.key) for cell in missing}
     for sweep in dict.fromkeys(one.sweep for one in latest.values() if one and one.outcome.state in TO_RUN):
         _run(run_py, ["-m", f"sweep.resume={sweep}", *overrides])
     for number, group in enumerate(products(cell for cell, one in latest.items() if one is None)):
         experiments = ",".join(dict.fromkeys(cell.row.experiment for cell in group))
         seeds = ",".join(dict.fromkeys(str(cell.seed) for cell in group))
-        directory = SWEEPS / study / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{number}"
-        cells = [f"experiment={experiments}", f"seed={seeds}", *group[0].overrides]
+        settings = group[0].settings
+        own = f"study:{study},settings:'{settings}',row:'${{hydra:runtime.choices.experiment}}',seed:'${{seed}}'"
+        directory = SWEEPS / study / settings / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{number}"
+        cells = [f"experiment={experiments}", f"seed={seeds}", *group[0].overrides, f"logger.tags={{{own}}}"]
         _run(run_py, ["-m", *cells, *overrides, f"hydra.sweep.dir={directory}"])
 
 

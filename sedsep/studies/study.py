@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sedsep.studies.results import Results
+import pandas as pd
 
 PUBLISHED = "published.csv"
 
@@ -20,9 +17,11 @@ class Row:
     """One system.
 
     Attributes:
-        experiment: of `conf/experiment`. title: shown for it.
+        experiment: of `conf/experiment`.
+        title: shown for it.
         columns: title of a column to the metric in it, `<metric>/<label source>` without the split; a run needs all.
-        overrides: that the experiment is run with. also: metrics that `cells.csv` and `summary.csv` have beside them.
+        overrides: that the experiment is run with.
+        also: metrics that `cells.csv` and `summary.csv` have beside them.
     """
 
     experiment: str
@@ -38,9 +37,12 @@ class Study:
 
     Attributes:
         folder: with `study.py` and `published.csv`, below `experiments/` of the project; gives the study its name.
-        title: of its table. quantity: what the columns hold, with the unit. by: what sets them apart.
-        draw: makes the figure, as SVG bytes.
+        title: of its table.
+        quantity: what the columns hold, with the unit.
+        by: what sets the columns apart.
+        rows: in the order of the table.
         reference: the experiment that the others are compared with.
+        draw: makes the figure, as SVG bytes, of the study, its summary and whether it compares with what is published.
     """
 
     folder: Path
@@ -49,7 +51,7 @@ class Study:
     by: str
     rows: tuple[Row, ...]
     reference: str
-    draw: Callable[[Results], bytes]
+    draw: Callable[[Study, pd.DataFrame, bool], bytes]
 
     @property
     def name(self) -> str:
@@ -66,29 +68,16 @@ class Study:
         return list(dict.fromkeys(column for row in self.rows for column in row.columns))
 
     @property
+    def metrics(self) -> list[str]:
+        """All that rows ask for, in order."""
+        return list(dict.fromkeys(name for row in self.rows for name in (*row.columns.values(), *row.also)))
+
+    @property
     def reference_row(self) -> Row:
         return next(row for row in self.rows if row.experiment == self.reference)
 
-    def reference_column(self, column: str) -> str:
-        """The reference's column to hold another row's against: the same, or the only one that it has."""
-        columns = self.reference_row.columns
-        return column if column in columns else next(iter(columns))
-
     @cached_property
-    def published(self) -> dict[tuple[str, str], tuple[float, float | None]]:
-        """Mean and, where it is known, deviation, by experiment and column; lines that begin with # say wherefrom."""
-        lines = (self.folder / PUBLISHED).read_text(encoding="utf-8").splitlines()
-        read = csv.DictReader(line for line in lines if not line.startswith("#"))
-        return {
-            (line["experiment"], line["column"]): (
-                float(line["mean"]),
-                float(line["deviation"]) if line["deviation"] else None,
-            )
-            for line in read
-        }
-
-    def published_effect(self, experiment: str, column: str) -> float | None:
-        """A row's published mean less the reference's."""
-        own = self.published.get((experiment, column))
-        other = self.published.get((self.reference, self.reference_column(column)))
-        return own[0] - other[0] if own and other else None
+    def published(self) -> pd.DataFrame:
+        """`mean` and, where it is published, `deviation`, by experiment and column; # begins a line on the source."""
+        table = pd.read_csv(self.folder / PUBLISHED, comment="#", dtype={"experiment": str, "column": str})
+        return table.astype({"mean": float, "deviation": float}).set_index(["experiment", "column"])

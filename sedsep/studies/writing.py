@@ -2,77 +2,77 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import re
 import shlex
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from sedsep.files import write_whole
-from sedsep.studies.cells import WITHOUT_EFFECT, as_swept
-from sedsep.studies.results import Results, Score, score
-from sedsep.studies.study import Row
+from sedsep.studies.results import Results
 
 CELLS, SUMMARY, TABLE, FIGURE = "cells.csv", "summary.csv", "table.md", "figure.svg"
-SUMMARY_HEADER = (
-    *("experiment", "column", "metric", "seeds", "mean", "deviation", "published", "published_deviation"),
+SUMMARY_COLUMNS = [
+    *("metric", "seeds", "mean", "deviation", "published", "published_deviation"),
     *("difference", "effect", "effect_deviation", "published_effect"),
-)
+]
 
-
-def folder_name(choices: Mapping[str, str], overrides: Iterable[str], weights: Path | None) -> str:
-    """Scale and data; where overrides go further, also the data's folder and a digest of them, whatever their order."""
-    others = sorted(
-        text
-        for text in as_swept(overrides)
-        if not WITHOUT_EFFECT.match(text) and text not in {f"{key}={value}" for key, value in choices.items()}
-    )
-    parts = list(choices.values())
-    roots = (text.removeprefix("data.root=") for text in others if text.startswith("data.root="))
-    parts += [Path(re.sub(r"[^\w./-]", "", root)).name for root in roots]
-    if weights:
-        parts.append(f"weights-{weights.name}")
-        others.append(f"weights={weights}")
-    if others:
-        parts.append(hashlib.sha256(" ".join(others).encode()).hexdigest()[:6])
-    return "-".join(parts)
+Line = tuple[str, list[str]]
 
 
 def write(results: Results, out: Path, command: Sequence[str]) -> None:
     """Write the files of a study, and print its table."""
     text = markdown(results, command)
-    write_whole(out / CELLS, _csv(_cell_lines(results)))
-    write_whole(out / SUMMARY, _csv(_summary_lines(results)))
-    write_whole(out / FIGURE, results.study.draw(results).decode())
+    summary = results.summary.copy()
+    summary["published_effect"] = summary["published_effect"].where(summary["effect"].notna())
+    write_whole(out / CELLS, _csv(results.cells.set_index("experiment")))
+    write_whole(out / SUMMARY, _csv(summary[SUMMARY_COLUMNS]))
+    write_whole(out / FIGURE, results.study.draw(results.study, results.summary, results.comparable).decode())
     write_whole(out / TABLE, text)
     print(f"\n{text}\nWritten to {out}", flush=True)
 
 
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(
+        float_format=lambda value: str(round(float(value), 4)), date_format="%Y-%m-%dT%H:%M:%SZ", lineterminator="\n"
+    )
+
+
 def markdown(results: Results, command: Sequence[str]) -> str:
     """The table, what sets rows apart from the reference, and the cells without a run."""
-    study = results.study
+    study, seeds = results.study, results.cells["seed"].unique()
+    summary = results.summary.reindex(pd.MultiIndex.from_product([[r.experiment for r in study.rows], study.columns]))
+    scores, effects = [], []
+    for row in study.rows:
+        table = summary.loc[row.experiment]
+        own = _numbers(table["mean"], table["deviation"], table["seeds"], len(seeds))
+        gaps = ["missing" if column in row.columns else "" for column in study.columns]
+        scores.append((row.title, [number or gap for number, gap in zip(own, gaps, strict=True)]))
+        if results.comparable:
+            scores.append(("*published*", _numbers(table["published"], table["published_deviation"])))
+            scores.append(("*difference*", _numbers(table["difference"], sign="+")))
+        if row is not study.reference_row:
+            difference = _numbers(table["effect"], table["effect_deviation"], table["effects"], len(seeds), "+")
+            effects.append((row.title, difference))
+            effects.append(("*published*", _numbers(table["published_effect"], sign="+")))
+    commits = sorted(set(results.cells["commit"].dropna()) - {""})
     reference = study.reference_row.title
-    seeds = ", ".join(map(str, results.seeds))
     parts = [
         f"# {study.title}",
         f"`{shlex.join(['python', *command])}`",
-        f"{study.quantity} on the {results.split} split, mean ± deviation (n - 1) over seeds {seeds}."
-        + f" Commit: {', '.join(sorted({run.commit for run in results.runs.values()} - {''})) or 'unknown'}.",
-        _grid(results, f"{study.quantity}, by {study.by}", study.rows, _scores),
+        f"{study.quantity} on the {results.split} split, mean ± deviation (n - 1) over seeds "
+        f"{', '.join(map(str, seeds))}. Commit: {', '.join(commits) or 'unknown'}.",
+        _grid(f"{study.quantity}, by {study.by}", study.columns, scores),
     ]
     if not results.comparable:
         parts.append(
             "The published scores are of `scale=paper data=dcase2025`: they do not compare with these. What sets a row "
             "apart from the reference may be held beside what does so in the publication."
         )
-    others = [row for row in study.rows if row.experiment != study.reference]
     parts += [
         f"## Against {reference}",
         "Differences of runs with the same seed, which share scenes and taggers; of the published ones, of means.",
-        _grid(results, f"{study.quantity}, against {reference}, by {study.by}", others, _effects),
+        _grid(f"{study.quantity}, against {reference}, by {study.by}", study.columns, effects),
         f"![{study.title}]({FIGURE})",
     ]
     if results.missing:
@@ -80,87 +80,23 @@ def markdown(results: Results, command: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _grid(
-    results: Results, corner: str, rows: Sequence[Row], lines: Callable[[Results, Row], dict[str, list[str]]]
-) -> str:
-    """A Markdown table; a row of the study may have several lines, those without any number are left out."""
-    table = [[corner, *results.study.columns], ["---", *["---:"] * len(results.study.columns)]]
-    for row in rows:
-        for number, (title, numbers) in enumerate(lines(results, row).items()):
-            if number == 0 or any(numbers):
-                table.append([title, *numbers])
-    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+def _numbers(
+    means: pd.Series, deviations: pd.Series | None = None, counts: pd.Series | None = None, of: int = 0, sign: str = ""
+) -> list[str]:
+    """Means with what deviation there is, and with their count where it is not complete; empty where there is none."""
+    texts = []
+    for column, mean in means.items():
+        text = "" if pd.isna(mean) else f"{mean:{sign}z.2f}"
+        if text and deviations is not None and not pd.isna(deviations[column]):
+            text += f" ± {deviations[column]:.2f}"
+        if text and counts is not None and counts[column] < of:
+            text += f" ({counts[column]:.0f} of {of})"
+        texts.append(text)
+    return texts
 
 
-def _scores(results: Results, row: Row) -> dict[str, list[str]]:
-    columns = results.study.columns
-    own = {column: _told(results.score(row, column), len(results.seeds)) for column in columns}
-    lines = {row.title: [own[column] or ("missing" if column in row.columns else "") for column in columns]}
-    if results.comparable:
-        published = {column: results.study.published.get((row.experiment, column)) for column in columns}
-        lines["*published*"] = [_told(Score(*known, 1)) if known else "" for known in published.values()]
-        lines["*difference*"] = [_signed(_difference(results, row, column)) for column in columns]
-    return lines
-
-
-def _effects(results: Results, row: Row) -> dict[str, list[str]]:
-    columns = results.study.columns
-    effects = [results.effect(row, column) for column in columns]
-    published = [results.study.published_effect(row.experiment, column) for column in columns]
-    return {
-        row.title: [_told(effect, len(results.seeds), "+") for effect in effects],
-        "*published*": [_signed(value) for value in published],
-    }
-
-
-def _difference(results: Results, row: Row, column: str) -> float | None:
-    """Our mean less the published one, where they compare."""
-    own, known = results.score(row, column), results.study.published.get((row.experiment, column))
-    return own.mean - known[0] if results.comparable and own and known else None
-
-
-def _told(value: Score | None, seeds: int = 1, sign: str = "") -> str:
-    if value is None:
-        return ""
-    deviation = "" if value.deviation is None else f" ± {value.deviation:.2f}"
-    return f"{value.mean:{sign}z.2f}{deviation}{f' ({value.count} of {seeds})' if value.count < seeds else ''}"
-
-
-def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+z.2f}"
-
-
-def _cell_lines(results: Results) -> list[list[object]]:
-    metrics = list(dict.fromkeys(name for row in results.study.rows for name in (*row.columns.values(), *row.also)))
-    lines: list[list[object]] = [["experiment", "seed", *metrics, "run", "commit", "ended"]]
-    for row in results.study.rows:
-        for seed in results.seeds:
-            run = results.runs.get((row.experiment, seed))
-            numbers = [run.metric(results.split, name) if run else None for name in metrics]
-            ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.ended / 1000)) if run else None
-            lines.append([row.experiment, seed, *numbers, *((run.id, run.commit, ended) if run else (None,) * 3)])
-    return lines
-
-
-def _summary_lines(results: Results) -> list[list[object]]:
-    lines: list[list[object]] = [list(SUMMARY_HEADER)]
-    for row in results.study.rows:
-        for column, metric in (*row.columns.items(), *((name, name) for name in row.also)):
-            own = score(results.values(row.experiment, metric).values())
-            known = results.study.published.get((row.experiment, column), (None, None))
-            effect = results.effect(row, column)
-            lines.append(
-                [row.experiment, column, metric]
-                + ([own.count, own.mean, own.deviation] if own else [0, None, None])
-                + [*known, _difference(results, row, column) if column in row.columns else None]
-                + ([effect.mean, effect.deviation] if effect else [None, None])
-                + [results.study.published_effect(row.experiment, column) if effect else None]
-            )
-    return lines
-
-
-def _csv(lines: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO()
-    rounded = ([round(value, 4) if isinstance(value, float) else value for value in line] for line in lines)
-    csv.writer(text, lineterminator="\n").writerows(rounded)
-    return text.getvalue()
+def _grid(corner: str, columns: Sequence[str], lines: Iterable[Line]) -> str:
+    """A Markdown table; a line in italics is left out where it has no number."""
+    rows = [[corner, *columns], ["---", *["---:"] * len(columns)]]
+    rows += [[title, *numbers] for title, numbers in lines if any(numbers) or not title.startswith("*")]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

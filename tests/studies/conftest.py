@@ -11,7 +11,7 @@ import pytest
 from small_study import CHOICES
 
 from sedsep.studies import Row, Study, dots
-from sedsep.studies.cells import Cell, make_cells
+from sedsep.studies.cells import Cell, settings_name
 
 PUBLISHED = """# from nowhere
 experiment,column,mean,deviation
@@ -37,7 +37,7 @@ def cells_of(study: Study) -> Callable[..., list[Cell]]:
     """The cells of seeds 0 and 1 with overrides."""
 
     def make(*overrides: str) -> list[Cell]:
-        return make_cells(study.rows, (0, 1), {row.experiment: overrides for row in study.rows}, CHOICES)
+        return [Cell(row, seed, overrides, settings_name(CHOICES, overrides)) for row in study.rows for seed in (0, 1)]
 
     return make
 
@@ -65,18 +65,13 @@ def track(uri: str) -> Callable[..., str]:
     assert experiment is not None
     clock = iter(range(1_700_000_000_000, 1_800_000_000_000, 1000))
 
-    def put(overrides: str, metrics: Mapping[str, float], status: str = "FINISHED", **params: str) -> str:
-        tags = {
-            "sedsep.overrides": overrides,
-            "mlflow.source.git.commit": "c0ffee",
-            "sedsep.uncommitted_changes": "true",
-        }
+    def put(row: str, seed: int, metrics: Mapping[str, float], status: str = "FINISHED", **tags: str) -> str:
+        code = {"mlflow.source.git.commit": "c0ffee", "sedsep.uncommitted_changes": "true"}
+        tags = {"row": row, "seed": str(seed), "settings": "mini-synthetic", **code, **tags}
         now = next(clock)
         run = client.create_run(experiment.experiment_id, now, tags).info.run_id
         for name, value in metrics.items():
             client.log_metric(run, name, value)
-        for name, value in {"scale.name": "mini", "data.name": "synthetic", "seed": "0", **params}.items():
-            client.log_param(run, name, value)
         client.set_terminated(run, status, now + 500)
         return run
 

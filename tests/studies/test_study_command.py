@@ -39,7 +39,7 @@ def test_a_study_trains_what_is_missing_and_no_more(tmp_path: Path) -> None:
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
 
     def sweeps() -> list[list[str]]:
-        files = sorted((tmp_path / "multirun" / "studies" / "table1").glob("*/sweep.json"))
+        files = sorted((tmp_path / "multirun" / "studies" / "table1").glob("*/*/sweep.json"))
         return [[" ".join(job["overrides"][:2]) for job in json.loads(file.read_text())["jobs"]] for file in files]
 
     nothing = study("seed=0", "--collect")
@@ -66,6 +66,6 @@ def test_a_study_trains_what_is_missing_and_no_more(tmp_path: Path) -> None:
     with (tmp_path / "results" / "cells.csv").open() as file:
         cells = list(csv.DictReader(file))
     assert len({cell["run"] for cell in cells}) == 4
-    run_dir = next((tmp_path / "multirun" / "studies" / "table1").glob("*/0/metrics.json"))
+    run_dir = next((tmp_path / "multirun" / "studies" / "table1").glob("*/*/0/metrics.json"))
     scores = {json.loads(p.read_text()).get("test/ca_sdri/oracle") for p in run_dir.parents[2].glob("*/*/metrics.json")}
     assert {float(cell["ca_sdri/oracle"]) for cell in cells} == {round(value, 4) for value in scores}

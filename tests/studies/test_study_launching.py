@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from minis import refused
-from small_study import CHOICES, scored
+from small_study import scored
 
 from sedsep.runs.directories import occupied
 from sedsep.runs.sweeps import Job, Manifest
@@ -34,7 +34,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sweep(name: str, **states: str) -> Path:
     """A sweep whose jobs, of plain and other at seed 0, ended as told."""
-    root = Path("multirun/studies") / name
+    root = Path("multirun/studies") / name.replace("/", "/mini-synthetic/")
     jobs = [Job(n, (f"experiment={row}", "seed=0"), directory=str(n)) for n, row in enumerate(states)]
     root.mkdir(parents=True)
     Manifest(root, jobs, "python run.py", str(Path.cwd()), 0.0).write()
@@ -57,18 +57,19 @@ def launched(
         calls: list[list[str]] = []
         monkeypatch.setattr(launching, "_run", lambda _, arguments: calls.append(list(arguments)))
         config = {"logger": {"tracking_uri": uri, "experiment": "sedsep"}, "data": {"module": {"test_split": "test"}}}
-        progress = Progress("small", [cell for cell in cells_of() if cell.seed == 0], config, CHOICES)
+        progress = Progress("small", [cell for cell in cells_of() if cell.seed == 0], config)
         hydra = ["hydra/launcher=slurm"]
-        launching.launch(study.run_py, "small", progress.missing, progress.tried(), hydra)
+        launching.launch(study.run_py, "small", progress.to_launch, progress.attempts, hydra)
         return calls, [progress.why(cell) for cell in progress.missing]
 
     return launch
 
 
 def test_what_nobody_tried_is_a_new_sweep_below_the_studys_directory(launched: Callable) -> None:
-    ((*arguments, directory),), why = launched()
-    assert arguments == ["-m", "experiment=plain,other", "seed=0", "hydra/launcher=slurm"]
-    assert directory.startswith("hydra.sweep.dir=multirun/studies/small/")
+    ((*arguments, tags, launcher, directory),), why = launched()
+    assert [*arguments, launcher] == ["-m", "experiment=plain,other", "seed=0", "hydra/launcher=slurm"]
+    assert tags.startswith("logger.tags={study:small,settings:'mini-synthetic',row:")
+    assert directory.startswith("hydra.sweep.dir=multirun/studies/small/mini-synthetic/")
     assert why == ["not launched", "not launched"]
 
 
@@ -104,10 +105,11 @@ def test_what_finished_and_did_not_arrive_is_not_done_again(launched: Callable, 
     calls, why = launched()
     assert calls == []
     assert why[0].endswith(f"MLflow has no such run (python run.py task=sync task.root={root} sends it)")
-    track("experiment=plain seed=0", {"test/ca_sdri/tagger": 1.0})  # it arrived without a number that is asked for
-    track("experiment=other seed=0", scored())
-    ((_, experiment, *_),), _ = launched()
-    assert experiment == "experiment=plain"
+    run = track("plain", 0, {"test/ca_sdri/tagger": 1.0})  # it arrived without a number that is asked for
+    track("other", 0, scored())
+    calls, (why,) = launched()
+    assert calls == []
+    assert why.startswith(f"run {run} has no ca_sdri/oracle")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -136,13 +138,13 @@ def test_a_study_that_is_told_to_stop_waits_for_its_sweep_to_tidy_up(tmp_path: P
 def test_overrides_of_the_study_of_the_jobs_and_of_the_launcher(study: Study) -> None:
     arguments = ["seed=3,1,3", "scale=paper", "--collect", "hydra/launcher=slurm", "out=there", "hydra.launcher.gpus=2"]
     request = command.parse(study, arguments)
-    assert request.seeds == (3, 1)
+    assert request.seeds == [3, 1]
     assert request.overrides == ("scale=paper",)
-    assert request.hydra == ("hydra/launcher=slurm", "hydra.launcher.gpus=2")
+    assert request.hydra == ["hydra/launcher=slurm", "hydra.launcher.gpus=2"]
     assert request.out == Path("there")
     assert request.collect
-    assert command.parse(study, []).seeds == (0, 1, 2)
-    assert command.parse(study, ["weights=w"]).seeds == (0,)
+    assert command.parse(study, []).seeds == [0, 1, 2]
+    assert command.parse(study, ["weights=w"]).seeds == [0]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,7 @@ def test_overrides_of_the_study_of_the_jobs_and_of_the_launcher(study: Study) ->
         (["seed="], "seed="),
         (["experiment=plain"], "experiment"),
         (["hydra.sweep.dir=x"], "hydra.sweep.dir"),
+        (["logger.tags={a:b}"], "logger.tags"),
         (["weights=w", "seed=1"], "seed"),
         (["conditioning=none,soundbeam"], "conditioning=none,soundbeam"),
     ],

@@ -54,7 +54,7 @@ MAY_USE = {
     "hydra": {"tasks", "checkpoints", "studies"},
     "omegaconf": {"tasks"},
     "lightning": {"scenes", "training", "benchmarks", "tasks", "runs"},
-    "mlflow": {"runs"},
+    "mlflow": {"runs", "studies"},
 }
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sedsep.metrics.registry import METRICS, ORACLE, TAGGER
 from sedsep.studies import Row, Study, curves, main
 
 PASSES = range(1, 11)
+SCORE = METRICS["ca_sdri"]
 
 
 def refined(trained: int) -> Row:
@@ -14,8 +16,8 @@ def refined(trained: int) -> Row:
     return Row(
         f"separator_iter_{trained}",
         f"trained with {trained} passes",
-        columns={str(passes): f"ca_sdri@{passes}/tagger" for passes in PASSES},
-        also=tuple(f"ca_sdri@{passes}/oracle" for passes in PASSES),
+        columns={str(passes): f"{SCORE.name}@{passes}/{TAGGER}" for passes in PASSES},
+        also=tuple(f"{SCORE.name}@{passes}/{ORACLE}" for passes in PASSES),
         overrides=(f"refinement.eval_iters=[{','.join(map(str, PASSES))}]",),
     )
 
@@ -23,10 +25,10 @@ def refined(trained: int) -> Row:
 STUDY = Study(
     folder=Path(__file__).parent.absolute(),
     title="Refinement: score against passes at test time",
-    quantity="CA-SDRi under the tagger's labels, dB",
+    quantity=f"{SCORE.title} under the tagger's labels, {SCORE.unit}",
     by="passes",
     rows=(
-        Row("separator_dprnn", "not refined", {"1": "ca_sdri/tagger"}, also=("ca_sdri/oracle",)),
+        Row("separator_dprnn", "not refined", {"1": f"{SCORE.name}/{TAGGER}"}, also=(f"{SCORE.name}/{ORACLE}",)),
         *(refined(trained) for trained in (2, 3, 4)),
     ),
     reference="separator_dprnn",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sedsep.metrics.registry import BASELINE, METRICS, SELECTABLE, TAGGER
 from sedsep.studies import Row, Study, dots, main
 
-COLUMNS = {source: f"ca_sdri/{source}" for source in ("baseline", "tagger", "oracle")}
+SCORE = METRICS["ca_sdri"]
+COLUMNS = {source: f"{SCORE.name}/{source}" for source in SELECTABLE}
 ALSO = (
-    *(f"capi_sdri/{source}" for source in ("baseline", "tagger", "oracle")),
-    *(f"label_accuracy/{source}" for source in ("baseline", "tagger")),
+    *(f"capi_sdri/{source}" for source in SELECTABLE),
+    *(f"label_accuracy/{source}" for source in (BASELINE, TAGGER)),
 )
 TITLES = {
     "baseline_resunet": "DCASE baseline (ResUNet)",
@@ -23,7 +25,7 @@ TITLES = {
 STUDY = Study(
     folder=Path(__file__).parent.absolute(),
     title="Table 1: what each part is worth",
-    quantity="CA-SDRi, dB",
+    quantity=f"{SCORE.title}, {SCORE.unit}",
     by="source of labels",
     rows=tuple(Row(experiment, title, COLUMNS, also=ALSO) for experiment, title in TITLES.items()),
     reference="separator_baseline",

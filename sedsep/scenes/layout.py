@@ -167,14 +167,11 @@ class Layout:
             UserError: there is no such split, one of its folders is empty, a header cannot be read, or a background
                 file or a room does not fit the rate and the channels.
         """
-        if name not in self._splits:
-            if name not in self.split_names:
-                present = ", ".join(self.split_names) or "none"
-                raise UserError(f"{self.root} has no split '{name}': choose one of those present ({present}).")
-            self._splits[name] = self._index(name)
-        return self._splits[name]
-
-    def _index(self, name: str) -> Split:
+        if name in self._splits:
+            return self._splits[name]
+        if name not in self.split_names:
+            present = ", ".join(self.split_names)
+            raise UserError(f"{self.root} has no split '{name}': choose one of those present ({present}).")
         labelled: dict[str, dict[str, list[Path]]] = {EVENTS: {}, INTERFERENCE: {}}
         files: dict[str, list[Path]] = {NOISE: [], ROOMS: []}
         for place in places(self.root, name):
@@ -197,10 +194,11 @@ class Layout:
             rooms=f"{ROOMS}/{name}",
             interference=f"{INTERFERENCE}/{name}" if labelled[INTERFERENCE] else None,
         )
-        return Split(
+        self._splits[name] = Split(
             name, self.sample_rate, self.channels, dirs,
             labelled[EVENTS], labelled[INTERFERENCE], files[NOISE], files[ROOMS], infos,
         )  # fmt: skip
+        return self._splits[name]
 
     def labels(self) -> LabelSet:
         """The classes: those in `labels.json` in its order, else the sorted label folders of all splits.

@@ -100,14 +100,8 @@ def _files(root: Path) -> dict[str, tuple[int, int]]:
 
 def _missing(folder: Path, sizes: dict[str, int]) -> dict[str, int]:
     """The files that `folder` lacks, or holds in another size: disks of nodes are swept of what is old."""
-
-    def is_there(name: str, size: int) -> bool:
-        try:
-            return (folder / name).stat().st_size == size
-        except OSError:
-            return False
-
-    return {name: size for name, size in sizes.items() if not is_there(name, size)}
+    paths = {folder / name: (name, size) for name, size in sizes.items()}
+    return dict(item for path, item in paths.items() if not path.is_file() or path.stat().st_size != item[1])
 
 
 def _complete(root: Path, home: Path, sizes: dict[str, int]) -> None:

@@ -137,9 +137,8 @@ class Renderer:
         targets = np.zeros((len(parts.labels), length), np.float32)
         for sound in parts.sounds:
             responses = sound.response
-            if (
-                sound.slot is not None
-            ):  # a target is heard through one microphone's response, zero but for its direct path
+            if sound.slot is not None:
+                # The target is played through one microphone's response, zero but for its direct path.
                 start, end = sound.direct
                 direct = np.zeros((1, responses.shape[1]), np.float32)
                 direct[0, start:end] = responses[parts.ref_channel, start:end]

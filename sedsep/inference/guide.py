@@ -91,7 +91,7 @@ class Guide:
         recent = self._recent
         while not recent or recent[-1][0].end <= last:
             unit, mixture = next(self._units)
-            recent.append((unit, self._sed(mixture, separator.injection is not None, warp=unit.own)))
+            recent.append((unit, self._sed(mixture, "layers" in separator.reads, warp=unit.own)))
         while recent[0][0].end <= first:
             recent.popleft()
         origin, outputs = recent[0][0].first, [output for _, output in recent]

@@ -1,6 +1,4 @@
-"""The entry of the suite: `python run.py --help`."""
-
-from pathlib import Path
+"""The entry of the suite: `python run.py --help`. The command `sedsep` does the same."""
 
 import hydra
 from omegaconf import DictConfig
@@ -15,4 +13,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    guarded(main, Path(__file__).parent / "conf")
+    guarded(main)

@@ -51,8 +51,8 @@ MAY_IMPORT = {
 }
 
 MAY_USE = {
-    "hydra": {"tasks", "checkpoints", "studies"},
-    "omegaconf": {"tasks"},
+    "hydra": {"tasks", "runs", "checkpoints", "studies"},
+    "omegaconf": {"tasks", "runs"},
     "lightning": {"scenes", "training", "benchmarks", "tasks", "runs"},
     "mlflow": {"runs", "studies"},
 }

@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 import yaml  # type: ignore[import-untyped]
 
 from sedsep.errors import UserError
+from sedsep.runs import slurm
 from sedsep.runs.directories import RUNNING
-from sedsep.runs.sweeps import Manifest, slurm
-from sedsep.runs.sweeps.outcomes import MISSING, QUEUED, TO_RUN, Outcome, outcomes
+from sedsep.runs.slurm import QUEUED
+from sedsep.runs.sweeps import MISSING, TO_RUN, Manifest, Outcome, outcomes
 from sedsep.studies.cells import Cell, Key, products
 
 SWEEPS = Path("multirun/studies")

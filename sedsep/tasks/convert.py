@@ -20,7 +20,7 @@ from sedsep.checkpoints.names import MEL_BASIS
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.reference import Variant, check_mel_basis, recognise
 from sedsep.errors import UserError
-from sedsep.tasks.overrides import CONFIG
+from sedsep.runs.command_line.arguments import CONFIG
 
 
 @dataclass(frozen=True)

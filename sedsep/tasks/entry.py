@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import runpy
+import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,13 +17,16 @@ from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from sedsep.errors import UserError
 from sedsep.memory import keep_freed_memory
+from sedsep.runs.command_line.starting import prepare
 from sedsep.runs.directories import is_main_process, occupied
-from sedsep.tasks import launching, overrides, resolvers
-from sedsep.tasks.continuing import continued
+from sedsep.runs.snapshots import PROJECT
+from sedsep.tasks import resolvers
+
+log = logging.getLogger(__name__)
 
 # Torch's threads would spin while they wait and take the cores from the processes that render scenes: with both on two
 # cores a training step took 1.5 times as long. Must be set before torch is imported.
@@ -28,6 +34,37 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 keep_freed_memory()
 resolvers.register()
+
+
+def command() -> None:
+    """The command `sedsep`: run.py of the project that the package is installed from."""
+    if not (PROJECT / "run.py").is_file():
+        _tell(f"{PROJECT} has no run.py and no configs: install the project in place (pip install -e PATH).")
+    runpy.run_path(str(PROJECT / "run.py"), run_name="__main__")
+
+
+def guarded(main: Callable[[], Any]) -> None:
+    """Call the Hydra main; what the user can mend ends as one sentence and exit code 1, the rest as a traceback.
+
+    Args:
+        main: decorated with `hydra.main`.
+    """
+    # Hydra prints half a traceback otherwise: here errors are told, or raised whole.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    # A shell's `&` may have us ignore it: whoever sends it to a job in the background means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        prepare()
+        main()
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        _tell(sentence)
 
 
 def run(config: DictConfig) -> None:
@@ -39,25 +76,21 @@ def run(config: DictConfig) -> None:
             return  # of several processes that were started, all train and score, and the first does the rest
         alone = occupied(Path(job.runtime.output_dir), task, _cause)
         with alone if is_main_process() else nullcontext():
-            overrides.check_types(config, job.overrides.task)
             OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
             get_method(config.task._target_)(config)
     except Exception as error:
-        # Hydra prints the overrides before an error: noise for a single run, what one wants to know of a sweep.
-        sentence = explain(error, _config_dir()) if job.mode == RunMode.RUN else None
+        sentence = explain(error)
+        if job.mode == RunMode.MULTIRUN:  # Hydra keeps it to itself until all jobs are done
+            log.error("Error: %s", sentence) if sentence else log.exception("The job failed")
+            raise
         if sentence is None:
             raise
-        _tell(sentence)
+        _tell(sentence)  # Hydra prints the overrides before an error: noise for a single run
 
 
 def _cause(error: BaseException) -> str:
-    sentence = explain(error, _config_dir())
-    return sentence or f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-
-
-def _config_dir() -> Path:
-    sources = HydraConfig.get().runtime.config_sources
-    return Path(next(source.path for source in sources if source.provider == "main"))
+    text = str(error).strip()
+    return explain(error) or f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
 
 
 def _tell(sentence: str) -> NoReturn:
@@ -65,48 +98,22 @@ def _tell(sentence: str) -> NoReturn:
     sys.exit(1)
 
 
-def guarded(main: Callable[[], Any], config_dir: Path) -> None:
-    """Call the Hydra main; what the user can mend ends as one sentence and exit code 1, the rest as a traceback.
-
-    Args:
-        main: decorated with `hydra.main`. config_dir: the configs it composes, to name what a typo could have meant.
-    """
-    os.environ["HYDRA_FULL_ERROR"] = (
-        "1"  # Hydra prints half a traceback otherwise: here errors are told, or raised whole
-    )
-    try:
-        launching.run_from_snapshot(config_dir)
-        sys.argv[1:] = continued(sys.argv[1:])
-        main()
-    except BrokenPipeError:  # the reader, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        sentence = explain(error, config_dir)
-        if sentence is None:
-            raise
-        _tell(sentence)
-
-
-def explain(error: BaseException, config_dir: Path) -> str | None:
+def explain(error: BaseException) -> str | None:
     """The sentence for an error that the user can mend; `None` for a defect of ours."""
-    chain = list(_chain(error))
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
     for link in chain:
-        if isinstance(link, UserError):
-            return str(link)
-        if type(link).__name__ == "MisconfigurationException":  # Lightning's own, by name: its import takes seconds
+        # Lightning's own goes by its name: its import takes seconds.
+        if isinstance(link, UserError) or type(link).__name__ == "MisconfigurationException":
             return str(link)
     if any(isinstance(link, InstantiationException) for link in chain):
         return None
+    for link in chain:
+        if isinstance(link, MissingMandatoryValue) and link.full_key:
+            return f"{link.full_key} is needed and not given: add {link.full_key}=VALUE to the command."
     if any(isinstance(link, HydraException | OmegaConfBaseException) for link in chain):
-        return overrides.explain(chain, sys.argv[1:], config_dir)
+        return " ".join(next((str(link) for link in chain if str(link)), type(error).__name__).split())
     return None
-
-
-def _chain(error: BaseException | None) -> Iterable[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__

@@ -24,7 +24,8 @@ import sedsep
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
 from sedsep.runs.directories import is_main_process
-from sedsep.runs.sweeps import Manifest, commit, differing, sweep_dir
+from sedsep.runs.snapshots import commit
+from sedsep.runs.sweeps import Manifest, differing, sweep_dir
 from sedsep.runs.tracking import Logging, NoTracking, Tracker, provenance
 from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.scenes.layout import Layout

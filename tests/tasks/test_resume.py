@@ -23,9 +23,9 @@ import torch
 from minis import refused
 from short_training import open_session, weights, write_set
 
+from sedsep.runs.command_line.continuing import continued
 from sedsep.runs.directories import FINISHED, INTERRUPTED, read_status
 from sedsep.tasks import stages
-from sedsep.tasks.continuing import continued
 from sedsep.training import SeparatorSystem
 from sedsep.types import Batch
 

@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
+
+import sedsep
+from sedsep.fingerprint import fingerprint
+
+SNAPSHOT = "SEDSEP_SNAPSHOT"
+"""The environment variable that names the snapshot which a sweep and its jobs run from."""
+
+PROJECT = Path(sedsep.__file__).parents[1]
+"""Holds the code that this process runs: a checkout, or a snapshot."""
 
 PARTS = ("run.py", "conf", "sedsep", "hydra_plugins")
 COMMIT = "COMMIT"
 
 
 def take(project: Path, folder: Path) -> Path:
-    """Copy the code to a directory named after its content; the same content again is the same directory.
+    """Copy the code, changes and all, to a directory named after its content: the same again is the same directory.
 
     Args:
-        project: holds run.py. folder: of snapshots, made where it is missing.
+        project: holds run.py; it need not be in a repository.
+        folder: of snapshots, made where it is missing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".partial.{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
-    for part in PARTS:
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for part in PARTS[1:]:
         if (project / part).is_dir():
-            shutil.copytree(project / part, partial / part, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-        elif (project / part).is_file():
-            partial.mkdir(exist_ok=True)
-            shutil.copy2(project / part, partial / part)
-    snapshot = folder / _digest(partial)  # of the copy: the original may change meanwhile
+            shutil.copytree(project / part, partial / part, ignore=ignore)
+    shutil.copy2(project / PARTS[0], partial)
+    # The name is the copy's: the original may change meanwhile.
+    files = sorted(path for path in partial.rglob("*") if path.is_file())
+    snapshot = folder / fingerprint(*(part for file in files for part in (str(file.relative_to(partial)), file)))[:12]
     (partial / COMMIT).write_text(commit(project) or "")
     try:
         partial.rename(snapshot)
     except OSError:  # it is there already
         shutil.rmtree(partial)
     return snapshot
+
+
+def current() -> str | None:
+    """The name of the snapshot that this process runs; `None` for none."""
+    return Path(os.environ[SNAPSHOT]).name if SNAPSHOT in os.environ else None
 
 
 def commit(project: Path) -> str | None:
@@ -52,13 +66,3 @@ def commit(project: Path) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
-
-
-def _digest(root: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        if path.is_file():
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
-            digest.update(content)
-    return digest.hexdigest()[:12]

@@ -4,37 +4,27 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
 from sedsep.errors import UserError
+from sedsep.runs.command_line.arguments import quoted
 from sedsep.runs.sweeps import Job, Manifest
 
-
-@dataclass(frozen=True)
-class Planned:
-    """A job to launch.
-
-    Attributes:
-        job: of the manifest. config: as it will be composed. overrides: for Hydra, its directory among them.
-    """
-
-    job: Job
-    config: DictConfig
-    overrides: list[str]
+Jobs = Sequence[tuple[Job, DictConfig]]
+"""Jobs to launch, each with the config that it will have."""
 
 
-class ManifestLauncher(Launcher):
+class SweepLauncher(Launcher):
     """A launcher that takes the jobs of a manifest, and notes there where they went and how they ended.
 
     A job that fails is no error of the launcher.
     """
 
     @abstractmethod
-    def check(self, planned: Sequence[Planned]) -> None:
+    def check(self, jobs: Jobs) -> None:
         """Refuse what cannot be run this way, before anything is written.
 
         Raises:
@@ -42,12 +32,17 @@ class ManifestLauncher(Launcher):
         """
 
     @abstractmethod
-    def launch_jobs(self, manifest: Manifest, planned: Sequence[Planned]) -> None:
+    def launch_jobs(self, manifest: Manifest, jobs: Jobs) -> None:
         """Run the jobs and return when all have ended."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Hydra's own sweepers keep no manifest."""
         raise UserError("This launcher works with the suite's own sweeper alone: leave hydra/sweeper out.")
+
+
+def overrides_in_place(job: Job) -> list[str]:
+    """The overrides that a job of the sweep is composed with, its directory among them."""
+    return [*job.overrides, f"hydra.sweep.subdir={quoted(job.directory)}"]
 
 
 def devices(config: DictConfig) -> int | None:

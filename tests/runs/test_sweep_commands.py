@@ -16,7 +16,7 @@ from tiny import write_tiny_set
 
 from sedsep.runs.directories import read_status
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
 JOBS = ("-m", "task=verify", "data=folder", "sample_rate=16000", "logger=none", "hydra.sweep.dir=my sweep")
 

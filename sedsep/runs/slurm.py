@@ -5,18 +5,14 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Collection, Mapping
 
-QUEUED = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
-ENDED = (
-    "BOOT_FAIL",
-    "CANCELLED",
-    "COMPLETED",
-    "DEADLINE",
-    "FAILED",
-    "NODE_FAIL",
-    "OUT_OF_MEMORY",
-    "REVOKED",
-    "TIMEOUT",
-)
+from sedsep.runs.directories import RUNNING
+
+QUEUED, OVER = "queued", "over"
+
+WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+ENDED = {
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "REVOKED", "TIMEOUT")
+}
 
 Queue = Mapping[str, str]
 """A job's name to SLURM's word for its state; jobs that SLURM has forgotten are missing."""
@@ -38,16 +34,12 @@ def ask(names: Collection[str]) -> Queue | None:
     return dict(line.strip().split("|", 1) for line in done.stdout.splitlines() if "|" in line)
 
 
-def is_queued(name: str | None, queue: Queue | None) -> bool:
-    """Whether a job waits for its turn."""
-    return name is not None and queue is not None and queue.get(name) in QUEUED
+def state(name: str | None, queue: Queue | None) -> str | None:
+    """`queued`; `running`: it has a node, or will have one again before it is over; or `over`.
 
-
-def is_running(name: str | None, queue: Queue | None) -> bool:
-    """Whether a job has a node, or will have one again before it is over."""
-    return name is not None and queue is not None and queue.get(name, ENDED[0]) not in (*QUEUED, *ENDED)
-
-
-def is_over(name: str, queue: Queue | None) -> bool:
-    """Whether SLURM has nothing more to do for a job; what it does not answer for goes on."""
-    return queue is not None and queue.get(name, ENDED[0]) in ENDED
+    `None` for a job that SLURM was not given, and where it does not answer.
+    """
+    if name is None or queue is None:
+        return None
+    word = queue.get(name, "COMPLETED")
+    return QUEUED if word in WAITING else OVER if word in ENDED else RUNNING

@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 PATIENCE_S = 30.0
 """How long a process that was told to stop may take to tidy up, before each plainer way to say it."""
@@ -17,7 +18,13 @@ PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class Command:
-    """A process to run: `number` names it, `log` gets all that it prints, after what is there."""
+    """A process to run.
+
+    Attributes:
+        number: names it.
+        arguments: of the program, which comes first.
+        log: gets all that it prints, after what is there.
+    """
 
     number: int
     arguments: tuple[str, ...]
@@ -32,27 +39,45 @@ def run_all(
 ) -> None:
     """Run every command, as many at a time as there are slots, whatever becomes of the others.
 
+    SIGINT (Ctrl-C) and SIGTERM are passed on to the processes, and a KeyboardInterrupt is raised when they have ended.
+
     Args:
+        commands: in the order in which they start.
         slots: variables added to the environment of the processes that run there.
         ended: called with a command's number and its exit code, which is negative for a signal.
-
-    A KeyboardInterrupt is passed on to the processes and raised again when they have ended.
+        poll_s: between two looks at the processes.
     """
     waiting = list(reversed(list(commands)))
     running: dict[int, tuple[Command, subprocess.Popen[bytes]]] = {}
+    with _stoppable():
+        try:
+            while waiting or running:
+                for slot, (command, process) in list(running.items()):
+                    if (code := process.poll()) is not None:
+                        del running[slot]
+                        ended(command.number, code)
+                for slot, variables in enumerate(slots):
+                    if waiting and slot not in running:
+                        command = waiting.pop()
+                        running[slot] = command, _start(command, variables)
+                time.sleep(poll_s)
+        finally:
+            _stop([process for _, process in running.values()])
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Take SIGINT and SIGTERM, which a process left alone may ignore: the jobs would stay behind otherwise."""
+
+    def stop(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        while waiting or running:
-            for slot, (command, process) in list(running.items()):
-                if (code := process.poll()) is not None:
-                    del running[slot]
-                    ended(command.number, code)
-            for slot, variables in enumerate(slots):
-                if waiting and slot not in running:
-                    command = waiting.pop()
-                    running[slot] = command, _start(command, variables)
-            time.sleep(poll_s)
+        yield
     finally:
-        _stop([process for _, process in running.values()])
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _start(command: Command, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:

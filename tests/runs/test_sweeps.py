@@ -1,4 +1,4 @@
-"""What became of jobs, told from their directories and SLURM, and the table that says so."""
+"""What a sweep's directory says about it, what became of its jobs, and the table that says so."""
 
 from __future__ import annotations
 
@@ -8,11 +8,33 @@ import time
 from pathlib import Path
 
 import pytest
+from minis import refused
 
+from sedsep.runs import job_table
 from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING, occupied
-from sedsep.runs.sweeps import Job, Manifest, table
-from sedsep.runs.sweeps.outcomes import MISSING, QUEUED, Outcome, counts, outcome, outcomes
-from sedsep.runs.sweeps.slurm import Queue
+from sedsep.runs.slurm import QUEUED, Queue
+from sedsep.runs.sweeps import MISSING, Job, Manifest, Outcome, counts, differing, outcome, outcomes
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    jobs = [Job(number, (f"seed={number}",), str(number)) for number in range(2)]
+    manifest = Manifest(tmp_path, jobs, "python run.py -m seed=0,1", "/here", 1.0, ["hydra/launcher=slurm"])
+    manifest.record(1, id="7_1", log="slurm/7_1/log", code="abc")
+    manifest.write()
+    assert Manifest.read(tmp_path) == manifest
+    assert manifest.ids == ["7_1"]
+
+
+def test_a_directory_without_a_sweep_is_refused(tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "absent"):
+        with refused(f"{root.name} holds no sweep"):
+            Manifest.read(root)
+
+
+def test_only_what_differs_is_told() -> None:
+    jobs = [Job(number, ("model=tagger", f"seed={number}")) for number in range(2)]
+    assert differing(jobs) == {0: ("seed=0",), 1: ("seed=1",)}
+    assert differing(jobs[:1]) == {0: ("model=tagger", "seed=0")}
 
 
 def run(where: Path, error: BaseException | None = None, metrics: dict[str, float | None] | None = None) -> None:
@@ -84,8 +106,8 @@ def test_the_table_lists_failures_first_with_their_cause(
 ) -> None:
     found = outcomes(manifest, None)
     assert counts(found) == "2 finished, 1 not started, 1 failed"
-    table.write(manifest, found)
-    table.show(manifest, found)
+    job_table.write(manifest, found)
+    job_table.show(manifest, found)
     lines = (manifest.root / "jobs.md").read_text().splitlines()[2:]
     assert lines[0] == "| job | overrides | state | cause | CA-SDRi, dB (tagger labels) | time | log |"
     assert lines[2] == "| 2 | seed=2 | failed | because a\\|b |  | 0:00:00 | 2/job.log |"
@@ -105,5 +127,5 @@ def test_the_table_lists_failures_first_with_their_cause(
 
 def test_a_table_without_trouble_has_no_causes(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path, [Job(0, ("seed=1",), "0")], "python run.py", "/", 0.0)
-    table.write(manifest, [Outcome(manifest.jobs[0], FINISHED, seconds=3725.0)])
+    job_table.write(manifest, [Outcome(manifest.jobs[0], FINISHED, seconds=3725.0)])
     assert "| 0 | seed=1 | finished |  | 1:02:05 |  |" in (tmp_path / "jobs.md").read_text()

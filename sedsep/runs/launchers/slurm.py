@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobStatus
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 
-from hydra_plugins.sedsep_sweeps._base import ManifestLauncher, Planned, devices
 from sedsep.errors import UserError
-from sedsep.runs.sweeps import SWEEP, Manifest, slurm
-from sedsep.runs.sweeps.outcomes import counts, outcomes
+from sedsep.runs import slurm
+from sedsep.runs.launchers.base import Jobs, SweepLauncher, devices, overrides_in_place
+from sedsep.runs.sweeps import SWEEP, Manifest, counts, outcomes
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ GENERAL = ("name", "timeout_min", "nodes", "cpus_per_task", "mem_gb")
 REFUSED = "sbatch: error: "
 
 
-class SlurmLauncher(ManifestLauncher, BaseSubmititLauncher):
+class SlurmLauncher(SweepLauncher, BaseSubmititLauncher):
     """Submits the jobs as one array, one task a GPU, and waits for them.
 
     A job that SLURM interrupts, at its time limit or for another one's sake, is queued again with the same arguments.
@@ -43,26 +43,38 @@ class SlurmLauncher(ManifestLauncher, BaseSubmititLauncher):
         """Processes on a node: one a GPU."""
         return self.params["tasks_per_node"] or max(1, self.params["gpus"] or 0)
 
-    def check(self, planned: Sequence[Planned]) -> None:
+    def check(self, jobs: Jobs) -> None:
         """SLURM must be here, and be asked for what the jobs train on."""
         if not all(shutil.which(command) for command in ("sbatch", "srun", "squeue")):
             raise UserError(
                 "hydra/launcher=slurm needs SLURM's commands, which are not on this machine: start the sweep where "
                 "sbatch is, or use hydra/launcher=local."
             )
-        for one in planned:
-            _check_fits(one, self._tasks, self.params["nodes"])
+        tasks, nodes = self._tasks, self.params["nodes"]
+        for job, config in jobs:
+            if (wanted := devices(config)) not in (None, tasks):
+                raise UserError(
+                    f"Job {job.number} trains on trainer.devices={wanted}, and SLURM is asked for {tasks} a node: give "
+                    f"hydra.launcher.gpus={wanted} (or tasks_per_node, without GPUs), or trainer.devices={tasks}."
+                )
+            if (wanted := config.trainer.get("num_nodes", 1)) != nodes:
+                raise UserError(
+                    f"Job {job.number} trains on trainer.num_nodes={wanted}, and SLURM is asked for "
+                    f"hydra.launcher.nodes={nodes}: give both the same."
+                )
 
-    def launch_jobs(self, manifest: Manifest, planned: Sequence[Planned]) -> None:
+    def launch_jobs(self, manifest: Manifest, jobs: Jobs) -> None:
         """Submit the jobs, note their ids, and say how they do whenever that changes."""
-        ids = self._submit(manifest.root, planned)
-        for one, name in zip(planned, ids, strict=True):
-            manifest.record(one.job.number, id=name, log=f"slurm/{name}/{name}_0_log.out")
+        numbers = {}
+        for name, (job, _) in zip(self._submit(manifest.root, jobs), jobs, strict=True):
+            manifest.record(job.number, id=name, log=f"slurm/{name}/{name}_0_log.out")
+            numbers[name] = job.number
         manifest.write()
-        log.info("Submitted to SLURM: %s", ", ".join(sorted({name.split("_")[0] for name in ids})))
-        _wait(manifest, planned, ids, self.params["poll_s"])
+        log.info("Submitted to SLURM: %s", ", ".join(sorted({name.split("_")[0] for name in numbers})))
+        _wait(manifest, numbers, self.params["poll_s"])
 
-    def _submit(self, root: Path, planned: Sequence[Planned]) -> list[str]:
+    def _submit(self, root: Path, jobs: Jobs) -> list[str]:
+        """The names of the jobs that SLURM took."""
         import submitit
 
         code = shlex.quote(os.environ.get("PYTHONPATH", "")) + "${PYTHONPATH:+:$PYTHONPATH}"
@@ -84,11 +96,14 @@ class SlurmLauncher(ManifestLauncher, BaseSubmititLauncher):
                 slurm_srun_args=["--open-mode=append", "--kill-on-bad-exit=1"],
             )
             arguments = [
-                (one.overrides, "hydra.sweep.dir", one.job.number, "", Singleton.get_state()) for one in planned
+                (overrides_in_place(job), "hydra.sweep.dir", job.number, "", Singleton.get_state()) for job, _ in jobs
             ]
             return [job.job_id for job in executor.map_array(self, *zip(*arguments, strict=True))]
         except (RuntimeError, submitit.core.utils.FailedJobError) as error:
-            raise UserError(_refusal(str(error))) from error
+            text = str(error)
+            lines = [line.split(REFUSED, 1)[1].strip().rstrip(".") for line in text.splitlines() if REFUSED in line]
+            reason = lines[0] if lines else " ".join(text.split())
+            raise UserError(f"SLURM refuses the jobs ({reason}): see the options of hydra.launcher.") from error
 
     def __call__(self, sweep_overrides: list[str], *arguments: Any) -> None:
         """Run a job, on its node; of its tasks the first alone keeps records."""
@@ -99,46 +114,28 @@ class SlurmLauncher(ManifestLauncher, BaseSubmititLauncher):
             sweep_overrides = [
                 *sweep_overrides, "hydra.output_subdir=null", "hydra.job_logging.root.handlers=[console]"
             ]  # fmt: skip
-        done = super().__call__(sweep_overrides, *arguments)
-        if done.status != JobStatus.COMPLETED:
+        if super().__call__(sweep_overrides, *arguments).status != JobStatus.COMPLETED:
             sys.exit(1)  # its log says why
 
 
-def _check_fits(one: Planned, tasks: int, nodes: int) -> None:
-    trainer = one.config.trainer
-    asked = devices(one.config)
-    if asked is not None and asked != tasks:
-        raise UserError(
-            f"Job {one.job.number} trains on trainer.devices={asked}, and SLURM is asked for {tasks} a node: give "
-            f"hydra.launcher.gpus={asked} (or tasks_per_node, without GPUs), or trainer.devices={tasks}."
-        )
-    if trainer.get("num_nodes", 1) != nodes:
-        raise UserError(
-            f"Job {one.job.number} trains on trainer.num_nodes={trainer.get('num_nodes', 1)}, and SLURM is asked for "
-            f"hydra.launcher.nodes={nodes}: give both the same."
-        )
+def _wait(manifest: Manifest, numbers: Mapping[str, int], poll_s: float) -> None:
+    """Until SLURM has nothing more to do for any of the jobs; notes what it says of those that it ended.
 
-
-def _wait(manifest: Manifest, planned: Sequence[Planned], ids: Sequence[str], poll_s: float) -> None:
-    """Until SLURM has nothing more to do for any of the jobs; notes what it says of those that it ended."""
-    numbers = {name: one.job.number for one, name in zip(planned, ids, strict=True)}
-    said, pause = "", 1.0
-    while numbers:
+    Args:
+        manifest: of the sweep.
+        numbers: of the jobs, by SLURM's names for them.
+        poll_s: between two looks at the queue, at most.
+    """
+    left, counted, pause = dict(numbers), "", 1.0
+    while left:
         queue = slurm.ask(manifest.ids)
-        for name in [name for name in numbers if slurm.is_over(name, queue)]:
+        for name in [name for name in left if slurm.state(name, queue) == slurm.OVER]:
             word = (queue or {}).get(name, "COMPLETED")
-            manifest.record(numbers.pop(name), note=None if word == "COMPLETED" else f"SLURM ended it: {word}")
+            manifest.record(left.pop(name), note=None if word == "COMPLETED" else f"SLURM ended it: {word}")
             manifest.write()
-        if (now := counts(outcomes(manifest, queue))) != said:
+        if (now := counts(outcomes(manifest, queue))) != counted:
             log.info("%s", now)
-            said = now
-        if numbers:
+            counted = now
+        if left:
             time.sleep(pause)
             pause = min(poll_s, 2 * pause)
-
-
-def _refusal(text: str) -> str:
-    """What sbatch said, in a sentence."""
-    reasons = [line.split(REFUSED, 1)[1].strip() for line in text.splitlines() if REFUSED in line]
-    reason = reasons[0].rstrip(".") if reasons else " ".join(text.split())
-    return f"SLURM refuses the jobs ({reason}): see the options of hydra.launcher."

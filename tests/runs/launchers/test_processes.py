@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sedsep.runs.sweeps import processes
-from sedsep.runs.sweeps.processes import Command, run_all
+from sedsep.runs.launchers import processes
+from sedsep.runs.launchers.processes import Command, run_all
 
 
 def command(number: int, script: str, folder: Path) -> Command:

@@ -11,19 +11,18 @@ import pytest
 from minis import refused
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.sedsep_sweeps._base import Planned
-from hydra_plugins.sedsep_sweeps.local import LocalLauncher
-from hydra_plugins.sedsep_sweeps.slurm import SlurmLauncher
+from sedsep.runs import slurm
 from sedsep.runs.directories import FINISHED, INTERRUPTED
-from sedsep.runs.sweeps import Job, Manifest, slurm
-from sedsep.runs.sweeps.outcomes import outcomes
+from sedsep.runs.launchers.local import LocalLauncher
+from sedsep.runs.launchers.slurm import SlurmLauncher
+from sedsep.runs.sweeps import Job, Manifest, outcomes
 
 ROOT = Path(__file__).parents[3]
 
 
-def planned(number: int = 0, *overrides: str, **trainer: Any) -> Planned:
+def job(number: int = 0, *overrides: str, **trainer: Any) -> tuple[Job, DictConfig]:
     config = OmegaConf.create({"trainer": {"accelerator": "cpu", "devices": 1, **trainer}})
-    return Planned(Job(number, overrides, directory=str(number)), config, list(overrides))
+    return Job(number, overrides, directory=str(number)), config
 
 
 def slurm_launcher(**options: Any) -> SlurmLauncher:
@@ -52,29 +51,29 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("trainer", [{"devices": 2}, {"devices": [0, 1]}, {"num_nodes": 2}])
 def test_training_on_several_devices_is_no_job_for_the_local_launcher(trainer: dict[str, Any]) -> None:
     with refused("gives each job one device"):
-        LocalLauncher(None).check([planned(), planned(1, **trainer)])
-    LocalLauncher(None).check([planned(devices="auto"), planned(devices=1)])
+        LocalLauncher(None).check([job(), job(1, **trainer)])
+    LocalLauncher(None).check([job(devices="auto"), job(devices=1)])
 
 
 def test_slurm_is_asked_for_what_jobs_train_on(commands: Path) -> None:
-    slurm_launcher(gpus=0).check([planned()])
-    slurm_launcher(gpus=4, nodes=2).check([planned(devices=4, num_nodes=2), planned(devices="auto", num_nodes=2)])
-    slurm_launcher(gpus=0, tasks_per_node=2).check([planned(devices=2)])
+    slurm_launcher(gpus=0).check([job()])
+    slurm_launcher(gpus=4, nodes=2).check([job(devices=4, num_nodes=2), job(devices="auto", num_nodes=2)])
+    slurm_launcher(gpus=0, tasks_per_node=2).check([job(devices=2)])
     with refused("hydra.launcher.gpus=2"):
-        slurm_launcher(gpus=1).check([planned(), planned(1, devices=2)])
+        slurm_launcher(gpus=1).check([job(), job(1, devices=2)])
     with refused("trainer.num_nodes=2"):
-        slurm_launcher().check([planned(num_nodes=2)])
+        slurm_launcher().check([job(num_nodes=2)])
 
 
 def test_slurm_is_looked_for_where_the_sweep_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     with refused("needs SLURM's commands"):
-        slurm_launcher().check([planned()])
+        slurm_launcher().check([job()])
 
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
-    jobs = [planned(number).job for number in range(2)]
+    jobs = [job(number)[0] for number in range(2)]
     made = Manifest(tmp_path, jobs, "python run.py", str(tmp_path), 0.0)
     made.write()
     return made
@@ -82,7 +81,7 @@ def manifest(tmp_path: Path) -> Manifest:
 
 def submitted(manifest: Manifest, **options: Any) -> list[str]:
     launcher = slurm_launcher(poll_s=0.01, **options)
-    launcher.launch_jobs(manifest, [planned(0, "seed=1"), planned(1, "seed=2")])
+    launcher.launch_jobs(manifest, [job(0, "seed=1"), job(1, "seed=2")])
     return (manifest.root / "submitted").read_text().splitlines()
 
 
@@ -144,10 +143,10 @@ def test_slurm_may_be_away_or_have_forgotten(commands: Path) -> None:
     assert slurm.ask(["7_0"]) == {"7_0": "COMPLETED", "7_1": "OUT_OF_MEMORY"}
     (commands / "squeue").write_text("#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1\n")
     assert slurm.ask(["7_0"]) == {}
-    assert slurm.is_over("7_0", {})
+    assert slurm.state("7_0", {}) == slurm.OVER
     (commands / "squeue").write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
     assert slurm.ask(["7_0"]) is None
-    assert not slurm.is_over("7_0", None)
+    assert slurm.state("7_0", None) is None
 
 
 JOB = """
@@ -178,7 +177,7 @@ def test_local_jobs_are_processes_of_their_own_that_survive_each_other(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    jobs = [planned(0, "seed=1", accelerator="gpu"), planned(1, "seed=2", accelerator="gpu")]
+    jobs = [job(0, "seed=1", accelerator="gpu"), job(1, "seed=2", accelerator="gpu")]
     local_launcher(tmp_path, 2).launch_jobs(manifest, jobs)
     killed, done = outcomes(manifest, {})
     assert (killed.state, killed.cause) == (INTERRUPTED, "Killed by SIGKILL")

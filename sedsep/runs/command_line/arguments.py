@@ -1,0 +1,161 @@
+"""The command line as Hydra reads it, and what cannot be meant in it, with what could have been."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import itertools
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString, ValueType
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from sedsep.errors import UserError
+
+CONFIG = "config"
+"""The name of the config that everything is composed from."""
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags that Hydra has and the `overrides`; and what is neither, which Hydra will refuse."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for names in (
+        *(("--multirun", "-m"), ("--run", "-r"), ("--help", "-h"), ("--shell-completion", "-sc")),
+        *(("--hydra-help",), ("--version",), ("--resolve",)),
+    ):
+        parser.add_argument(*names, action="store_true")
+    for names in (
+        *(("--config-path", "-cp"), ("--config-name", "-cn"), ("--config-dir", "-cd")),
+        *(("--cfg", "-c"), ("--package", "-p"), ("--experimental-rerun",)),
+    ):
+        parser.add_argument(*names)
+    parser.add_argument("--info", "-i", nargs="?", const="all")
+    parser.add_argument("overrides", nargs="*")
+    return parser.parse_known_args(arguments)
+
+
+def quoted(text: str) -> str:
+    """A value that Hydra reads as this very text."""
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+def combinations(overrides: Sequence[str], loader: ConfigLoader) -> list[tuple[str, ...]]:
+    """The overrides of each job of a sweep: the product of all choices, the last ones changing first.
+
+    Args:
+        overrides: of the sweep; where a key is given twice the later one counts.
+        loader: which finds the options that `glob(...)` stands for.
+    """
+    choices = {}
+    for override in OverridesParser.create(loader).parse_overrides(list(overrides)):
+        key = override.get_key_element()
+        choices[key] = [f"{key}={value}" for value in _texts(override)]
+    return list(itertools.product(*choices.values()))
+
+
+def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False, config_name: str = CONFIG) -> None:
+    """Refuse overrides that lead nowhere, or give a word for a number.
+
+    Args:
+        overrides: of a job, or of a sweep.
+        loader: which finds the configs.
+        several: whether an option may have several values, for a job of each.
+        config_name: of the config that is composed.
+
+    Raises:
+        UserError: naming the override and the valid choices.
+    """
+    parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
+    for override in parsed:
+        if not override.is_sweep_override():
+            continue
+        if not several:
+            text = str(override.input_line)
+            is_list = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP
+            instead = f"write a list as '{text.replace('=', '=[', 1)}]', or " if is_list else ""
+            raise UserError(f"{text} has several values: {instead}add -m for a run of each.")
+        if not _texts(override):
+            raise UserError(f"{override.input_line} stands for no value: give one that matches.")
+
+    paths = [str(override.input_line) for override in parsed if override.key_or_group == "hydra.searchpath"]
+    names_in = partial(loader.get_group_options, config_name=config_name, overrides=paths)
+    groups = names_in("", ObjectType.GROUP)
+    choices, settings = list(paths), []
+    for override in parsed:
+        parent, _, last = override.key_or_group.rpartition("/")
+        if last in (names_in(parent, ObjectType.GROUP) if parent else groups):
+            _check_options(override, names_in(override.key_or_group, ObjectType.CONFIG))
+            first = f"{override.get_key_element()}={_texts(override)[0]}"
+            choices.append(first if override.is_sweep_override() else str(override.input_line))
+        elif not (override.is_add() or override.is_force_add() or override.is_delete()):
+            settings.append(override)
+    # What the first choices compose; the keys that are set must be in each composition of a sweep.
+    config = loader.load_configuration(config_name, choices, RunMode.RUN)
+    for override in settings:
+        _check_key(override.key_or_group, config, groups)
+        if not override.is_hydra_override():
+            _check_type(override, config)
+
+
+def _check_options(override: Override, options: Sequence[str]) -> None:
+    """Refuse a choice that a group does not have."""
+    for value in _values(override):
+        if isinstance(value, str) and "${" not in value and value.removesuffix(".yaml") not in options:
+            raise UserError(f"{override.key_or_group} has no option '{value}'{_choose(value, options)}.")
+
+
+def _check_key(key: str, config: DictConfig, groups: Sequence[str]) -> None:
+    """Refuse a key that is not in the config."""
+    path, node = "", config
+    for part in key.split("."):
+        if isinstance(node, DictConfig):
+            valid = sorted({*map(str, node), *(() if path else groups)})
+        else:
+            valid = [str(index) for index in range(len(node))] if isinstance(node, ListConfig) else []
+        if part not in valid:
+            where = f"{path} has no entry '{part}'" if path else f"There is no group or option '{part}'"
+            raise UserError(f"{where}{_choose(part, valid)}.")
+        path = f"{path}.{part}" if path else part
+        node = OmegaConf.select(config, path, throw_on_resolution_failure=False)
+
+
+def _check_type(override: Override, config: DictConfig) -> None:
+    """Refuse a word where the config has a number or a switch."""
+    key = override.key_or_group
+    default = OmegaConf.select(config, key, throw_on_resolution_failure=False)
+    if not isinstance(default, bool | int | float):
+        return
+    for value in _values(override):
+        if isinstance(value, str) and "${" in value:
+            OmegaConf.update(config, key, value)
+            value = OmegaConf.select(config, key)  # noqa: PLW2901 - what it stands for
+        if isinstance(value, str):
+            kind = "true or false" if isinstance(default, bool) else "a number"
+            raise UserError(f"{key}={value} is not {kind}: give one (the default is {default}).")
+
+
+def _texts(override: Override) -> list[str]:
+    """The values of an override, as they are written."""
+    if override.is_sweep_override():
+        return list(override.sweep_string_iterator())
+    return [override.get_value_element_as_str()]
+
+
+def _values(override: Override) -> list[Any]:
+    """The values of an override."""
+    values = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+    return [value.text if isinstance(value, QuotedString) else value for value in values]
+
+
+def _choose(name: str, valid: Sequence[str]) -> str:
+    """The end of a sentence that names the valid choices, and the one that is nearest to what was given."""
+    public = [choice for choice in valid if not choice.startswith("_")]
+    near = difflib.get_close_matches(name, public, n=1, cutoff=0.6)
+    listed = f": choose one of {', '.join(public)}" if public else ""
+    return listed + (f" (did you mean {near[0]}?)" if near else "")

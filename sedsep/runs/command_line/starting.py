@@ -1,0 +1,115 @@
+"""Before Hydra starts: overrides are checked, and a sweep runs from a snapshot of the code, or goes on as it was."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from sedsep.errors import UserError
+from sedsep.runs import snapshots
+from sedsep.runs.command_line.arguments import CONFIG, check, parse, quoted
+from sedsep.runs.command_line.continuing import continued
+from sedsep.runs.snapshots import PROJECT, SNAPSHOT
+from sedsep.runs.sweeps import Manifest
+
+COMMAND = "SEDSEP_COMMAND"
+"""The environment variable that has the command line of a sweep as it was typed."""
+
+RESUME = "sweep.resume"
+
+
+def prepare() -> None:
+    """Put the command line in order for Hydra; one that asks for a sweep goes on as a process of a snapshot.
+
+    The snapshot lies in the sweep's directory, so the code of queued jobs stays as it was at submission.
+
+    Raises:
+        UserError: an override leads nowhere; `ckpt` names no run; or `sweep.resume` names no sweep, or comes with
+            overrides that would change its jobs.
+    """
+    if os.environ.get(SNAPSHOT) == str(PROJECT):
+        return  # all this was done when the sweep was started
+    typed = shlex.join(["python", *sys.argv])
+    sys.argv[1:] = continued(sys.argv[1:])
+    line, unknown = parse(sys.argv[1:])
+    if unknown or any((line.help, line.hydra_help, line.version, line.shell_completion, line.experimental_rerun)):
+        return
+    overrides, resumed = list(line.overrides), _value(line.overrides, RESUME)
+    several = bool(line.multirun or resumed or _value(overrides, "hydra.mode") == "MULTIRUN")
+    is_sweep = several and not (line.cfg or line.info)
+    root = _absolute(resumed) if resumed else None
+    if is_sweep and root:
+        overrides = _resumed(overrides, root)
+    searched = [f"hydra.searchpath=[{quoted(_absolute(line.config_dir).as_uri())}]"] if line.config_dir else []
+    name = line.config_name or CONFIG
+    with initialize_config_dir(str(PROJECT / (line.config_path or "conf")), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        check([*searched, *overrides], loader, several, name)
+        if is_sweep and not root:
+            config = loader.load_configuration(name, [*searched, *overrides], RunMode.MULTIRUN)
+            HydraConfig.instance().set_config(config)
+            root = _absolute(config.hydra.sweep.dir)
+    if is_sweep and root:
+        flags = ["--multirun"]
+        for flag, value in (
+            ("--config-name", line.config_name),
+            ("--config-path", line.config_path),
+            ("--config-dir", line.config_dir and str(_absolute(line.config_dir))),
+        ):
+            flags += [flag, value] if value else []
+        snapshot = snapshots.take(PROJECT, root / "code")
+        path = os.pathsep.join([str(snapshot), *filter(None, [os.environ.get("PYTHONPATH")])])
+        arguments = [str(snapshot / "run.py"), *flags, *overrides, f"hydra.sweep.dir={quoted(str(root))}"]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        environment = {**os.environ, SNAPSHOT: str(snapshot), COMMAND: typed, "PYTHONPATH": path}
+        os.execve(sys.executable, [sys.executable, *arguments], environment)
+
+
+def _resumed(overrides: Sequence[str], root: Path) -> list[str]:
+    """The overrides that launch a sweep's jobs as before, but for what is given now; the working directory is its own.
+
+    Jobs take their overrides from the manifest.
+    """
+    manifest = Manifest.read(root)
+    others = [text for text in overrides if not _key(text).startswith(("hydra.", "hydra/")) and _key(text) != RESUME]
+    if others:
+        raise UserError(
+            f"A sweep goes on with the overrides that it was started with: leave out {' '.join(others)}, or start "
+            "another sweep."
+        )
+    keys = {_key(text) for text in overrides}
+    before = [
+        text
+        for text in manifest.hydra
+        # Options of one launcher mean nothing to another.
+        if _key(text) not in keys and not ("hydra/launcher" in keys and _key(text).startswith("hydra.launcher."))
+    ]
+    try:
+        os.chdir(manifest.cwd)  # relative paths in overrides, and the place of results, are seen from there
+    except OSError as error:
+        raise UserError(f"{root} was started in {manifest.cwd}, which is not there: put it back.") from error
+    return [*before, *(text for text in overrides if _key(text) != RESUME), f"{RESUME}={quoted(str(root))}"]
+
+
+def _absolute(path: str) -> Path:
+    """From the root, without `..`; links stay, for what they lead to may be another path on another node."""
+    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
+
+
+def _value(overrides: Iterable[str], key: str) -> str | None:
+    """The last value given to a key, without quotes."""
+    values = [text.split("=", 1)[1] for text in overrides if "=" in text and _key(text) == key]
+    return values[-1].strip("'\"") if values else None
+
+
+def _key(text: str) -> str:
+    return text.lstrip("+~").split("=", 1)[0].split("@", 1)[0]

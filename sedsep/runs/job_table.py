@@ -1,0 +1,90 @@
+"""The table that ends a sweep: on the screen, as Markdown and as CSV."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sedsep.files import write_csv, write_whole
+from sedsep.runs.sweeps import ORDER, SCORES, Manifest, Outcome, differing
+
+MARKDOWN, CSV = "jobs.md", "jobs.csv"
+WIDTH = 160
+"""Columns of a page that is no terminal: enough for a row a line."""
+
+STYLES = {"failed": "bold red", "interrupted": "red", "not started": "red", "finished": "green"}
+
+
+def write(manifest: Manifest, outcomes: Sequence[Outcome]) -> None:
+    """Write `jobs.md` and `jobs.csv` to the sweep's directory."""
+    header, rows = _cells(manifest, outcomes)
+    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    write_whole(manifest.root / MARKDOWN, f"`{manifest.command}`\n\n{text}")
+    facts = [
+        {
+            "number": outcome.job.number,
+            "overrides": " ".join(outcome.job.overrides),
+            **{name: getattr(outcome, name) for name in ("state", "metric", "score", "seconds", "cause")},
+            "log": manifest.root / outcome.job.log if outcome.job.log else None,
+        }
+        for outcome in _by_urgency(outcomes)
+    ]
+    write_csv(manifest.root / CSV, facts)
+
+
+def show(manifest: Manifest, outcomes: Sequence[Outcome]) -> None:
+    """Print the table."""
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, width=WIDTH)
+    header, rows = _cells(manifest, outcomes)
+    table = Table(title=str(manifest.root), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        table.add_column(name, justify="right" if name in ("job", "time") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    console.print(table)
+
+
+def _by_urgency(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Failures first, then what goes on, then what is done; by number within each."""
+    return sorted(outcomes, key=lambda outcome: (ORDER.index(outcome.state), outcome.job.number))
+
+
+def _cells(manifest: Manifest, outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows; a column for causes where there are any."""
+    # The column is of one metric; a score of another kind stands there with its name.
+    metric = min((outcome.metric for outcome in outcomes if outcome.metric), key=SCORES.index, default=None)
+    overrides = differing(manifest.jobs)
+    with_cause = any(outcome.cause for outcome in outcomes)
+    title = _title(metric) if metric else "score"
+    header = ["job", "overrides", "state", *(["cause"] if with_cause else []), title, "time", "log"]
+    rows = []
+    for outcome in _by_urgency(outcomes):
+        job, score, time = outcome.job, "", ""
+        if outcome.score is not None and outcome.metric is not None:
+            score = f"{outcome.score:.2f}{'' if outcome.metric == metric else f' ({_title(outcome.metric)})'}"
+        if outcome.seconds is not None:
+            time = _clock(outcome.seconds)
+        cause = [outcome.cause or ""] if with_cause else []
+        rows.append(
+            [str(job.number), " ".join(overrides[job.number]), outcome.state, *cause, score, time, job.log or ""]
+        )
+    return header, rows
+
+
+def _title(metric: str) -> str:
+    _, kind, source = metric.split("/")
+    return f"{'CA-SDRi, dB' if kind == 'ca_sdri' else 'label accuracy, %'} ({source} labels)"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

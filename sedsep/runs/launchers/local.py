@@ -1,0 +1,89 @@
+"""hydra/launcher=local: the jobs of a sweep as parallel processes of this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from sedsep.errors import UserError
+from sedsep.runs import slurm
+from sedsep.runs.command_line.arguments import quoted
+from sedsep.runs.launchers.base import Jobs, SweepLauncher, devices
+from sedsep.runs.launchers.processes import Command, run_all
+from sedsep.runs.sweeps import Manifest, counts, outcomes
+
+log = logging.getLogger(__name__)
+
+LOG = "job.log"
+OF_THE_SWEEP = ("hydra/launcher=", "hydra.launcher.", "hydra/sweeper=", "hydra.sweeper.", "hydra.sweep.", "hydra.mode=")
+
+
+class LocalLauncher(SweepLauncher):
+    """Runs each job as `python run.py` with its overrides, in its directory; what becomes of one touches no other.
+
+    Args:
+        jobs: processes at a time; by default one a GPU where jobs train on GPUs, else one for every two cores.
+    """
+
+    def __init__(self, jobs: int | None) -> None:
+        self._jobs = jobs
+        self._config: DictConfig
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what the jobs need."""
+        self._config = config
+
+    def check(self, jobs: Jobs) -> None:
+        """One device a job: processes of one training would not know which of the others are theirs."""
+        if any(config.trainer.get("num_nodes", 1) > 1 or (devices(config) or 1) > 1 for _, config in jobs):
+            raise UserError(
+                "hydra/launcher=local gives each job one device: leave out trainer.devices and trainer.num_nodes, "
+                "or run the jobs one after the other (hydra/launcher=basic)."
+            )
+
+    def launch_jobs(self, manifest: Manifest, jobs: Jobs) -> None:
+        """Run the jobs, and say how they do whenever one ends."""
+        gpus = _gpus() if any(config.trainer.accelerator != "cpu" for _, config in jobs) else []
+        cores = len(os.sched_getaffinity(0))
+        count = min(self._jobs or len(gpus) or max(1, cores // 2), len(jobs))
+        share = {"OMP_NUM_THREADS": str(max(1, cores // count))}
+        slots = [
+            {**share, "CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else share for index in range(count)
+        ]
+        log.info("%d jobs, %d at a time", len(jobs), count)
+
+        def ended(number: int, code: int) -> None:
+            note = f"Ended with exit code {code}, see its log" if code else None
+            manifest.record(number, note=f"Killed by {signal.Signals(-code).name}" if code < 0 else note)
+            manifest.write()
+            log.info("Job %d ended: %s", number, counts(outcomes(manifest, slurm.ask(manifest.ids))))
+
+        sources = self._config.hydra.runtime.config_sources
+        run_py = Path(next(source.path for source in sources if source.provider == "main")).parent / "run.py"
+        hydra = [text for text in self._config.hydra.overrides.hydra if not text.startswith(OF_THE_SWEEP)]
+        commands = []
+        for job, _ in jobs:
+            manifest.record(job.number, log=f"{job.directory}/{LOG}")
+            run_dir = manifest.run_dir(job)
+            overrides = [*hydra, *job.overrides, f"hydra.run.dir={quoted(str(run_dir))}"]
+            commands.append(Command(job.number, (sys.executable, str(run_py), *overrides), run_dir / LOG))
+        manifest.write()
+        run_all(commands, slots, ended)
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in visible.split(",") if name]
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(index) for index, _ in enumerate(line for line in done.stdout.splitlines() if line.startswith("GPU"))]

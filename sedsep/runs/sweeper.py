@@ -1,0 +1,216 @@
+"""The product of all choices, as Hydra's basic sweeper makes it, in a directory that one can go on from."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from sedsep.errors import UserError
+from sedsep.files import sole_user
+from sedsep.runs import job_table, slurm, snapshots
+from sedsep.runs.command_line.arguments import check, combinations
+from sedsep.runs.command_line.starting import COMMAND
+from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING
+from sedsep.runs.launchers.base import Jobs, SweepLauncher, overrides_in_place
+from sedsep.runs.slurm import QUEUED
+from sedsep.runs.sweeps import FILE, MISSING, ORDER, SWEEP, TO_RUN, Job, Manifest, Outcome, counts, outcomes
+
+log = logging.getLogger(__name__)
+
+
+class ResumableSweeper(Sweeper):
+    """Composes all jobs, writes them down, launches those that are to be run, and ends with a table.
+
+    Args:
+        max_batch_size: jobs handed to the launcher at a time; all where it is `None`.
+        params: overrides to sweep over beside those of the command line.
+    """
+
+    def __init__(self, max_batch_size: int | None, params: Mapping[str, str] | None) -> None:
+        self._batch_size = max_batch_size
+        self._params = [f"{key}={value}" for key, value in (params or {}).items()]
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Make the launcher."""
+        self._config = config
+        self._loader = hydra_context.config_loader
+        self._launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the sweep, or what is left of it.
+
+        Raises:
+            UserError: a job cannot be composed, before any has started; or not every job finished.
+        """
+        root = Path(self._config.hydra.sweep.dir).absolute()
+        root.mkdir(parents=True, exist_ok=True)
+        os.environ[SWEEP] = str(root)  # jobs inherit it
+        refusal = f"Another process is looking after the sweep in {root}: wait for it, or stop it."
+        with sole_user(root / ".sweep.lock", refusal):
+            if self._config.sweep.resume:
+                manifest = Manifest.read(root)
+                jobs = _left(manifest)
+            else:
+                manifest = self._new(root, arguments)
+                jobs = list(manifest.jobs)
+            composed = [self._prepared(manifest, job) for job in jobs]
+            if isinstance(self._launcher, SweepLauncher):
+                self._launcher.check(composed)
+            manifest.write()
+            with _tracked(manifest, composed[0][1] if composed else self._composed(manifest.jobs[0])) as results:
+                stop = self._launch(manifest, composed)
+                results.extend(outcomes(manifest, slurm.ask(manifest.ids)))
+                job_table.write(manifest, results)
+                job_table.show(manifest, results)
+        _conclude(manifest, results, stop)
+
+    def _new(self, root: Path, arguments: Sequence[str]) -> Manifest:
+        if (root / FILE).is_file():
+            raise UserError(f"{root} holds a sweep: go on with it ({go_on(root)}) or give another hydra.sweep.dir.")
+        if self._params:  # the command line was checked before
+            check([*self._params, *arguments], self._loader, several=True)
+        overrides = combinations([*self._params, *arguments], self._loader)
+        how = self._config.hydra.overrides.hydra
+        return Manifest(
+            root=root,
+            jobs=[Job(number, job) for number, job in enumerate(overrides)],
+            command=os.environ.get(COMMAND, shlex.join(["python", *sys.argv])),
+            cwd=str(Path.cwd()),
+            created=time.time(),
+            hydra=[text for text in how if not text.startswith(("hydra.mode=", "hydra.sweep."))],
+        )
+
+    def _prepared(self, manifest: Manifest, job: Job) -> tuple[Job, DictConfig]:
+        """Compose a job, and give it its directory, the one it had before."""
+        config = self._composed(job)
+        directory = job.directory or str(config.hydra.sweep.subdir)
+        printed = f"{directory}/{config.hydra.job.name}.log"
+        code = snapshots.current()
+        return manifest.record(job.number, directory=directory, code=code, id=None, log=printed, note=None), config
+
+    def _composed(self, job: Job) -> DictConfig:
+        try:
+            config = self._loader.load_sweep_config(self._config, list(job.overrides))
+        except (HydraException, OmegaConfBaseException):
+            check([*self._config.hydra.overrides.hydra, *job.overrides], self._loader)  # says it better, where it can
+            raise
+        with open_dict(config):
+            config.hydra.job.num = job.number
+        return config
+
+    def _launch(self, manifest: Manifest, jobs: Jobs) -> BaseException | None:
+        """Run the jobs; what stops that is returned, and does not hide what became of them."""
+        size = self._batch_size or len(jobs) or 1
+        try:
+            for start in range(0, len(jobs), size):
+                batch = jobs[start : start + size]
+                if isinstance(self._launcher, SweepLauncher):
+                    self._launcher.launch_jobs(manifest, batch)
+                    continue
+                # Hydra's launchers count on from the first number.
+                for _, group in groupby(enumerate(batch), lambda place: place[1][0].number - place[0]):
+                    in_a_row = [job for _, (job, _) in group]
+                    self._launcher.launch([overrides_in_place(job) for job in in_a_row], in_a_row[0].number)
+        except BaseException as error:
+            return error
+        return None
+
+
+def _left(manifest: Manifest) -> list[Job]:
+    """The jobs of a sweep that are to be run again, and a word on the others."""
+    results, code = outcomes(manifest, slurm.ask(manifest.ids)), snapshots.current()
+    log.info("%s: %s", manifest.root, counts(results))
+    for result in results:
+        if result.state in (QUEUED, RUNNING):
+            name = f" ({result.job.id})" if result.job.id else ""
+            log.info("Job %d is %s%s: left alone", result.job.number, result.state, name)
+    left = [result.job for result in results if result.state in TO_RUN]
+    others = sorted({str(result.job.code) for result in results if result.job not in left} - {str(code)})
+    if left and others:
+        log.info("The code has changed: code/%s runs now, the other jobs took code/%s", code, ", ".join(others))
+    return left
+
+
+@contextmanager
+def _tracked(manifest: Manifest, config: DictConfig) -> Iterator[list[Outcome]]:
+    """The sweep's entry in the tracking, which its jobs gather below; it ends with the table, unless jobs go on.
+
+    Args:
+        manifest: of the sweep.
+        config: of one of its jobs, which says where to track.
+
+    Yields:
+        A list to be filled with what became of the jobs.
+    """
+    results: list[Outcome] = []
+    root, tracker = manifest.root, None
+    HydraConfig.instance().set_config(config)  # paths in it are Hydra's
+    tags = {
+        "sedsep.command": manifest.command,
+        "sedsep.sweep_dir": str(root),
+        "sedsep.jobs": str(len(manifest.jobs)),
+    }
+    if version := snapshots.commit(snapshots.PROJECT):
+        tags["mlflow.source.git.commit"] = version
+    with _forgiven():
+        tracker = instantiate(config.logger).sweep(root, "/".join(root.parts[-2:]), tags)
+    yield results
+    states = {result.state for result in results}
+    if tracker is not None and not states & {QUEUED, RUNNING}:
+        with _forgiven():
+            tracker.metrics({f"sweep/{name}": float(sum(one.state == name for one in results)) for name in ORDER})
+            for file in (job_table.MARKDOWN, job_table.CSV):
+                tracker.artifact(root / file)
+            tracker.close(FAILED if FAILED in states else INTERRUPTED if states & {INTERRUPTED, MISSING} else FINISHED)
+
+
+@contextmanager
+def _forgiven() -> Iterator[None]:
+    """A store that makes trouble costs a warning, never the sweep."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("The sweep's tracking fails: %s", error)
+
+
+def _conclude(manifest: Manifest, results: Sequence[Outcome], stop: BaseException | None) -> None:
+    """End the sweep's process as it went.
+
+    Raises:
+        UserError: not every job finished.
+        BaseException: what stopped the launcher.
+    """
+    again = go_on(manifest.root)
+    going_on = [result for result in results if result.state in (QUEUED, RUNNING)]
+    if isinstance(stop, KeyboardInterrupt):
+        if ids := sorted({result.job.id.split("_")[0] for result in going_on if result.job.id}):
+            log.info("The jobs go on in SLURM (scancel %s would end them)", " ".join(ids))
+        log.info("See how they do, and go on: %s", again)
+    if stop is not None:
+        raise stop
+    all_jobs = f"of {len(results)} jobs"
+    if left := [result for result in results if result.state in TO_RUN]:
+        raise UserError(f"{len(left)} {all_jobs} did not finish: mend what the table names and go on with {again}.")
+    if going_on:
+        raise UserError(f"{len(going_on)} {all_jobs} are still queued or running: ask again later with {again}.")
+
+
+def go_on(root: Path) -> str:
+    """The command that goes on with a sweep."""
+    return f"python run.py -m sweep.resume={shlex.quote(str(root))}"

@@ -13,7 +13,7 @@ from rich.table import Table
 from sedsep.errors import UserError
 from sedsep.runs.directories import RUNNING, read_status
 from sedsep.runs.tracking.journal import EVENTS, FOLDER, Journal, latest_start
-from sedsep.runs.tracking.sending import Sender, reason
+from sedsep.runs.tracking.sending import NO_ANSWER, Sender, reason
 
 SENT, ALONE = "sent", "still running, sends by itself"
 
@@ -62,23 +62,19 @@ def _concluded(directory: Path) -> Sender:
     status = read_status(directory)
     if status is not None and status.state != RUNNING:
         journal = Journal(directory)
-        if journal.is_open:
-            journal.end(status.state)
-        journal.close()
+        journal.close(status.state if journal.is_open else None)
     return Sender(directory)
 
 
 def _send(sender: Sender, away: dict[str, str]) -> str:
     """What became of it; a store that was away for one job is not waited for by the next."""
-    if sender.uri in away:
-        return away[sender.uri]
-    try:
-        sender.open()
-    except Exception as error:
-        away[sender.uri] = f"{sender.uri}: {reason(error)}"
-        return away[sender.uri]
-    try:
-        sender.send()
-    except Exception as error:
-        return f"{sender.uri}: {reason(error)}"
-    return SENT
+    if sender.uri not in away:
+        try:
+            sender.send()
+            return SENT
+        except Exception as error:  # of many kinds
+            outcome = f"{sender.uri}: {reason(error)}"
+            if reason(error) != NO_ANSWER:
+                return outcome
+            away[sender.uri] = outcome
+    return away[sender.uri]

@@ -9,6 +9,9 @@ from typing import Any, Self
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+Params = Mapping[str, Any]
+Tags = Mapping[str, str]
+
 
 class Tracker:
     """Where results of a job or a sweep go. No method waits for, or fails because of, a store that is away."""
@@ -30,7 +33,7 @@ class Tracker:
     def metrics(self, values: Mapping[str, float]) -> None:
         """Final numbers; those of an earlier attempt are replaced, undefined ones are left out."""
 
-    def tags(self, values: Mapping[str, str]) -> None:
+    def tags(self, values: Tags) -> None:
         """Facts; a later value replaces an earlier one."""
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
@@ -40,10 +43,7 @@ class Tracker:
 class Logging:
     """What `logger=` makes: the tracking of this process's job, and of a sweep that it launches."""
 
-    def job(
-        self, run_dir: Path, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str],
-        sweep_dir: Path | None = None,
-    ) -> Tracker:  # fmt: skip
+    def job(self, run_dir: Path, run_name: str, params: Params, tags: Tags, sweep_dir: Path | None = None) -> Tracker:
         """Track the job of a directory; one that was tracked there before goes on.
 
         Args:
@@ -55,7 +55,7 @@ class Logging:
         """
         return Tracker()
 
-    def sweep(self, sweep_dir: Path, name: str, tags: Mapping[str, str]) -> Tracker:
+    def sweep(self, sweep_dir: Path, name: str, tags: Tags) -> Tracker:
         """Track a sweep, whose jobs gather below it, before they start; one that was tracked there before goes on."""
         return Tracker()
 

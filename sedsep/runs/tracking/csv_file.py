@@ -12,10 +12,9 @@ import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from sedsep.files import write_json
-from sedsep.runs.tracking.base import Logging, StepLogger, Tracker
+from sedsep.runs.tracking.base import Logging, Params, StepLogger, Tags, Tracker
 from sedsep.runs.tracking.files import Steps, whole_lines
 
 COLUMNS = ("time", "step", "name", "value")
@@ -86,13 +85,10 @@ def read_history(path: Path) -> list[dict[str, str]]:
 class Csv(Logging):
     """`logger=csv`: what is logged goes to tracking.csv in the directory, facts about it to tracking.json."""
 
-    def job(
-        self, run_dir: Path, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str],
-        sweep_dir: Path | None = None,
-    ) -> Tracker:  # fmt: skip
+    def job(self, run_dir: Path, run_name: str, params: Params, tags: Tags, sweep_dir: Path | None = None) -> Tracker:
         return self.sweep(run_dir, run_name, tags)
 
-    def sweep(self, sweep_dir: Path, name: str, tags: Mapping[str, str]) -> Tracker:
+    def sweep(self, sweep_dir: Path, name: str, tags: Tags) -> Tracker:
         tracker = CsvTracker(sweep_dir)
         tracker.tags({"name": name, **tags})
         return tracker
@@ -111,7 +107,7 @@ class CsvTracker(Tracker):
     def metrics(self, values: Mapping[str, float]) -> None:
         self._file.results(values)
 
-    def tags(self, values: Mapping[str, str]) -> None:
+    def tags(self, values: Tags) -> None:
         file = self._directory / FACTS
         earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         write_json(file, {**earlier, **values})

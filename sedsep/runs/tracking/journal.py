@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sedsep.runs.tracking.base import Params, StepLogger, Tags, Tracker
 from sedsep.runs.tracking.files import Steps, whole_lines
 
 FOLDER = "tracking"
@@ -26,7 +27,7 @@ Event = dict[str, Any]
 Value = TypeVar("Value")
 
 
-class Journal:
+class Journal(Tracker):
     """The journal of a directory, one that is there already is gone on with. A single process writes it.
 
     Args:
@@ -53,7 +54,7 @@ class Journal:
             self._take(event)
         self._file = (self.folder / EVENTS).open("a", encoding="utf-8")
 
-    def begin(self, settings: Mapping[str, Any], params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    def begin(self, settings: Mapping[str, Any], params: Params, tags: Tags) -> None:
         """Begin an attempt.
 
         Args:
@@ -72,8 +73,7 @@ class Journal:
             self._write({"changed": part, "tags": story})
         self.tags(tags)
 
-    def tags(self, values: Mapping[str, str]) -> None:
-        """Facts; those that stand there already are not repeated."""
+    def tags(self, values: Tags) -> None:
         for part in _parts({name: value for name, value in values.items() if self._tags.get(name) != value}):
             self._write({"tags": part})
 
@@ -82,23 +82,23 @@ class Journal:
         for part in _parts(self._steps.new(values, step)):
             self._write({"metrics": part, "step": step})
 
-    def results(self, values: Mapping[str, float]) -> None:
-        """Final numbers, where they are defined; those that did not change are passed over."""
+    def logger(self, prefix: str) -> StepLogger:
+        return StepLogger(self.steps, f"{prefix}/", self.directory)
+
+    def metrics(self, values: Mapping[str, float]) -> None:
         for part in _parts(self._steps.changed(values)):
             self._write({"metrics": part, "step": 0})
 
-    def file(self, path: Path, folder: str | None) -> None:
-        """A file to keep a copy of; relative to the directory where it lies in it, which may move as a whole."""
+    def artifact(self, path: Path, folder: str | None = None) -> None:
         path = path.absolute()
-        inside = path.is_relative_to(self.directory)
-        self._write({"file": [str(path.relative_to(self.directory) if inside else path), folder]})
+        if path.is_relative_to(self.directory):  # which may move as a whole
+            path = path.relative_to(self.directory)
+        self._write({"file": [str(path), folder]})
 
-    def end(self, state: str) -> None:
-        """End an attempt: `finished`, `failed` or `interrupted`."""
-        self._write({"end": state})
-
-    def close(self) -> None:
-        """Write no more."""
+    def close(self, state: str | None = None) -> None:
+        """Write no more; with a state, the attempt has ended."""
+        if state:
+            self._write({"end": state})
         self._file.close()
 
     def _write(self, event: Event) -> None:

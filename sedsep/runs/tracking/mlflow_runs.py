@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sedsep.runs.tracking.base import Logging, StepLogger, Tracker
+from sedsep.runs.tracking.base import Logging, Params, Tags, Tracker
 from sedsep.runs.tracking.journal import FOLDER, Journal, latest_start
 from sedsep.runs.tracking.sending import Courier
 
@@ -35,44 +35,37 @@ class Mlflow(Logging):
         self._patience_s = patience_s
         self._tags = {name: str(value) for name, value in (tags or {}).items()}
 
-    def job(
-        self, run_dir: Path, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str],
-        sweep_dir: Path | None = None,
-    ) -> Tracker:  # fmt: skip
-        journal = Journal(run_dir)
+    def job(self, run_dir: Path, run_name: str, params: Params, tags: Tags, sweep_dir: Path | None = None) -> Tracker:
+        tracker = MlflowTracker(run_dir, self._patience_s)
         family: dict[str, str | None] = {"sweep": None, "sweep_dir": None}
         if sweep_dir and (sweep := latest_start(sweep_dir / FOLDER)):  # else it was launched without MLflow
             family = {"sweep": sweep["key"], "sweep_dir": os.path.relpath(sweep_dir, run_dir)}
-        journal.begin({"name": run_name, **self._to, **family}, params, {**self._tags, **tags})
-        return MlflowTracker(journal, Courier(run_dir), self._patience_s)
+        tracker.begin({"name": run_name, **self._to, **family}, params, {**self._tags, **tags})
+        tracker.courier = Courier(run_dir)
+        return tracker
 
-    def sweep(self, sweep_dir: Path, name: str, tags: Mapping[str, str]) -> Tracker:
-        journal = Journal(sweep_dir)
-        journal.begin({"name": name, **self._to, "sweep": journal.key, "sweep_dir": "."}, {}, tags)
+    def sweep(self, sweep_dir: Path, name: str, tags: Tags) -> Tracker:
+        tracker = MlflowTracker(sweep_dir, self._patience_s)
+        tracker.begin({"name": name, **self._to, "sweep": tracker.key, "sweep_dir": "."}, {}, tags)
         Courier(sweep_dir).close(min(HURRY_S, self._patience_s))
-        return MlflowTracker(journal, None, self._patience_s)
+        return tracker
 
 
-class MlflowTracker(Tracker):
-    """A tracker that writes a journal, which a courier carries to the store; where there is none, when it is closed."""
+class MlflowTracker(Journal):
+    """A journal that a courier carries to the store; where there is none, when it is closed.
 
-    def __init__(self, journal: Journal, courier: Courier | None, patience_s: float) -> None:
-        self._journal, self._courier, self._patience_s = journal, courier, patience_s
+    Args:
+        directory: of the job or the sweep.
+        patience_s: how long to keep trying in the end.
+    """
 
-    def close(self, state: str) -> None:
-        self._journal.end(state)
-        self._journal.close()
-        courier = self._courier or Courier(self._journal.directory)
+    courier: Courier | None = None
+
+    def __init__(self, directory: Path, patience_s: float) -> None:
+        super().__init__(directory)
+        self._patience_s = patience_s
+
+    def close(self, state: str | None = None) -> None:
+        super().close(state)
+        courier = self.courier or Courier(self.directory)
         courier.close(min(HURRY_S, self._patience_s) if state == "interrupted" else self._patience_s)
-
-    def logger(self, prefix: str) -> StepLogger:
-        return StepLogger(self._journal.steps, f"{prefix}/", self._journal.directory)
-
-    def metrics(self, values: Mapping[str, float]) -> None:
-        self._journal.results(values)
-
-    def tags(self, values: Mapping[str, str]) -> None:
-        self._journal.tags(values)
-
-    def artifact(self, path: Path, folder: str | None = None) -> None:
-        self._journal.file(path, folder)

@@ -35,6 +35,7 @@ for _name, _value in (
     os.environ.setdefault(_name, _value)
 
 SENT = "sent.json"
+NO_ANSWER = "no answer"  # for a reason
 MOST = {"metrics": 800, "params": AT_ONCE, "tags": AT_ONCE}  # that a request takes: 1000 entries together
 SECONDS_BETWEEN = 3.0
 LONGEST_PAUSE = 30.0
@@ -67,12 +68,12 @@ class Sender:
         directory: of the job or the sweep; its journal has begun.
 
     Attributes:
-        progress: grows with all that arrives.
+        arrived: when the store took something last, by the monotonic clock.
         uri: of the store.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.progress = 0
+        self.arrived = 0.0
         self._directory, self._folder = directory, directory / FOLDER
         self._store: Store | None = None
         self._checked = False
@@ -97,7 +98,11 @@ class Sender:
                 return
             with (self._folder / EVENTS).open("rb") as file:
                 os.fsync(file)  # a node that dies now must not leave a journal that knows less than the store
-            sent, store = self._sent(self._folder), self.open()
+            if self._store is None:
+                from sedsep.runs.tracking.store import Store  # brings MLflow along: seconds
+
+                self._store = Store(self.uri, self._start["artifacts"], self._start["experiment"])
+            sent, store = self._sent(self._folder), self._store
             if sent.run_id and not self._checked and not store.has(sent.run_id):
                 sent = Sent(sent.uri, sent.experiment)  # somebody deleted it, or the store: all is sent again
             self._checked = True
@@ -108,18 +113,6 @@ class Sender:
                 self._save(sent)
             while sent.files:
                 self._send_file(sent, store)
-
-    def open(self) -> Store:
-        """The store.
-
-        Raises:
-            Exception: as `send`.
-        """
-        if self._store is None:
-            from sedsep.runs.tracking.store import Store  # brings MLflow along: seconds
-
-            self._store = Store(self.uri, self._start["artifacts"], self._start["experiment"])
-        return self._store
 
     def _send(self, batch: list[Event], sent: Sent, store: Store) -> None:
         first, last, key, sweep = batch[0], batch[-1], self._start["key"], self._start["sweep"]
@@ -167,7 +160,7 @@ class Sender:
 
     def _save(self, sent: Sent) -> None:
         write_json(self._folder / SENT, asdict(sent))
-        self.progress += 1
+        self.arrived = time.monotonic()
 
 
 def _batches(folder: Path, offset: int) -> Iterator[tuple[int, list[Event]]]:
@@ -204,12 +197,8 @@ class Courier:
     def close(self, patience_s: float) -> None:
         """Send the rest; say where it is kept when the store took nothing of it for so many seconds."""
         self._closing.set()
-        progress, deadline = -1, 0.0
-        while self._thread.is_alive():
-            if self._sender.progress != progress:
-                progress, deadline = self._sender.progress, time.monotonic() + patience_s
-            if time.monotonic() > deadline:
-                break
+        closed = time.monotonic()
+        while self._thread.is_alive() and time.monotonic() < max(closed, self._sender.arrived) + patience_s:
             self._thread.join(0.05)
         self._stopped.set()
         if not self._delivered:
@@ -247,5 +236,5 @@ class Courier:
 def reason(error: BaseException) -> str:
     """A store's error in a few words."""
     if isinstance(error.__context__, OSError):  # of the network, which MLflow wraps in its own
-        return "no answer"
+        return NO_ANSWER
     return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -19,6 +19,7 @@ KEY, SWEEP, PARENT = "sedsep.key", "sedsep.sweep", "mlflow.parentRunId"  # tags
 Point = tuple[str, float, int, int]  # name, value, time in Unix milliseconds, step
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 TAG_LENGTH = 8000
+MOST_RUNS = 50_000  # that a store hands out at a time
 LOCK_SECONDS = 60
 
 
@@ -103,14 +104,8 @@ class Store:
             if run.info.run_id != parent_id and PARENT not in run.data.tags:
                 self._client.set_tag(run.info.run_id, PARENT, parent_id)
 
-    def _search(self, tag: str, value: str) -> Iterator[Run]:
-        page = None
-        while True:
-            runs = self._client.search_runs([self._experiment], f"tags.`{tag}` = '{value}'", page_token=page)
-            yield from runs
-            page = runs.token
-            if not page:
-                return
+    def _search(self, tag: str, value: str) -> Sequence[Run]:
+        return self._client.search_runs([self._experiment], f"tags.`{tag}` = '{value}'", max_results=MOST_RUNS)
 
 
 def hush() -> None:

@@ -34,8 +34,8 @@ def test_an_event_holds_no_more_than_a_request_takes(tmp_path: Path) -> None:
 
 def test_a_file_of_the_directory_is_found_when_that_has_moved(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "job")
-    journal.file(tmp_path / "job" / "figures" / "a.svg", "figures")
-    journal.file(tmp_path / "elsewhere.txt", None)
+    journal.artifact(tmp_path / "job" / "figures" / "a.svg", "figures")
+    journal.artifact(tmp_path / "elsewhere.txt", None)
     assert [event["file"] for event in told(journal)] == [
         ["figures/a.svg", "figures"],
         [str(tmp_path / "elsewhere.txt"), None],

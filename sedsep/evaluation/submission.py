@@ -1,108 +1,58 @@
-"""A submission to the challenge: `<Author>_<Affiliation>_task4_<n>_out.zip`, the estimates of every mixture.
+"""A submission to the challenge: `<Author>_<Affiliation>_task4_<n>_out.zip`, the estimates of every soundscape.
 
 Axes: B batch, M microphones, L samples.
 """
 
 from __future__ import annotations
 
-import re
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
 
-import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from sedsep.errors import UserError
-from sedsep.evaluation.estimates import SUFFIX, Files, encode, examine, file_names, meanings, mixture_of
+from sedsep.evaluation.checking import NAME
+from sedsep.evaluation.estimates import encode, file_names
 from sedsep.evaluation.separating import separate
 from sedsep.labels import LabelRule, LabelSet, choose_labels
 from sedsep.metrics.registry import TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
+from sedsep.scenes import audio
+from sedsep.scenes.layout import MIXTURES
 from sedsep.types import Sources
 
-NAME = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task4_[1-9][0-9]*_out\.zip")
-LEFT_BEHIND = {"__MACOSX", "Thumbs.db", "desktop.ini"}
-FULL_SCALE = 1 - 2**-15
-"""The largest sample of a 16-bit file."""
-
-ERRORS = {
-    "name": "not called <Author>_<Affiliation>_task4_<n>_out.zip",
-    "empty": "no estimates at all",
-    "folder": "in a folder, not at the top level",
-    "hidden": "left by the system that packed it",
-    "stray": "no estimate of any mixture",
-    "label": "of no class",
-    "form": "named as in the other form",
-    "ambiguous": "named so that it can mean several things",
-    "repeated": "there more than once",
-    "sources": "more sources than a mixture can have",
-    "unreadable": "not to be read",
-    "channels": "not mono",
-    "rate": "of another rate",
-    "length": "of another length than its mixture",
-    "values": "not finite",
-}
-WARNINGS = {
-    "silent": "silent",
-    "full scale": "at full scale or beyond, where other formats clip",
-    "missing": "mixtures without estimates",
-}
-"""What can be the matter, and how a table calls it."""
-
 
 @dataclass(frozen=True)
-class Rules:
-    """What estimates must keep to.
+class System:
+    """What a submission is made with.
 
     Attributes:
-        mixtures: name to samples. labels: the classes. rate: Hz. form: of the file names. slots: sources at most.
+        separator: in evaluation mode.
+        tagger: in evaluation mode, on the same device.
+        labels: the classes of both.
+        rule: how labels are chosen from the tagger's probabilities.
     """
 
-    mixtures: Mapping[str, int]
+    separator: GuidedSeparator
+    tagger: SedModel
     labels: LabelSet
-    rate: int
-    form: str
-    slots: int
+    rule: LabelRule
 
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is the matter with a submission.
-
-    Attributes:
-        kind: of `ERRORS` or `WARNINGS`. item: the file or the mixture. text: more, to be read after it.
-    """
-
-    kind: str
-    item: str
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a submission holds.
-
-    Attributes:
-        labels: of each mixture's estimates. problems: everything that is the matter.
-    """
-
-    labels: Mapping[str, list[str]]
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def estimates(self) -> int:
-        """How many there are."""
-        return sum(map(len, self.labels.values()))
-
-    @property
-    def errors(self) -> list[Problem]:
-        """What must be mended."""
-        return [problem for problem in self.problems if problem.kind in ERRORS]
+    @torch.inference_mode()
+    def estimates(self, mixture: Tensor) -> list[Sources]:
+        """Labels and waveforms [L] of mixtures [B, M, L], as they are scored under the tagger's labels."""
+        mixture = mixture.to(next(self.tagger.parameters()).device)
+        classes = choose_labels(self.tagger(mixture).clip_probabilities, self.rule)
+        passes = self.separator.trained_passes
+        estimates = separate(self.separator, mixture, {TAGGER: classes}, self.labels, (passes,))[TAGGER, passes]
+        return [[(label, waveform.cpu()) for label, waveform in sources] for sources in estimates]
 
 
 def zip_name(author: str, affiliation: str, number: int) -> str:
@@ -120,115 +70,72 @@ def zip_name(author: str, affiliation: str, number: int) -> str:
     return name
 
 
-@torch.inference_mode()
-def separated(
-    mixture: Tensor, tagger: SedModel, separator: GuidedSeparator, labels: LabelSet, rule: LabelRule
-) -> list[Sources]:
-    """Labels and waveforms [L] of each of some mixtures, as they are scored under the tagger's labels.
+def find_soundscapes(folder: Path, rate: int, microphones: int | None = None) -> dict[Path, audio.AudioInfo]:
+    """The mixtures of a folder, or of its folder `soundscape`, in order of their names, with their headers.
 
     Args:
-        mixture: [B, M, L].
-        tagger: in evaluation mode, where the mixture is.
-        separator: in evaluation mode, where the mixture is.
-        labels: the classes of both.
-        rule: how labels are chosen from the tagger's probabilities.
+        folder: of wav files.
+        rate: Hz that they must have.
+        microphones: channels that they must have, where it matters.
+
+    Raises:
+        UserError: there are none, or one does not fit.
     """
-    classes = choose_labels(tagger(mixture).clip_probabilities, rule)
-    passes = separator.trained_passes
-    estimates = separate(separator, mixture, {TAGGER: classes}, labels, (passes,))[TAGGER, passes]
-    return [[(label, waveform.cpu()) for label, waveform in sources] for sources in estimates]
+    if (folder / MIXTURES).is_dir():
+        folder = folder / MIXTURES
+    soundscapes = {path: audio.info(path) for path in sorted(folder.glob("*.wav")) if not path.name.startswith(".")}
+    if not soundscapes:
+        raise UserError(f"{folder} holds no wav files: give the folder of the soundscapes as audio=FOLDER.")
+    for path, info in soundscapes.items():
+        if info.rate != rate:
+            raise UserError(
+                f"{path} is sampled at {info.rate} Hz, not at {rate} Hz: give soundscapes of the challenge, or set "
+                "sample_rate."
+            )
+        if microphones not in (None, info.channels):
+            raise UserError(
+                f"{path} has {info.channels} channels and the separator {microphones} microphones: give soundscapes of "
+                "the challenge, or another checkpoint."
+            )
+    return soundscapes
 
 
-def pack(path: Path, answers: Iterable[tuple[str, Sequence[tuple[str, Tensor]]]], rate: int, form: str) -> None:
+def separate_soundscapes(
+    soundscapes: Mapping[Path, audio.AudioInfo], system: System, batch_size: int
+) -> Iterator[tuple[str, Sources]]:
+    """Names of mixtures with their estimates; on a terminal a bar shows how far it is.
+
+    Args:
+        soundscapes: files with their headers; neighbours of the same length make a batch.
+        system: what separates them.
+        batch_size: mixtures at once.
+    """
+    batches = [
+        paths[start : start + batch_size]
+        for _, group in groupby(soundscapes, key=lambda path: soundscapes[path].frames)
+        for paths in [list(group)]
+        for start in range(0, len(paths), batch_size)
+    ]
+    console = Console()
+    for paths in track(batches, "Separating", console=console, transient=True, disable=not console.is_terminal):
+        mixture = torch.stack([torch.from_numpy(audio.read(path)[0].T.copy()) for path in paths])
+        yield from zip((path.stem for path in paths), system.estimates(mixture), strict=True)
+
+
+def pack(path: Path, estimates: Iterable[tuple[str, Sources]], rate: int, form: str) -> None:
     """Write a zip of estimates, as they come.
 
     Args:
-        answers: names of mixtures, with labels and waveforms [L].
+        path: of the zip.
+        estimates: names of mixtures, with labels and waveforms [L].
+        rate: Hz.
+        form: of the file names.
 
     Raises:
         UserError: a label repeats in form 2025.
     """
     with zipfile.ZipFile(path, "w") as archive:
-        for mixture, estimates in answers:
-            files = file_names(mixture, [label for label, _ in estimates], form)
-            for file, (_, waveform) in zip(files, estimates, strict=True):
+        for mixture, sources in estimates:
+            files = file_names(mixture, [label for label, _ in sources], form)
+            for file, (_, waveform) in zip(files, sources, strict=True):
                 archive.writestr(file, encode(waveform, rate))
-
-
-def check(
-    path: Path, rules: Rules, name: str | None = None, watch: Callable[[int, int], None] = lambda done, files: None
-) -> Verdict:
-    """Everything that is the matter with a submission, all of it at once.
-
-    Args:
-        path: a zip, or a folder of what is to be zipped. name: that the zip will have, where it has another yet.
-        watch: told how many files of how many have been looked at.
-
-    Raises:
-        UserError: there is neither a zip nor a folder.
-    """
-    files = Files(path)
-    verdict = Verdict({mixture: [] for mixture in rules.mixtures})
-    if not path.is_dir() and not NAME.fullmatch(name or path.name):
-        verdict.problems.append(Problem("name", name or path.name))
-    for done, file in enumerate(files.names):
-        watch(done, len(files.names))
-        verdict.problems.extend(_place(file))
-        if not _is_hidden(file):
-            verdict.problems.extend(_file(files, file, rules, verdict.labels))
-    verdict.problems.extend(_whole(files, rules, verdict.labels))
-    return verdict
-
-
-def _place(file: str) -> Iterator[Problem]:
-    if _is_hidden(file):
-        yield Problem("hidden", file)
-    elif "/" in file:
-        yield Problem("folder", file)
-
-
-def _is_hidden(file: str) -> bool:
-    parts = PurePosixPath(file).parts
-    return any(part.startswith(".") for part in parts) or not LEFT_BEHIND.isdisjoint(parts)
-
-
-def _file(files: Files, file: str, rules: Rules, labels: Mapping[str, list[str]]) -> Iterator[Problem]:
-    """What is wrong with an estimate, which goes to `labels`, wherever it lies."""
-    name = PurePosixPath(file).name
-    meant = meanings(name, rules.mixtures, rules.labels) if name.endswith(SUFFIX) else []
-    expected = [meaning for meaning in meant if meaning.form == rules.form]
-    if len(expected) > 1:
-        one, other = expected[:2]
-        yield Problem("ambiguous", file, f"is {one.label} of {one.mixture} or {other.label} of {other.mixture}")
-    elif not meant:
-        mixture = mixture_of(name, rules.mixtures) if name.endswith(SUFFIX) else None
-        yield Problem("label", file, f"of {mixture}") if mixture else Problem("stray", file)
-    else:
-        if not expected:
-            yield Problem("form", file)
-        meaning = (expected or meant)[0]
-        labels[meaning.mixture].append(meaning.label)
-        yield from _content(files, file, rules, rules.mixtures[meaning.mixture])
-
-
-def _content(files: Files, file: str, rules: Rules, length: int) -> Iterator[Problem]:
-    samples, faults = examine(files, file, rules.rate, length)
-    yield from (Problem(fault.kind, file, fault.text) for fault in faults)
-    peak = float(np.abs(samples).max(initial=0.0))
-    if samples.size and peak == 0:
-        yield Problem("silent", file)
-    if peak >= FULL_SCALE:  # NaN is not
-        yield Problem("full scale", file, f"reaches {peak:.2f}")
-
-
-def _whole(files: Files, rules: Rules, labels: Mapping[str, list[str]]) -> Iterator[Problem]:
-    """What is wrong with all files together."""
-    names = Counter(PurePosixPath(file).name for file in files.names if not _is_hidden(file))
-    yield from (Problem("repeated", name, f"is there {count} times") for name, count in names.items() if count > 1)
-    for mixture, chosen in labels.items():
-        if len(chosen) > rules.slots:
-            yield Problem("sources", mixture, f"has {len(chosen)}, not {rules.slots} at most")
-    if not any(labels.values()):
-        yield Problem("empty", files.path.name)
-    else:
-        yield from (Problem("missing", mixture) for mixture, chosen in labels.items() if not chosen)

@@ -89,11 +89,7 @@ def run(config: DictConfig) -> dict[str, float]:
 
 
 def _scenes(session: Session) -> IndexedScenes | GeneratedScenes | RecordedScenes:
-    """The recordings of the folder that `audio` names, or else the test scenes of the data set.
-
-    Raises:
-        UserError: there are none.
-    """
+    """The recordings of the folder that `audio` names, or else the test scenes of the data set."""
     config = session.config
     if config.audio:
         return RecordedScenes(Path(config.audio), session.labels, config.sample_rate, config.microphones)
@@ -105,11 +101,7 @@ def _scenes(session: Session) -> IndexedScenes | GeneratedScenes | RecordedScene
 
 
 def _check_command(config: DictConfig, separator: GuidedSeparator, checkpoint: Path) -> None:
-    """A checkpoint brings its network along: what the command says of it must be true.
-
-    Raises:
-        UserError: it says something else.
-    """
+    """A checkpoint brings its network along: what the command says of it must be true."""
 
     def word(part: object) -> str:
         return str(part) if isinstance(part, int) else ("none" if part is None else "some")

@@ -13,9 +13,10 @@ import torch
 from minis import LABELS, LENGTH, RATE, make_batch, noise, refused
 from whole_systems import GUIDED, make, separator_config, tagger
 
+from sedsep.evaluation.checking import Rules, check
 from sedsep.evaluation.estimates import Estimates, write_estimates
 from sedsep.evaluation.evaluator import Evaluator, FileEvaluator
-from sedsep.evaluation.submission import Rules, check, pack, separated, zip_name
+from sedsep.evaluation.submission import System, pack, zip_name
 from sedsep.labels import LabelRule
 
 NAME = "Doe_Uni_task4_1_out.zip"
@@ -58,7 +59,7 @@ def zipped(folder: Path, name: str = NAME) -> Path:
 def test_what_is_packed_scores_as_the_system_itself(tmp_path: Path, separator: dict, threshold: float) -> None:
     batch = make_batch([[0, 2, None], [1, None, None], [3, 4, 0]])
     network, names, rule = make(separator), tagger(), LabelRule(threshold, at_most=3)
-    found = separated(batch.mixture, names, network, LABELS, rule)
+    found = System(network, names, LABELS, rule).estimates(batch.mixture)
     pack(tmp_path / NAME, zip(batch.names, found, strict=True), RATE, "2025")
     made = Estimates(tmp_path / NAME, batch.names, LABELS, RATE)
     passes = max(1, network.iters)

@@ -7,18 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from sedsep.metrics.aggregate import RowScores, SedCurve
-from sedsep.metrics.rows import MixtureRow, summarise
-from sedsep.metrics.sdri import ClassScore
+from sedsep.metrics.aggregate import SedCurve
 from sedsep.metrics.sed import SedEvent, SedScene, psds1, segment_pauroc
 
 LABELS = ("Bell", "Dog")
 GENERATOR = np.random.default_rng(0)
-
-
-def row(gain: float, misses: int) -> MixtureRow:
-    scores = (ClassScore("Bell", "hit", gain, gain, gain, gain, 0.0), *[ClassScore("Dog", "miss")] * misses)
-    return MixtureRow("x", "oracle", ("Bell", *["Dog"] * misses), ("Bell",), None, scores, gain / (1 + misses))
 
 
 def scene(seconds: float, onset: float, index: int) -> SedScene:
@@ -26,7 +19,6 @@ def scene(seconds: float, onset: float, index: int) -> SedScene:
     return SedScene(said, (SedEvent(onset, onset + 1 / 3, index),), seconds)
 
 
-ROWS = [row(3.0, 0), row(8.0, 2), row(-1.0, 1), MixtureRow("y", "oracle", (), ()), row(5.0, 0)]
 SCENES = [scene(2.0, 0.1, 0), scene(3.2, 1.7, 1), scene(2.0, 0.6, 1), scene(2.0, 1.2, 0), scene(4.0, 0.0, 0)]
 SPLITS = [(5,), (2, 3), (1, 1, 3), (5, 0), (0, 4, 1)]
 
@@ -34,15 +26,6 @@ SPLITS = [(5,), (2, 3), (1, 1, 3), (5, 0), (0, 4, 1)]
 def split(items: list, sizes: tuple[int, ...]) -> list[list]:
     edges = np.cumsum((0, *sizes))
     return [items[start:stop] for start, stop in pairwise(edges.tolist())]
-
-
-@pytest.mark.parametrize("sizes", SPLITS)
-def test_rows_score_alike_however_they_come_in_batches(sizes: tuple[int, ...]) -> None:
-    metric = RowScores()
-    for batch in split(ROWS, sizes):
-        metric.update(batch)
-    expected = {name: estimate.value for name, estimate in summarise(ROWS).items()}
-    assert {name: value.item() for name, value in metric.compute().items()} == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("sizes", SPLITS)
@@ -54,20 +37,16 @@ def test_scenes_score_alike_however_they_come_in_batches(sizes: tuple[int, ...])
         assert metric.compute().item() == pytest.approx(measure(SCENES, LABELS).overall.value, abs=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_nothing_seen_is_no_score() -> None:
-    assert all(value.isnan() for value in RowScores().compute().values())
     assert SedCurve(LABELS).compute().isnan()
 
 
 def test_a_new_start_forgets_what_was_seen() -> None:
-    rows, scenes = RowScores(["ca_sdri"]), SedCurve(LABELS)
-    for metric, items in ((rows, ROWS), (scenes, SCENES)):
-        metric.update(items)
-        metric.reset()
-        metric.update(items[:2])
-    assert rows.compute()["ca_sdri"].item() == pytest.approx((3 + 8 / 3) / 2)
-    assert scenes.compute().item() == pytest.approx(segment_pauroc(SCENES[:2], LABELS).overall.value)
+    metric = SedCurve(LABELS)
+    metric.update(SCENES)
+    metric.reset()
+    metric.update(SCENES[:2])
+    assert metric.compute().item() == pytest.approx(segment_pauroc(SCENES[:2], LABELS).overall.value)
 
 
 # Several processes: each has its share, and all come to the score of the whole.
@@ -80,11 +59,10 @@ def score_a_share(rank: int, folder: Path) -> None:
     torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
     found = []
     for sizes in SHARES:
-        rows, scenes = RowScores(), SedCurve(LABELS)
-        rows.update(split(ROWS, sizes)[rank])
+        scenes = SedCurve(LABELS)
         if sizes[rank]:
             scenes.update(split(SCENES, sizes)[rank])
-        found.append((rows.compute(), scenes.compute()))
+        found.append(scenes.compute())
     torch.save(found, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -92,8 +70,6 @@ def score_a_share(rank: int, folder: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_ranks_with_uneven_shares_or_none_come_to_the_same_score(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(score_a_share, (tmp_path,), nprocs=2)
-    expected = {name: estimate.value for name, estimate in summarise(ROWS).items()}
     for rank in (0, 1):
-        for rows, scenes in torch.load(tmp_path / f"{rank}.pt"):
-            assert {name: value.item() for name, value in rows.items()} == pytest.approx(expected)
+        for scenes in torch.load(tmp_path / f"{rank}.pt"):
             assert scenes.item() == pytest.approx(segment_pauroc(SCENES, LABELS).overall.value, abs=1e-6)

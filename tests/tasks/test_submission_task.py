@@ -15,6 +15,7 @@ from minis import LABELS, LENGTH, RATE, noise, refused
 from omegaconf import DictConfig
 from whole_systems import GUIDED, saved
 
+from sedsep.evaluation.submission import System
 from sedsep.tasks import submission
 from sedsep.tasks.submission import run
 
@@ -94,11 +95,11 @@ def test_a_dry_run_goes_all_the_way_with_a_few(
 def test_what_fails_its_check_is_not_kept(
     make: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    separated = submission.separated
+    estimates = System.estimates
     monkeypatch.setattr(
-        submission,
-        "separated",
-        lambda *args: [[(label, wave[1:]) for label, wave in item] for item in separated(*args)],
+        System,
+        "estimates",
+        lambda *args: [[(label, wave[1:]) for label, wave in item] for item in estimates(*args)],
     )
     with refused("has 18 errors, listed above and in .*, and was not kept"):
         make(*BY)

@@ -1,0 +1,196 @@
+"""What can be the matter with a submission to the challenge, whoever made it: all of it is found at once."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from sedsep.evaluation.estimates import SUFFIX, Files, examine, meanings, mixture_of
+from sedsep.labels import LabelSet
+
+NAME = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task4_[1-9][0-9]*_out\.zip")
+LEFT_BEHIND = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+FULL_SCALE = 1 - 2**-15
+"""The largest sample of a 16-bit file."""
+SHOWN = 3
+"""Files of a kind that the table names."""
+
+ERRORS = {
+    "name": "not called <Author>_<Affiliation>_task4_<n>_out.zip",
+    "empty": "no estimates at all",
+    "folder": "in a folder, not at the top level",
+    "hidden": "left by the system that packed it",
+    "stray": "no estimate of any mixture",
+    "label": "of no class",
+    "form": "named as in the other form",
+    "ambiguous": "named so that it can mean several things",
+    "repeated": "there more than once",
+    "sources": "more sources than a mixture can have",
+    "unreadable": "not to be read",
+    "channels": "not mono",
+    "rate": "of another rate",
+    "length": "of another length than its mixture",
+    "values": "not finite",
+}
+WARNINGS = {
+    "silent": "silent",
+    "full scale": "at full scale or beyond, where other formats clip",
+    "missing": "mixtures without estimates",
+}
+"""What can be the matter, and how a table calls it."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What estimates must keep to.
+
+    Attributes:
+        mixtures: name to samples.
+        labels: the classes.
+        rate: Hz.
+        form: of the file names.
+        slots: sources of a mixture at most.
+    """
+
+    mixtures: Mapping[str, int]
+    labels: LabelSet
+    rate: int
+    form: str
+    slots: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is the matter with a submission.
+
+    Attributes:
+        kind: of `ERRORS` or `WARNINGS`.
+        item: the file or the mixture.
+        text: more, to be read after it.
+    """
+
+    kind: str
+    item: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The content of a submission.
+
+    Attributes:
+        labels: of each mixture's estimates.
+        problems: everything that is the matter.
+    """
+
+    labels: Mapping[str, list[str]]
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def estimates(self) -> int:
+        """How many there are."""
+        return sum(map(len, self.labels.values()))
+
+    @property
+    def errors(self) -> list[Problem]:
+        """What must be mended."""
+        return [problem for problem in self.problems if problem.kind in ERRORS]
+
+    def account(self) -> dict[str, Any]:
+        """All of it, for a file."""
+        return {
+            "mixtures": len(self.labels),
+            "estimates": self.estimates,
+            "labels": dict(sorted(Counter(label for labels in self.labels.values() for label in labels).items())),
+            "errors": [asdict(problem) for problem in self.errors],
+            "warnings": [asdict(problem) for problem in self.problems if problem.kind in WARNINGS],
+        }
+
+    def show(self) -> None:
+        """Print what is the matter, kind by kind, with the first few files of each."""
+        table = Table("", "", "", "", box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+        for kind, title in (ERRORS | WARNINGS).items():
+            items = [f"{problem.item} {problem.text}".rstrip() for problem in self.problems if problem.kind == kind]
+            if items:
+                more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
+                severity = "error" if kind in ERRORS else "warning"
+                table.add_row(severity, str(len(items)), title, "\n".join([*items[:SHOWN], *more]))
+        if table.row_count:
+            Console(markup=False, highlight=False).print(table)
+
+
+def check(path: Path, rules: Rules, name: str | None = None) -> Verdict:
+    """Everything that is the matter with a submission; on a terminal a bar shows how far it is.
+
+    Args:
+        path: a zip, or a folder of what is to be zipped.
+        rules: what it must keep to.
+        name: that the zip will have, where it has another yet.
+
+    Raises:
+        UserError: there is neither a zip nor a folder.
+    """
+    files = Files(path)
+    verdict = Verdict({mixture: [] for mixture in rules.mixtures})
+    problems = verdict.problems
+    if not path.is_dir() and not NAME.fullmatch(name or path.name):
+        problems.append(Problem("name", name or path.name))
+    names: Counter[str] = Counter()
+    console = Console()
+    for file in track(files.names, "Checking", console=console, transient=True, disable=not console.is_terminal):
+        parts = PurePosixPath(file).parts
+        if any(part.startswith(".") for part in parts) or not LEFT_BEHIND.isdisjoint(parts):
+            problems.append(Problem("hidden", file))
+            continue
+        if len(parts) > 1:
+            problems.append(Problem("folder", file))
+        names[parts[-1]] += 1
+        problems.extend(_file_problems(files, file, rules, verdict.labels))
+    problems += [Problem("repeated", name, f"is there {count} times") for name, count in names.items() if count > 1]
+    problems += [
+        Problem("sources", mixture, f"has {len(labels)}, not {rules.slots} at most")
+        for mixture, labels in verdict.labels.items()
+        if len(labels) > rules.slots
+    ]
+    if verdict.estimates:
+        problems += [Problem("missing", mixture) for mixture, labels in verdict.labels.items() if not labels]
+    else:
+        problems.append(Problem("empty", path.name))
+    return verdict
+
+
+def _file_problems(files: Files, file: str, rules: Rules, labels: Mapping[str, list[str]]) -> Iterator[Problem]:
+    """What is wrong with an estimate, whose label goes to `labels`, wherever it lies."""
+    name = PurePosixPath(file).name
+    is_wav = name.endswith(SUFFIX)
+    possible = meanings(name, rules.mixtures, rules.labels) if is_wav else []
+    expected = [meaning for meaning in possible if meaning.form == rules.form]
+    if len(expected) > 1:
+        one, other = expected[:2]
+        yield Problem("ambiguous", file, f"is {one.label} of {one.mixture} or {other.label} of {other.mixture}")
+        return
+    if not possible:
+        mixture = mixture_of(name, rules.mixtures) if is_wav else None
+        yield Problem("label", file, f"of {mixture}") if mixture else Problem("stray", file)
+        return
+    if not expected:
+        yield Problem("form", file)
+    meaning = (expected or possible)[0]
+    labels[meaning.mixture].append(meaning.label)
+    samples, faults = examine(files, file, rules.rate, rules.mixtures[meaning.mixture])
+    yield from (Problem(fault.kind, file, fault.text) for fault in faults)
+    peak = float(np.abs(samples).max(initial=0.0))
+    if samples.size and peak == 0:
+        yield Problem("silent", file)
+    if peak >= FULL_SCALE:  # NaN is not
+        yield Problem("full scale", file, f"reaches {peak:.2f}")

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "modules": GROUND,
     "metrics": GROUND,
     "scenes": GROUND,
-    "datasets": GROUND | {"scenes"},
+    "datasets": GROUND | {"scenes", "evaluation"},  # scenes are inspected on a page of the report
     "runs": GROUND,
     "conditioning": PARTS,
     "models": PARTS | {"conditioning"},

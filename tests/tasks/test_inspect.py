@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sedsep.tasks import inspect
+from sedsep.datasets.inspect import recorded_sheet
 from sedsep.types import Scene
 
 RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -75,7 +75,7 @@ def test_a_recording_shows_its_targets() -> None:
     targets[0, 8000:16000] = 0.1 * rng.standard_normal(8000)
     mixture = (0.01 * rng.standard_normal((4, 32000)) + targets[0]).astype(np.float32)
     scene = Scene(mixture, targets, ("Cough", "silence"), ((8000, 16000), (0, 0)), "eval_0")
-    sheet = inspect._recorded_sheet(scene, 32000)
+    sheet = recorded_sheet(scene, 32000)
     (sound,) = sheet.sounds
     assert (sound.label, sound.onset, sound.offset) == ("Cough", 0.25, 0.5)
     # A quarter of the clip holds the target at -20 dB, all of it the rest at -40 dB.

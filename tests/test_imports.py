@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "metrics": GROUND,
     "scenes": GROUND,
     "datasets": GROUND | {"scenes", "evaluation"},  # scenes are inspected on a page of the report
-    "runs": GROUND,
+    "runs": GROUND | {"metrics"},
     "conditioning": PARTS,
     "models": PARTS | {"conditioning"},
     "checkpoints": NETWORKS,

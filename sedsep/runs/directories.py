@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sedsep.files import is_held, sole_user, write_json
 
@@ -20,7 +21,6 @@ RANKS = ("RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
 """Environment variables by which torchrun, Lightning and SLURM number the processes of a job."""
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
-STATES = (RUNNING, FINISHED, FAILED, INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,11 @@ class Status:
 
     Attributes:
         state: `running`; `finished`; `failed`, by an error; `interrupted`, killed or stopped before its end.
-        task: what it does. host, pid: where it ran last. started, ended: of the last attempt, Unix seconds.
+        task: what it does.
+        host: where it ran last.
+        pid: its process there.
+        started: its last attempt, Unix seconds.
+        ended: likewise.
         cause: one line on why it failed.
     """
 
@@ -58,7 +62,9 @@ def occupied(run_dir: Path, task: str, cause: Callable[[BaseException], str]) ->
     """Work in a directory: nobody else may meanwhile, and its status says how it went.
 
     Args:
-        run_dir: made where it is missing. task: its name. cause: says in one line what an error was.
+        run_dir: made where it is missing.
+        task: its name.
+        cause: says in one line what an error was.
 
     Raises:
         UserError: another process works there.
@@ -68,28 +74,24 @@ def occupied(run_dir: Path, task: str, cause: Callable[[BaseException], str]) ->
         f"Another process is working in {run_dir}: wait for it, or give this one a directory of its own "
         "(hydra.run.dir=...)."
     )
+
+    def note(state: str, **facts: Any) -> None:
+        write_json(run_dir / STATUS, asdict(replace(begun, state=state, **facts)))
+
     with sole_user(run_dir / LOCK, refusal):
-        yield from _noted(run_dir, task, cause)
-
-
-def _noted(run_dir: Path, task: str, cause: Callable[[BaseException], str]) -> Iterator[None]:
-    status = Status(RUNNING, task, platform.node(), os.getpid(), time.time())
-    try:
-        _write(run_dir, status)
-        yield
-        _write(run_dir, replace(status, state=FINISHED, ended=time.time()))
-    except Exception as error:
-        _write(run_dir, replace(status, state=FAILED, ended=time.time(), cause=cause(error)))
-        raise
-    except BaseException:  # told to stop, by a key or a scheduler: it may go on later
-        _write(run_dir, replace(status, state=INTERRUPTED, ended=time.time()))
-        raise
+        begun = Status(RUNNING, task, platform.node(), os.getpid(), time.time())
+        try:
+            note(RUNNING)
+            yield
+            note(FINISHED, ended=time.time())
+        except Exception as error:
+            note(FAILED, ended=time.time(), cause=cause(error))
+            raise
+        except BaseException:  # told to stop, by a key or a scheduler: it may go on later
+            note(INTERRUPTED, ended=time.time())
+            raise
 
 
 def is_main_process() -> bool:
     """Whether this process leads its job: of several, one a device, the first alone writes and reports."""
     return all(int(os.environ.get(rank, "0")) == 0 for rank in RANKS)
-
-
-def _write(run_dir: Path, status: Status) -> None:
-    write_json(run_dir / STATUS, asdict(status))

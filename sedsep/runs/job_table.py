@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sedsep.files import write_csv, write_whole
+from sedsep.metrics.registry import MetricName, metric
 from sedsep.runs.sweeps import ORDER, SCORES, Manifest, Outcome, differing
 
 MARKDOWN, CSV = "jobs.md", "jobs.csv"
@@ -60,31 +61,26 @@ def _by_urgency(outcomes: Sequence[Outcome]) -> list[Outcome]:
 def _cells(manifest: Manifest, outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
     """The header and the rows; a column for causes where there are any."""
     # The column is of one metric; a score of another kind stands there with its name.
-    metric = min((outcome.metric for outcome in outcomes if outcome.metric), key=SCORES.index, default=None)
+    main = min((outcome.metric for outcome in outcomes if outcome.metric), key=SCORES.index, default=None)
     overrides = differing(manifest.jobs)
     with_cause = any(outcome.cause for outcome in outcomes)
-    title = _title(metric) if metric else "score"
+    title = _title(main) if main else "score"
     header = ["job", "overrides", "state", *(["cause"] if with_cause else []), title, "time", "log"]
     rows = []
     for outcome in _by_urgency(outcomes):
-        job, score, time = outcome.job, "", ""
-        if outcome.score is not None and outcome.metric is not None:
-            score = f"{outcome.score:.2f}{'' if outcome.metric == metric else f' ({_title(outcome.metric)})'}"
+        job, name, score, time = outcome.job, outcome.metric, "", ""
+        if name is not None:
+            digits = metric(MetricName.parse(name).metric).digits
+            score = f"{outcome.score:.{digits}f}{'' if name == main else f' ({_title(name)})'}"
         if outcome.seconds is not None:
-            time = _clock(outcome.seconds)
+            minutes, seconds = divmod(round(outcome.seconds), 60)
+            time = f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
         cause = [outcome.cause or ""] if with_cause else []
-        rows.append(
-            [str(job.number), " ".join(overrides[job.number]), outcome.state, *cause, score, time, job.log or ""]
-        )
+        own = " ".join(overrides[job.number])
+        rows.append([str(job.number), own, outcome.state, *cause, score, time, job.log or ""])
     return header, rows
 
 
-def _title(metric: str) -> str:
-    _, kind, source = metric.split("/")
-    return f"{'CA-SDRi, dB' if kind == 'ca_sdri' else 'label accuracy, %'} ({source} labels)"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
+def _title(name: str) -> str:
+    parts = MetricName.parse(name)
+    return f"{metric(parts.metric).title}, {metric(parts.metric).unit} ({parts.source} labels)"

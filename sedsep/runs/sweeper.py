@@ -84,7 +84,7 @@ class ResumableSweeper(Sweeper):
         if (root / FILE).is_file():
             raise UserError(f"{root} holds a sweep: go on with it ({go_on(root)}) or give another hydra.sweep.dir.")
         if self._params:  # the command line was checked before
-            check([*self._params, *arguments], self._loader, several=True)
+            check([*self._params, *arguments], self._loader, True, self._config.hydra.job.config_name)
         overrides = combinations([*self._params, *arguments], self._loader)
         how = self._config.hydra.overrides.hydra
         return Manifest(
@@ -108,7 +108,8 @@ class ResumableSweeper(Sweeper):
         try:
             config = self._loader.load_sweep_config(self._config, list(job.overrides))
         except (HydraException, OmegaConfBaseException):
-            check([*self._config.hydra.overrides.hydra, *job.overrides], self._loader)  # says it better, where it can
+            overrides = [*self._config.hydra.overrides.hydra, *job.overrides]
+            check(overrides, self._loader, config_name=self._config.hydra.job.config_name)  # says it better, if it can
             raise
         with open_dict(config):
             config.hydra.job.num = job.number

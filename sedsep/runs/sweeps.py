@@ -11,6 +11,7 @@ from typing import Any
 
 from sedsep.errors import UserError
 from sedsep.files import write_json
+from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER, MetricName
 from sedsep.runs import slurm
 from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING, Status, read_status
 from sedsep.runs.slurm import QUEUED
@@ -27,12 +28,10 @@ ORDER = (FAILED, INTERRUPTED, MISSING, RUNNING, QUEUED, FINISHED)
 TO_RUN = (FAILED, INTERRUPTED, MISSING)
 """States of jobs that `sweep.resume` runs."""
 
-SCORES = (
-    "test/ca_sdri/tagger",
-    "test/ca_sdri/oracle",
-    "test/ca_sdri/baseline",
-    "test/label_accuracy/tagger",
-    "test/label_accuracy/baseline",
+SCORES = tuple(
+    str(MetricName("test", metric, source))
+    for metric, sources in (("ca_sdri", (TAGGER, ORACLE, BASELINE)), ("label_accuracy", (TAGGER, BASELINE)))
+    for source in sources
 )
 """Entries of metrics.json that may stand for a job, the first that it has."""
 

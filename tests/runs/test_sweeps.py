@@ -113,7 +113,7 @@ def test_the_table_lists_failures_first_with_their_cause(
     assert lines[2] == "| 2 | seed=2 | failed | because a\\|b |  | 0:00:00 | 2/job.log |"
     assert lines[3].startswith("| 3 | seed=3 | not started |")
     assert lines[4] == "| 0 | seed=0 | finished |  | 3.46 | 0:00:00 | 0/job.log |"
-    assert "50.00 (label accuracy, % (tagger labels))" in lines[5]
+    assert "50.0 (Label accuracy, % (tagger labels))" in lines[5]
     with (manifest.root / "jobs.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["number"] for row in rows] == ["2", "3", "0", "1"]

@@ -7,7 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NoReturn
 
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -16,12 +20,17 @@ from sedsep.errors import UserError
 from sedsep.runs import slurm
 from sedsep.runs.command_line.arguments import quoted
 from sedsep.runs.launchers.base import Jobs, SweepLauncher, devices
-from sedsep.runs.launchers.processes import Command, run_all
 from sedsep.runs.sweeps import Manifest, counts, outcomes
 
 log = logging.getLogger(__name__)
 
 LOG = "job.log"
+PATIENCE_S = 30.0
+"""How long a process that was told to stop may take to tidy up, before each plainer way to say it."""
+
+Command = tuple[Sequence[str], Path]
+"""The arguments of a process, the program first, and the file that gets all that it prints, after what is there."""
+
 OF_THE_SWEEP = ("hydra/launcher=", "hydra.launcher.", "hydra/sweeper=", "hydra.sweeper.", "hydra.sweep.", "hydra.mode=")
 
 
@@ -68,12 +77,12 @@ class LocalLauncher(SweepLauncher):
         sources = self._config.hydra.runtime.config_sources
         run_py = Path(next(source.path for source in sources if source.provider == "main")).parent / "run.py"
         hydra = [text for text in self._config.hydra.overrides.hydra if not text.startswith(OF_THE_SWEEP)]
-        commands = []
+        commands = {}
         for job, _ in jobs:
             manifest.record(job.number, log=f"{job.directory}/{LOG}")
             run_dir = manifest.run_dir(job)
             overrides = [*hydra, *job.overrides, f"hydra.run.dir={quoted(str(run_dir))}"]
-            commands.append(Command(job.number, (sys.executable, str(run_py), *overrides), run_dir / LOG))
+            commands[job.number] = ((sys.executable, str(run_py), *overrides), run_dir / LOG)
         manifest.write()
         run_all(commands, slots, ended)
 
@@ -87,3 +96,79 @@ def _gpus() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [str(index) for index, _ in enumerate(line for line in done.stdout.splitlines() if line.startswith("GPU"))]
+
+
+def run_all(
+    commands: Mapping[int, Command],
+    slots: Sequence[Mapping[str, str]],
+    ended: Callable[[int, int], None],
+    poll_s: float = 0.2,
+) -> None:
+    """Run every command, as many at a time as there are slots, whatever becomes of the others.
+
+    SIGINT (Ctrl-C) and SIGTERM are passed on to the processes, and a KeyboardInterrupt is raised when they have ended.
+
+    Args:
+        commands: by number, in the order in which they start.
+        slots: variables added to the environment of the processes that run there.
+        ended: called with a command's number and its exit code, which is negative for a signal.
+        poll_s: between two looks at the processes.
+    """
+    waiting = list(commands)[::-1]
+    running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}  # by slot
+    with _stoppable():
+        try:
+            while waiting or running:
+                for slot, (number, process) in list(running.items()):
+                    if (code := process.poll()) is not None:
+                        del running[slot]
+                        ended(number, code)
+                for slot, variables in enumerate(slots):
+                    if waiting and slot not in running:
+                        number = waiting.pop()
+                        running[slot] = number, _start(*commands[number], variables)
+                time.sleep(poll_s)
+        finally:
+            _stop([process for _, process in running.values()])
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Take SIGINT and SIGTERM, which a process left alone may ignore: the jobs would stay behind otherwise."""
+
+    def stop(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start(arguments: Sequence[str], printed: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    printed.parent.mkdir(parents=True, exist_ok=True)
+    with printed.open("ab") as file:
+        # A session of its own: a key pressed here reaches the job through us alone, once.
+        return subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **variables},
+            start_new_session=True,
+        )
+
+
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    # The last one to its loaders as well.
+                    os.killpg(process.pid, number) if number == signal.SIGKILL else process.send_signal(number)
+        limit = time.monotonic() + PATIENCE_S
+        for process in processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, limit - time.monotonic()))

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from sedsep.runs.launchers import processes
-from sedsep.runs.launchers.processes import Command, run_all
+from sedsep.runs.launchers import local
+from sedsep.runs.launchers.local import Command, run_all
 
 
-def command(number: int, script: str, folder: Path) -> Command:
-    return Command(number, (sys.executable, "-c", script), folder / f"{number}.log")
+def commands(folder: Path, *scripts: str) -> dict[int, Command]:
+    return {n: ((sys.executable, "-c", script), folder / f"{n}.log") for n, script in enumerate(scripts)}
 
 
 def test_all_run_whatever_becomes_of_one(tmp_path: Path) -> None:
@@ -27,8 +27,7 @@ def test_all_run_whatever_becomes_of_one(tmp_path: Path) -> None:
         "raise SystemExit(3)",
         "import os; print(os.environ['SLOT'])",
     ]
-    commands = [command(number, script, tmp_path) for number, script in enumerate(scripts)]
-    run_all(commands, [{"SLOT": "first"}, {"SLOT": "second"}], ends.__setitem__, poll_s=0.01)
+    run_all(commands(tmp_path, *scripts), [{"SLOT": "first"}, {"SLOT": "second"}], ends.__setitem__, poll_s=0.01)
     assert ends == {0: 0, 1: -signal.SIGKILL, 2: 3, 3: 0}
     assert (tmp_path / "0.log").read_text() == "fine\n"
     assert (tmp_path / "3.log").read_text() in ("first\n", "second\n")
@@ -37,7 +36,7 @@ def test_all_run_whatever_becomes_of_one(tmp_path: Path) -> None:
 def test_no_more_at_a_time_than_slots_and_logs_go_on(tmp_path: Path) -> None:
     script = "import time; print(time.time(), flush=True); time.sleep(0.3); print(time.time())"
     for _ in range(2):
-        run_all([command(n, script, tmp_path) for n in range(3)], [{}], lambda *_: None, poll_s=0.01)
+        run_all(commands(tmp_path, *[script] * 3), [{}], lambda *_: None, poll_s=0.01)
     spans = [[float(word) for word in (tmp_path / f"{n}.log").read_text().split()] for n in range(3)]
     assert [len(span) for span in spans] == [4, 4, 4]
     assert spans[0][1] < spans[1][0] and spans[1][1] < spans[2][0]
@@ -47,7 +46,7 @@ def test_no_more_at_a_time_than_slots_and_logs_go_on(tmp_path: Path) -> None:
 def test_a_key_stops_the_processes_gently_then_firmly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stubborn: bool
 ) -> None:
-    monkeypatch.setattr(processes, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(local, "PATIENCE_S", 0.5)
     ignore = "for s in (signal.SIGINT, signal.SIGTERM): signal.signal(s, signal.SIG_IGN)" if stubborn else ""
     script = f"""
 import signal, time
@@ -67,5 +66,5 @@ except KeyboardInterrupt:
 
     threading.Thread(target=press).start()
     with pytest.raises(KeyboardInterrupt):
-        run_all([command(0, script, tmp_path)], [{}], lambda *_: None, poll_s=0.01)
+        run_all(commands(tmp_path, script), [{}], lambda *_: None, poll_s=0.01)
     assert (tmp_path / "0.log").read_text() == ("up\n" if stubborn else "up\ntidied\n")

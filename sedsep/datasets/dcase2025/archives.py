@@ -8,8 +8,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from stream_unzip import UnzipError, stream_unzip
 
@@ -32,7 +32,8 @@ def unpack_split(parts: Sequence[Path], folder: Path) -> int:
     checksum is right.
 
     Args:
-        parts: in order, the `.zip` last. folder: where to, made where it is missing.
+        parts: in order, the `.zip` last.
+        folder: where to, made where it is missing.
 
     Returns:
         Files of the archive.
@@ -41,148 +42,101 @@ def unpack_split(parts: Sequence[Path], folder: Path) -> int:
         UserError: the archive is damaged, or has a path that leads out of the folder.
     """
     count = 0
-    total = sum(part.stat().st_size for part in parts)
-    with progress(f"Unpacking {parts[-1].name}", total) as advance, _readable(parts[-1]):
-        for name, size, chunks in stream_unzip(_bytes(parts, advance)):
-            path = _inside(_decoded(name), folder, parts[-1])
-            if name.endswith(b"/"):
-                path.mkdir(parents=True, exist_ok=True)
-                _exhaust(chunks)
-            elif path.is_file() and path.stat().st_size == size:
-                count += 1
-                _exhaust(chunks)
-            else:
-                count += 1
-                write_whole(path, chunks)
+    with progress(f"Unpacking {parts[-1].name}", sum(part.stat().st_size for part in parts)) as advance:
+
+        def stream() -> Iterator[bytes]:
+            for part in parts:
+                with part.open("rb") as file:
+                    if part == parts[0] and file.read(len(SPLIT_MARK)) != SPLIT_MARK:
+                        file.seek(0)
+                    while chunk := file.read(CHUNK):
+                        yield chunk
+                        advance(len(chunk))
+
+        with _readable(parts[-1]):
+            for raw, size, chunks in stream_unzip(stream()):
+                try:
+                    name = raw.decode("utf-8")
+                except UnicodeDecodeError:
+                    name = raw.decode("cp437")  # the code page of old
+                _refuse_outside([name], parts[-1])
+                path = folder / name
+                if name.endswith("/"):
+                    path.mkdir(parents=True, exist_ok=True)
+                else:
+                    count += 1
+                if name.endswith("/") or (path.is_file() and path.stat().st_size == size):
+                    for _ in chunks:  # to the end, where the checksum is compared
+                        pass
+                else:
+                    with whole(path) as partial, partial.open("wb") as file:
+                        file.writelines(chunks)
     return count
 
 
-def write_whole(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    """Write a file that appears under its name when it is whole."""
-    with whole(path) as partial, partial.open("wb") as file:
-        for chunk in chunks:
-            file.write(chunk)
+@dataclass(frozen=True)
+class Archive:
+    """An archive open for reading.
 
-
-class Archive(Protocol):
-    """An archive open for reading: the paths of its files in the order they lie, their sizes and contents."""
-
-    def names(self) -> list[str]: ...
-
-    def size(self, name: str) -> int: ...
-
-    def read(self, name: str) -> bytes: ...
-
-
-class ZipArchive:
-    """A zip archive; checks each file's checksum."""
-
-    def __init__(self, zipped: zipfile.ZipFile) -> None:
-        self._zipped = zipped
-        self._infos = {posixpath.normpath(info.filename): info for info in zipped.infolist() if not info.is_dir()}
-
-    def names(self) -> list[str]:
-        return list(self._infos)
-
-    def size(self, name: str) -> int:
-        return self._infos[name].file_size
-
-    def read(self, name: str) -> bytes:
-        return self._zipped.read(self._infos[name])
-
-
-class TarArchive:
-    """A tar archive; a link within it stands for the file that it leads to, any other link for nothing.
-
-    Links are resolved here, by path: tarfile searches the whole list for each.
+    Attributes:
+        sizes: bytes of its files by their paths, in the order they lie.
+        read: gives the content of one.
     """
 
-    def __init__(self, tar: tarfile.TarFile) -> None:
-        self._tar = tar
-        members = {posixpath.normpath(member.name): member for member in tar}
-        self._infos = {name: info for name in members if (info := _followed(name, members))}
-
-    def names(self) -> list[str]:
-        return sorted(self._infos, key=lambda name: self._infos[name].offset_data)
-
-    def size(self, name: str) -> int:
-        return self._infos[name].size
-
-    def read(self, name: str) -> bytes:
-        file = self._tar.extractfile(self._infos[name])
-        assert file is not None
-        content = file.read()
-        if len(content) < self._infos[name].size:
-            raise tarfile.ReadError("unexpected end of data")
-        return content
+    sizes: Mapping[str, int]
+    read: Callable[[str], bytes]
 
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open a zip or tar archive; errors of reading it, here or in the block, name it.
+    """Open a zip archive, or a tar archive, where a link to a file within it stands for that file.
+
+    Errors of reading it, here or in the block, name it; checksums of a zip archive's files are compared.
 
     Raises:
         UserError: it is damaged, or has a path that leads outside.
     """
     with _readable(path):
-        archive: Archive
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as zipped:
-                archive = ZipArchive(zipped)
-                _refuse_outside(archive.names(), path)
-                yield archive
-        else:
-            with tarfile.open(path, "r:") as tar:
-                archive = TarArchive(tar)
-                _refuse_outside(archive.names(), path)
-                yield archive
+                infos = {posixpath.normpath(info.filename): info for info in zipped.infolist() if not info.is_dir()}
+                _refuse_outside(infos, path)
+                yield Archive(
+                    {name: info.file_size for name, info in infos.items()}, lambda name: zipped.read(infos[name])
+                )
+            return
+        with tarfile.open(path, "r:") as tar:
+            members = _files(tar)
+            _refuse_outside(members, path)
+
+            def read(name: str) -> bytes:
+                file = tar.extractfile(members[name])
+                content = file.read() if file else b""
+                if len(content) < members[name].size:
+                    raise tarfile.ReadError("unexpected end of data")
+                return content
+
+            yield Archive({name: member.size for name, member in members.items()}, read)
 
 
-def _bytes(parts: Sequence[Path], advance: Callable[[int], None]) -> Iterator[bytes]:
-    """The archive as one stream, without the mark that says that it is split."""
-    for part in parts:
-        with part.open("rb") as file:
-            if part == parts[0] and file.read(len(SPLIT_MARK)) != SPLIT_MARK:
-                file.seek(0)
-            while chunk := file.read(CHUNK):
-                yield chunk
-                advance(len(chunk))
-
-
-def _decoded(name: bytes) -> str:
-    """A path as zip archives write it: UTF-8, or the code page of old."""
-    try:
-        return name.decode("utf-8")
-    except UnicodeDecodeError:
-        return name.decode("cp437")
-
-
-def _inside(name: str, folder: Path, archive: Path) -> Path:
-    _refuse_outside([name], archive)
-    return folder / name
+def _files(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+    """What each path stands for, in the order the contents lie; links are resolved by path, which tarfile does by
+    searching its whole list for each."""
+    members = {posixpath.normpath(member.name): member for member in tar}
+    files = {}
+    for name in members:
+        place, links = name, 0
+        while (member := members.get(place)) and (member.issym() or member.islnk()) and links < MAX_LINKS:
+            folder = posixpath.dirname(place) if member.issym() else ""
+            place, links = posixpath.normpath(posixpath.join(folder, member.linkname)), links + 1
+        if member and member.isreg():
+            files[name] = member
+    return dict(sorted(files.items(), key=lambda item: item[1].offset_data))
 
 
 def _refuse_outside(names: Iterable[str], archive: Path) -> None:
     if outside := [name for name in names if leads_outside(name)]:
         raise UserError(f"{archive} would write outside its folder ({outside[0]}): do not use this file.")
-
-
-def _exhaust(chunks: Iterable[bytes]) -> None:
-    """Read to the end, where the checksum is compared."""
-    for _ in chunks:
-        pass
-
-
-def _followed(name: str, members: Mapping[str, tarfile.TarInfo]) -> tarfile.TarInfo | None:
-    for _ in range(MAX_LINKS):
-        member = members.get(name)
-        if member is None or member.isreg():
-            return member
-        if not (member.issym() or member.islnk()):
-            return None
-        folder = posixpath.dirname(name) if member.issym() else ""
-        name = posixpath.normpath(posixpath.join(folder, member.linkname))
-    return None
 
 
 @contextmanager

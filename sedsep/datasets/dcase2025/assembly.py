@@ -23,19 +23,15 @@ class Assembly:
     """The data set, made from its sources.
 
     Args:
-        root: where to. steps: by name, in order.
+        root: where to.
+        steps: by name, in order.
     """
 
     def __init__(self, root: Path | str, steps: Mapping[str, Step]) -> None:
         self.root = Path(root).absolute()
         self.steps = steps
 
-    def run(
-        self,
-        agree: Agree,
-        only: Collection[str] | None = None,
-        keep_archives: bool = False,
-    ) -> None:
+    def run(self, agree: Agree, only: Collection[str] | None = None, keep_archives: bool = False) -> None:
         """Do what is not done yet.
 
         Args:
@@ -46,41 +42,35 @@ class Assembly:
         Raises:
             UserError: an unknown step, licences that are not accepted, no room, or whatever keeps a step from its end.
         """
-        chosen = [choice(name, tuple(self.steps), "task.steps") for name in only or self.steps]
+        names = [choice(name, tuple(self.steps), "task.steps") for name in only or self.steps]
         place = Place(self.root, keep_archives)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with sole_writer(self.root):
-                self._run(chosen, place, agree)
+                journals = {
+                    name: Journal(place.journals / f"{name}.json", step.settings()) for name, step in self.steps.items()
+                }
+                unfinished = [name for name, journal in journals.items() if not journal.finished]
+                if todo := [name for name in unfinished if name in names]:
+                    self._settle_licences(todo, place, agree)
+                    needed = sum(self.steps[name].bytes_needed(place) for name in todo)
+                    check_space(self.root, needed, "Preparing the data")
+                for number, name in enumerate(todo, 1):
+                    log.info("Step %d of %d: %s", number, len(todo), name)
+                    self.steps[name].run(place, journals[name])
+                    journals[name].finish()
         except OSError as error:
             raise UserError(
                 f"{error.filename or self.root} cannot be written ({error.strerror or error}): make room or choose "
                 "another place (data.root=PATH), then run this again."
             ) from error
-
-    def _run(self, names: Collection[str], place: Place, agree: Agree) -> None:
-        journals = {name: Journal(place.journal(name), step.settings()) for name, step in self.steps.items()}
-        unfinished = [name for name, journal in journals.items() if not journal.finished]
-        todo = [name for name in unfinished if name in names]
-        if todo:
-            self._settle_licences(todo, place, agree)
-            needed = sum(self.steps[name].bytes_needed(place) for name in todo)
-            check_space(self.root, needed, "Preparing the data")
-        for number, name in enumerate(todo, 1):
-            log.info("Step %d of %d: %s", number, len(todo), name)
-            self.steps[name].run(place, journals[name])
-            journals[name].finish()
         if left := [name for name in unfinished if name not in names]:
             log.warning("Not prepared yet: %s", ", ".join(left))
 
     def _settle_licences(self, names: Sequence[str], place: Place, agree: Agree) -> None:
         accepted = read_json(place.licences) if place.licences.is_file() else {}
         licences = {name: self.steps[name].licence for name in names}
-        new = {
-            name: licence
-            for name, licence in licences.items()
-            if not asdict(licence).items() <= accepted.get(name, {}).items()
-        }
+        new = {name: of for name, of in licences.items() if not asdict(of).items() <= accepted.get(name, {}).items()}
         if not new:
             return
         if not agree(list(new.values())):
@@ -88,8 +78,8 @@ class Assembly:
                 f"The licences of {', '.join(licence.part for licence in new.values())} are not accepted: read them "
                 "and add task.accept_licences=true."
             )
-        given = {name: asdict(licence) | {"accepted": now()} for name, licence in new.items()}
-        write_json(place.licences, accepted | given)
+        terms = {name: asdict(licence) | {"accepted": now()} for name, licence in new.items()}
+        write_json(place.licences, accepted | terms)
 
 
 def prepared(root: Path | str) -> Path:
@@ -104,7 +94,7 @@ def prepared(root: Path | str) -> Path:
             f"{place.root} does not hold the data of DCASE 2025 Task 4 yet: run task=prepare first, with the same "
             "data.root."
         )
-    for path in sorted(place.root.glob("prepared/*.json")):
+    for path in sorted(place.journals.glob("*.json")):
         if not read_json(path).get("finished"):
             raise UserError(f"The step {path.stem} of preparing {place.root} was interrupted: run task=prepare again.")
     return place.data

@@ -23,49 +23,43 @@ from sedsep.files import write_json
 
 @dataclass(frozen=True)
 class Licence:
-    """The terms of a part: what it is, the licence's name, and the page that states it."""
+    """The terms of a part.
+
+    Attributes:
+        part: what they are of.
+        name: of the licence.
+        page: states it.
+    """
 
     part: str
     name: str
     page: str
 
 
-@dataclass(frozen=True)
 class Place:
     """The folders below a root.
 
     Args:
-        root: of everything. keep_archives: leave used archives where they are.
+        root: of everything.
+        keep_archives: leave used archives where they are.
     """
 
-    root: Path
-    keep_archives: bool = False
+    def __init__(self, root: Path, keep_archives: bool = False) -> None:
+        self.root = root
+        self.keep_archives = keep_archives
+        self.archives, self.unpacked, self.journals = root / "archives", root / "unpacked", root / "prepared"
+        self.licences = root / "licences.json"
 
     @property
     def data(self) -> Path:
         """The data set itself; a root that is one already is taken as it is."""
         return self.root if (self.root / "sound_event").is_dir() else self.root / "dev_set"
 
-    @property
-    def archives(self) -> Path:
-        return self.root / "archives"
-
-    @property
-    def unpacked(self) -> Path:
-        return self.root / "unpacked"
-
-    @property
-    def licences(self) -> Path:
-        return self.root / "licences.json"
-
-    def journal(self, step: str) -> Path:
-        return self.root / "prepared" / f"{step}.json"
-
     def discard(self, archive: Path) -> None:
         """Remove an archive whose content is in its place, with its checksum and its lock."""
         if not self.keep_archives:
-            for path in (archive, *(archive.with_name(f"{archive.name}{end}") for end in (".sha256.json", ".lock"))):
-                path.unlink(missing_ok=True)
+            for name in (archive.name, f"{archive.name}.sha256.json", f".{archive.name}.lock"):
+                archive.with_name(name).unlink(missing_ok=True)
 
 
 class Journal:
@@ -74,10 +68,13 @@ class Journal:
     A journal of other settings than now is void: its step starts over.
 
     Args:
-        path: the file. settings: what the outcome depends on.
+        path: the file.
+        settings: what the outcome depends on.
 
     Attributes:
-        finished: when the step came to its end, `None` before. parts: what became of each part.
+        begun: when the step was first begun, seconds since 1970.
+        finished: when the step came to its end, `None` before.
+        parts: what became of each part.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:

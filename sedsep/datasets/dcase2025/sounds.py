@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sedsep.datasets.dcase2025.archives import write_whole
+from sedsep.files import whole
 from sedsep.scenes import audio
 from sedsep.types import FloatArray
 
@@ -37,7 +37,8 @@ class Cleaning:
         sample_rate: of the files written, Hz.
         min_peak: magnitude (full scale 1) that a sound, and every window of it, must reach.
         min_seconds: shortest sound, without the zeros around it.
-        window_seconds, step_seconds: length and spacing of the windows looked at.
+        window_seconds: length of the windows looked at.
+        step_seconds: their spacing.
     """
 
     sample_rate: int
@@ -50,7 +51,8 @@ class Cleaning:
         """Trim the zeros at both ends and resample.
 
         Args:
-            samples: float32 [F, C]. rate: theirs, Hz.
+            samples: float32 [F, C].
+            rate: theirs, Hz.
 
         Returns:
             Float32 [F, C] at `sample_rate`.
@@ -65,44 +67,37 @@ class Cleaning:
         kept = slice(sounding[0], sounding[-1] + 1)
         if len(samples[kept]) < self.min_seconds * rate:
             raise Rejected(SHORT)
-        if self._quietest_window(levels[kept], rate) < self.min_peak:
-            raise Rejected(GAP)
-        return audio.resample(np.ascontiguousarray(samples[kept]), rate, self.sample_rate)
-
-    def _quietest_window(self, levels: FloatArray, rate: int) -> float:
-        """The lowest peak of any window; infinite where there is none but the whole sound."""
         step = max(round(self.step_seconds * rate), 1)
         steps = round(self.window_seconds / self.step_seconds)
-        peaks = levels[: len(levels) // step * step].reshape(-1, step).max(axis=1)
-        if len(peaks) < steps:
-            return np.inf
-        return float(np.lib.stride_tricks.sliding_window_view(peaks, steps).max(axis=1).min())
+        sound = levels[kept]
+        peaks = sound[: len(sound) // step * step].reshape(-1, step).max(axis=1)
+        if len(peaks) >= steps:  # shorter sounds have no window but the whole
+            windows = np.lib.stride_tricks.sliding_window_view(peaks, steps)
+            if windows.max(axis=1).min() < self.min_peak:
+                raise Rejected(GAP)
+        return audio.resample(np.ascontiguousarray(samples[kept]), rate, self.sample_rate)
 
     def write(self, content: bytes, path: Path) -> None:
         """Clean a sound file and write it as 16-bit WAV, which appears when it is whole.
 
         Args:
-            content: of a file in any format libsndfile reads. path: where to.
+            content: of a file in any format libsndfile reads.
+            path: where to.
 
         Raises:
-            Rejected: it is not fit, and nothing lies at `path`.
+            Rejected: it is not fit, and nothing is written.
         """
         try:
-            try:
-                samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-            except soundfile.SoundFileError as error:
-                raise Rejected(UNREADABLE) from error
-            if not np.isfinite(samples.sum(dtype=np.float64)):
-                raise Rejected(UNREADABLE)
-            clean = self.clean(samples, rate)
-        except Rejected:
-            path.unlink(missing_ok=True)  # of an earlier preparation that asked for less
-            raise
+            samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise Rejected(UNREADABLE) from error
+        if not np.isfinite(samples.sum(dtype=np.float64)):
+            raise Rejected(UNREADABLE)
+        clean = self.clean(samples, rate)
         # Resampling may overshoot full scale; scenes set the level of each source themselves.
         clean /= max(np.abs(clean).max(), 1.0)
-        wav = io.BytesIO()
-        soundfile.write(wav, clean, self.sample_rate, subtype="PCM_16", format="WAV")
-        write_whole(path, [wav.getbuffer()])
+        with whole(path) as partial:
+            soundfile.write(partial, clean, self.sample_rate, subtype="PCM_16", format="WAV")
 
 
 @dataclass
@@ -110,7 +105,8 @@ class Tally:
     """What became of the sounds of a part.
 
     Attributes:
-        kept: number of files written or found written. rejected: names of the others, by reason.
+        kept: number of files written or there already.
+        rejected: names of the others, by reason.
     """
 
     kept: int = 0

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from sedsep.datasets.dcase2025.archives import Archive, open_archive, unpack_split
-from sedsep.datasets.dcase2025.listing import Listed, read_listing
 from sedsep.datasets.dcase2025.place import Journal, Licence, Place
 from sedsep.datasets.dcase2025.sounds import Cleaning, Rejected, Tally
-from sedsep.datasets.dcase2025.zenodo import RemoteFile, record_files, split_archive
+from sedsep.datasets.dcase2025.sources import ListedSound, RemoteFile, read_listing, record_files, split_archive
 from sedsep.downloads import download, progress
 from sedsep.errors import UserError
 
@@ -29,26 +29,31 @@ MISSING = "missing in the archive"
 log = logging.getLogger(__name__)
 
 
-class Step(Protocol):
-    """One part of the data set, from its source to its place."""
+@dataclass(frozen=True)
+class Step(ABC):
+    """One part of the data set, from its source to its place.
+
+    Args:
+        licence: its terms.
+    """
 
     licence: Licence
 
+    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """What its outcome depends on."""
-        ...
 
     def bytes_needed(self, place: Place) -> int:
-        """About what it will take on the disk, where that is known beforehand."""
-        ...
+        """About what it will take on the disk, where that is known before a server tells: `download` looks again."""
+        return 0
 
+    @abstractmethod
     def run(self, place: Place, journal: Journal) -> None:
         """Do what is not done yet; the journal lies on the disk before anything else is written."""
-        ...
 
 
 @dataclass(frozen=True)
-class ZenodoArchive:
+class ZenodoArchive(Step):
     """A set that Zenodo keeps as a split zip archive.
 
     Args:
@@ -60,7 +65,6 @@ class ZenodoArchive:
         growth: bytes unpacked for a byte of archive, about.
     """
 
-    licence: Licence
     record: str
     archive: str
     holds: str
@@ -99,9 +103,15 @@ class ZenodoArchive:
             journal.add(part.name, part.checksum)
         log.info("Unpacking %s", self.archive)
         folder = place.unpacked / self.archive
-        count = unpack_split([place.archives / part.name for part in parts], folder)
-        log.info("%d files", count)
-        self._wanted(folder).rename(target)
+        log.info("%d files", unpack_split([place.archives / part.name for part in parts], folder))
+        depth = len(PurePosixPath(self.holds).parts)
+        folders = [path.parents[depth - 1] for path in sorted(folder.rglob(self.holds)) if path.is_dir()]
+        if len(folders) != 1:
+            raise UserError(
+                f"{folder} has {len(folders)} folders that hold {self.holds}, not one: look at what was unpacked and "
+                "set `holds` of this step to what tells the right one from the others."
+            )
+        folders[0].rename(target)
 
     def _parts(self, place: Place) -> list[RemoteFile]:
         return split_archive(record_files(self.record, place.archives), self.archive)
@@ -109,29 +119,18 @@ class ZenodoArchive:
     def _is_there(self, place: Place) -> bool:
         return (place.data / self.target / self.holds).is_dir()
 
-    def _wanted(self, folder: Path) -> Path:
-        depth = len(PurePosixPath(self.holds).parts)
-        found = [path.parents[depth - 1] for path in sorted(folder.rglob(self.holds)) if path.is_dir()]
-        if len(found) != 1:
-            raise UserError(
-                f"{folder} has {len(found)} folders that hold {self.holds}, not one: look at what was unpacked and set "
-                "`holds` of this step to what tells the right one from the others."
-            )
-        return found[0]
-
 
 @dataclass(frozen=True)
-class Speech:
-    """Sounds of EARS, one zip archive a speaker: fetched one after the other, for the sounds that are listed.
+class ListedSounds(Step):
+    """Sounds of another data set that the challenge lists, taken from its archives without unpacking them.
 
     Args:
         licence: its terms.
-        url: of an archive, with `{speaker}`.
-        listing: the challenge's list, relative to the data set; its `file_name` ends in `<speaker>/<file>`.
+        url: of an archive.
+        listing: the challenge's list, relative to the data set.
         cleaning: of each sound.
     """
 
-    licence: Licence
     url: str
     listing: str
     cleaning: Cleaning
@@ -139,139 +138,133 @@ class Speech:
     def settings(self) -> dict[str, Any]:
         return {"listing": self.listing, "cleaning": asdict(self.cleaning)}
 
-    def bytes_needed(self, place: Place) -> int:
-        return 0  # unknown until a server tells: `download` looks before each
+    def _write_listed(
+        self,
+        part: str,
+        archive: Archive,
+        sounds: Sequence[tuple[str | None, ListedSound]],
+        place: Place,
+        journal: Journal,
+    ) -> None:
+        """Write listed sounds, each with its name in the archive, `None` where it is not there."""
+        folder = place.data / "sound_event"
+        jobs = [(name, folder / sound.target) for name, sound in sounds if name]
+        if not jobs:
+            raise UserError(
+                f"None of the {len(sounds)} sounds that are listed, such as {sounds[0][1].source}, is in the archive: "
+                "check where it is from."
+            )
+        missing = [str(sound.source) for name, sound in sounds if name is None]
+        self._write(part, archive, jobs, journal, missing)
 
-    def run(self, place: Place, journal: Journal) -> None:
-        speakers = _by_speaker(place.data / self.listing)
-        journal.save()
-        for number, (speaker, wanted) in enumerate(sorted(speakers.items()), 1):
-            archive = place.archives / f"{speaker}.zip"
-            if speaker not in journal.parts:
-                log.info("EARS %s, %d of %d", speaker, number, len(speakers))
-                download(self.url.format(speaker=speaker), archive, mend=True)
-                with open_archive(archive) as opened:
-                    names = {PurePosixPath(name).parts[-2:]: name for name in opened.names()}
-                    wishes = [(names.get(listed.source.parts[-2:]), listed) for listed in wanted]
-                    _note(journal, speaker, _place_listed(opened, wishes, place, self.cleaning, journal))
-            place.discard(archive)
-
-
-def _by_speaker(listing: Path) -> Mapping[str, Sequence[Listed]]:
-    speakers: dict[str, list[Listed]] = defaultdict(list)
-    for listed in read_listing(listing):
-        match listed.source.parts:
-            case [*_, speaker, _] if SPEAKER.fullmatch(speaker):
-                speakers[speaker].append(listed)
-            case _:
-                raise UserError(
-                    f"{listing} names {listed.source}, but a sound of EARS has the name of its speaker's folder and "
-                    "its own, such as p001/file.wav: prepare the development set again."
-                )
-    return speakers
+    def _write(
+        self,
+        part: str,
+        archive: Archive,
+        jobs: Sequence[tuple[str, Path]],
+        journal: Journal,
+        missing: Sequence[str] = (),
+    ) -> None:
+        """Write sounds by their name in the archive, in the order they lie there, and note what became of each; those
+        of an earlier attempt stay."""
+        tally = Tally()
+        order = {name: number for number, name in enumerate(archive.sizes)}
+        with progress("Sounds", sum(archive.sizes[name] for name, _ in jobs)) as advance:
+            for name, path in sorted(jobs, key=lambda job: order[job[0]]):
+                try:
+                    if not journal.wrote(path):
+                        self.cleaning.write(archive.read(name), path)
+                    tally.kept += 1
+                except Rejected as reason:
+                    path.unlink(missing_ok=True)  # of an earlier preparation that asked for less
+                    tally.reject(str(reason), name)
+                advance(archive.sizes[name])
+        for name in missing:
+            tally.reject(MISSING, name)
+        journal.add(part, asdict(tally))
+        where = f" (their names are in {journal.path})" if tally.rejected else ""
+        log.info("%s: %s%s", part, tally, where)
 
 
 @dataclass(frozen=True)
-class Curated:
-    """Sounds and interferences of the Semantic Hearing curated set, read from its tar archive without unpacking it.
+class Speech(ListedSounds):
+    """Sounds of EARS, one zip archive a speaker, `{speaker}` in its address, fetched one after the other.
 
-    Args:
-        licence: its terms. url: of the archive.
-        listing: the challenge's list of target sounds, relative to the data set.
-        targets: folder in the archive that holds them, at any depth.
-        background: folder in the archive that holds `<split>/<Label>/` with sounds that are no targets.
-        splits: its splits, and ours that each becomes. cleaning: of each sound.
+    The `file_name` of a listed sound ends in `<speaker>/<file>`.
     """
 
-    licence: Licence
-    url: str
-    listing: str
+    def run(self, place: Place, journal: Journal) -> None:
+        listing = place.data / self.listing
+        speakers: dict[str, list[ListedSound]] = defaultdict(list)
+        for sound in read_listing(listing):
+            match sound.source.parts:
+                case [*_, speaker, _] if SPEAKER.fullmatch(speaker):
+                    speakers[speaker].append(sound)
+                case _:
+                    raise UserError(
+                        f"{listing} names {sound.source}, but a sound of EARS has the name of its speaker's folder and "
+                        "its own, such as p001/file.wav: prepare the development set again."
+                    )
+        journal.save()
+        for number, (speaker, sounds) in enumerate(sorted(speakers.items()), 1):
+            path = place.archives / f"{speaker}.zip"
+            if speaker not in journal.parts:
+                log.info("EARS %s, %d of %d", speaker, number, len(speakers))
+                download(self.url.format(speaker=speaker), path, mend=True)
+                with open_archive(path) as archive:
+                    names = {PurePosixPath(name).parts[-2:]: name for name in archive.sizes}
+                    listed = [(names.get(sound.source.parts[-2:]), sound) for sound in sounds]
+                    self._write_listed(speaker, archive, listed, place, journal)
+            place.discard(path)
+
+
+@dataclass(frozen=True)
+class Curated(ListedSounds):
+    """Sounds and interferences of the Semantic Hearing curated set, one tar archive.
+
+    Args:
+        licence: its terms.
+        url: of the archive.
+        listing: the challenge's list of target sounds, relative to the data set.
+        cleaning: of each sound.
+        targets: folder in the archive that holds them, at any depth.
+        background: folder in the archive that holds `<split>/<Label>/` with sounds that are no targets.
+        splits: its splits, and ours that each becomes.
+    """
+
     targets: str
     background: str
     splits: Mapping[str, str]
-    cleaning: Cleaning
 
     def settings(self) -> dict[str, Any]:
-        return {"listing": self.listing, "splits": dict(self.splits), "cleaning": asdict(self.cleaning)}
-
-    def bytes_needed(self, place: Place) -> int:
-        return 0  # unknown until the server tells: `download` looks before it begins
+        return {**super().settings(), "splits": dict(self.splits)}
 
     def run(self, place: Place, journal: Journal) -> None:
-        wanted = read_listing(place.data / self.listing)
+        sounds = read_listing(place.data / self.listing)
         journal.save()
-        archive = place.archives / PurePosixPath(urlsplit(self.url).path).name
+        path = place.archives / PurePosixPath(urlsplit(self.url).path).name
         if not {"sound_event", "interference"} <= journal.parts.keys():
-            download(self.url, archive, mend=True)
-            log.info("Reading %s", archive)
-            with open_archive(archive) as opened:
-                self._take(opened, wanted, place, journal)
-        place.discard(archive)
+            download(self.url, path, mend=True)
+            log.info("Reading %s", path)
+            with open_archive(path) as archive:
+                if "sound_event" not in journal.parts:
+                    paths = [PurePosixPath(name) for name in archive.sizes]
+                    names = {path.name: str(path) for path in paths if self.targets in path.parts}
+                    listed = [(names.get(sound.source.name), sound) for sound in sounds]
+                    self._write_listed("sound_event", archive, listed, place, journal)
+                if "interference" not in journal.parts:
+                    jobs = list(self._interference(archive, place.data / "interference"))
+                    if not jobs:
+                        raise UserError(
+                            f"The archive of {self.url} holds no sounds in {self.background}: check where it is from."
+                        )
+                    self._write("interference", archive, jobs, journal)
+        place.discard(path)
 
-    def _take(self, archive: Archive, wanted: Sequence[Listed], place: Place, journal: Journal) -> None:
-        paths = [PurePosixPath(name) for name in archive.names()]
-        if "sound_event" not in journal.parts:
-            names = {path.name: str(path) for path in paths if self.targets in path.parts}
-            wishes = [(names.get(listed.source.name), listed) for listed in wanted]
-            _note(journal, "sound_event", _place_listed(archive, wishes, place, self.cleaning, journal))
-        if "interference" not in journal.parts:
-            jobs = list(self._interference(paths, place.data / "interference"))
-            if not jobs:
-                raise UserError(
-                    f"The archive of {self.url} holds no sounds in {self.background}: check where it is from."
-                )
-            _note(journal, "interference", _write_all(archive, jobs, self.cleaning, journal))
-
-    def _interference(self, paths: Iterable[PurePosixPath], folder: Path) -> Iterator[tuple[str, Path]]:
-        for path in paths:
+    def _interference(self, archive: Archive, folder: Path) -> Iterator[tuple[str, Path]]:
+        """Names of sounds in the archive that are no targets, and where they go."""
+        for path in map(PurePosixPath, archive.sizes):
             match path.parts:
-                case [*_, self.background, split, label, name] if split in self.splits and _is_wav(name):
-                    yield str(path), (folder / self.splits[split] / label / name).with_suffix(".wav")
-
-
-def _is_wav(name: str) -> bool:
-    return name.lower().endswith(".wav") and not name.startswith(".")
-
-
-def _place_listed(
-    archive: Archive, wishes: Sequence[tuple[str | None, Listed]], place: Place, cleaning: Cleaning, journal: Journal
-) -> Tally:
-    """Write listed sounds.
-
-    Args:
-        wishes: the name in the archive, `None` where it is not there, of each sound.
-    """
-    jobs = [(name, place.data / "sound_event" / listed.target) for name, listed in wishes if name]
-    if not jobs:
-        raise UserError(
-            f"None of the {len(wishes)} sounds that are listed, such as {wishes[0][1].source}, is in the archive: "
-            "check where it is from."
-        )
-    tally = _write_all(archive, jobs, cleaning, journal)
-    for name, listed in wishes:
-        if name is None:
-            tally.reject(MISSING, str(listed.source))
-    return tally
-
-
-def _write_all(archive: Archive, jobs: Sequence[tuple[str, Path]], cleaning: Cleaning, journal: Journal) -> Tally:
-    """Write sounds by their name in the archive, in the order they lie there; those of an earlier attempt stay."""
-    tally = Tally()
-    order = {name: place for place, name in enumerate(archive.names())}
-    with progress("Sounds", sum(archive.size(name) for name, _ in jobs)) as advance:
-        for name, path in sorted(jobs, key=lambda job: order[job[0]]):
-            try:
-                if not journal.wrote(path):
-                    cleaning.write(archive.read(name), path)
-                tally.kept += 1
-            except Rejected as reason:
-                tally.reject(str(reason), name)
-            advance(archive.size(name))
-    return tally
-
-
-def _note(journal: Journal, part: str, tally: Tally) -> None:
-    """Write down and tell what became of the sounds of a part."""
-    journal.add(part, asdict(tally))
-    where = f" (their names are in {journal.path})" if tally.rejected else ""
-    log.info("%s: %s%s", part, tally, where)
+                case [*_, self.background, split, label, name] if split in self.splits:
+                    if name.lower().endswith(".wav") and not name.startswith("."):
+                        yield str(path), (folder / self.splits[split] / label / name).with_suffix(".wav")

@@ -184,7 +184,8 @@ class Shelf(dict[str, bytes]):
     """A server's files by path.
 
     Attributes:
-        taken: paths asked for. once: what is given instead the next time.
+        taken: paths asked for.
+        once: what is given instead the next time.
     """
 
     def __init__(self) -> None:
@@ -201,7 +202,9 @@ class Replica:
     """The archives on a server.
 
     Attributes:
-        server: that has them. shelf: its files. parts: of the two sets on Zenodo, by name.
+        server: that has them.
+        shelf: its files.
+        parts: of the two sets on Zenodo, by name.
     """
 
     def __init__(self, server: Server, scratch: Path) -> None:
@@ -249,8 +252,8 @@ class Replica:
             "evaluation": sets[1],
             "speech": Speech(Licence("EARS", "free", "page"), ears, "config/EARS_config.json", clean),
             "curated": Curated(
-                Licence("curated", "free", "page"), tar, "config/FSD50K_config.json", "FSD50K", "bg_scaper_fmt", splits,
-                clean,
+                Licence("curated", "free", "page"), tar, "config/FSD50K_config.json", clean, "FSD50K", "bg_scaper_fmt",
+                splits,
             ),
         }  # fmt: skip
         return Assembly(root, steps)

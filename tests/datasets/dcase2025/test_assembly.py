@@ -98,9 +98,9 @@ def whole() -> dict[str, dict[str, bytes]]:
 
 def interruptions() -> Iterator[tuple[Any, str, int]]:
     yield from ((steps, "download", at) for at in (1, 3, 6, 9, 11))
-    yield from ((archives, "write_whole", at) for at in (1, 9, 27))
-    yield from ((steps, "_place_listed", at) for at in (1, 2, 3))
-    yield (steps, "_write_all", 4)
+    yield from ((archives, "whole", at) for at in (1, 9, 27))
+    yield from ((steps.ListedSounds, "_write_listed", at) for at in (1, 2, 3))
+    yield (steps.ListedSounds, "_write", 4)
     yield from ((steps.Place, "discard", at) for at in (1, 4, 9, 11))
     yield from ((steps.Path, "rename", at) for at in (1, 2))
     yield from ((steps.Journal, "save", at) for at in (1, 5, 12, 16))
@@ -209,7 +209,7 @@ def test_a_change_of_demands_survives_a_kill(make: Make, monkeypatch: pytest.Mon
     expected = tree(make("other", min_peak=0.005) / "dev_set")
     make()
     with monkeypatch.context() as patched:
-        killing(steps, "_write_all", 2, patched)
+        killing(steps.ListedSounds, "_write", 2, patched)
         with pytest.raises(Killed):
             make(min_peak=0.005)
     assert tree(make(min_peak=0.005) / "dev_set") == expected

@@ -11,8 +11,7 @@ from datasets.dcase2025.replica import Replica, listed, zipped
 from minis import refused
 from servers import Server
 
-from sedsep.datasets.dcase2025.listing import read_listing
-from sedsep.datasets.dcase2025.zenodo import RemoteFile, record_files, split_archive
+from sedsep.datasets.dcase2025.sources import RemoteFile, read_listing, record_files, split_archive
 
 
 def remote(*names: str) -> list[RemoteFile]:

@@ -1,0 +1,112 @@
+"""What the sources say of themselves: the files of a record on Zenodo, and the challenge's lists of the sounds that it
+takes from other data sets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from sedsep.datasets.dcase2025.place import read_json
+from sedsep.downloads import download, leads_outside
+from sedsep.errors import UserError
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a record.
+
+    Attributes:
+        name: without a folder.
+        url: its address.
+        size: bytes.
+        checksum: `md5:...`.
+    """
+
+    name: str
+    url: str
+    size: int
+    checksum: str
+
+
+def record_files(url: str, folder: Path) -> list[RemoteFile]:
+    """The files of a record.
+
+    Args:
+        url: of the record in the API.
+        folder: keeps the answer, so that it is asked for once.
+
+    Raises:
+        UserError: the record cannot be had, or is described in another way than we know.
+    """
+    path = download(url, folder / f"{PurePosixPath(urlsplit(url).path).name}.json", mend=True)
+    try:
+        return [
+            RemoteFile(str(file["key"]), str(file["links"]["self"]), int(file["size"]), str(file["checksum"]))
+            for file in read_json(path)["files"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{url} does not list its files with key, size, checksum and links: check that it is the address of a "
+            f"record in Zenodo's API and remove {path}."
+        ) from error
+
+
+def split_archive(files: Sequence[RemoteFile], name: str) -> list[RemoteFile]:
+    """The parts of a split zip archive in order: `<name>.z01`, `<name>.z02`, ..., `<name>.zip`.
+
+    Raises:
+        UserError: a part is not among the files.
+    """
+    parts = {file.name: file for file in files if re.fullmatch(rf"{re.escape(name)}\.z(\d+|ip)", file.name)}
+    names = [f"{name}.z{number:02d}" for number in range(1, max(len(parts), 1))] + [f"{name}.zip"]
+    if missing := [part for part in names if part not in parts]:
+        raise UserError(f"The record lacks {missing[0]}: check its address and the archive's name.")
+    return [parts[part] for part in names]
+
+
+@dataclass(frozen=True)
+class ListedSound:
+    """A sound that the challenge takes.
+
+    Attributes:
+        source: its path in its own data set.
+        target: `<split>/<Label>/<file>.wav`, below `sound_event`.
+    """
+
+    source: PurePosixPath
+    target: PurePosixPath
+
+
+def read_listing(path: Path) -> list[ListedSound]:
+    """Read a list of `{"file_name": ..., "t4_label": ..., "convert_path": ...}`.
+
+    Raises:
+        UserError: the file is missing or holds something else.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing: prepare the development set first.")
+    content = read_json(path)
+    entries = list(content.values()) if isinstance(content, dict) else content
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f"{path} lists no sounds: prepare the development set again.")
+    return [_listed_sound(entry, path) for entry in entries]
+
+
+def _listed_sound(entry: Any, path: Path) -> ListedSound:
+    try:
+        source, place = PurePosixPath(str(entry["file_name"])), PurePosixPath(str(entry["convert_path"]))
+        split, label, name = (place if place.suffix else place / source.name).parts[-3:]  # some name the folder alone
+        target = PurePosixPath(split, label, name).with_suffix(".wav")
+        if label != entry["t4_label"] or leads_outside(str(target)):
+            raise ValueError(target)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} has an entry that is not understood, {json.dumps(entry)[:200]}: expected file_name, t4_label, and "
+            "a convert_path that ends in split/label/file."
+        ) from error
+    return ListedSound(source, target)

@@ -71,7 +71,7 @@ def fit_length(waveform: Tensor, length: int) -> Tensor:
 
 
 def snr_db(reference: Tensor, estimate: Tensor, eps: float = torch.finfo(torch.float32).eps) -> Tensor:
-    """Plain signal-to-noise ratio of [..., L] against [..., L] in dB, no mean removed (spec: evaluation, Metrics).
+    """Plain signal-to-noise ratio of [..., L] against [..., L] in dB, no mean removed.
 
     10 log10((|s|^2 + eps) / (|s - e|^2 + eps)), the form of the challenge's own metric.
     """

@@ -26,13 +26,10 @@ def sed_loss(
     Frames are scored from their logits, which stays finite where a sigmoid saturates. A head that names no frames
     is scored on clips alone.
     """
-    loss = clip_weight * _clip_bce(output.clip_probabilities, clip_target)
+    # The attention head gives probabilities, not logits; autocast refuses their cross-entropy on half precision.
+    with torch.autocast(clip_target.device.type, enabled=False):
+        probabilities = output.clip_probabilities.float().clamp(0.0, 1.0)
+        loss = clip_weight * F.binary_cross_entropy(probabilities, clip_target)
     if output.strong_logits is not None:
         loss = loss + frame_weight * F.binary_cross_entropy_with_logits(output.strong_logits.float(), frame_target)
     return loss
-
-
-def _clip_bce(probabilities: Tensor, target: Tensor) -> Tensor:
-    # The attention head gives probabilities, not logits; autocast refuses BCE on half precision.
-    with torch.autocast(probabilities.device.type, enabled=False):
-        return F.binary_cross_entropy(probabilities.float().clamp(0.0, 1.0), target)

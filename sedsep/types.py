@@ -61,8 +61,11 @@ class SceneSpec:
         name: unique within its split, used for file names.
         dirs: where the files lie.
         room: SOFA file name.
-        foreground, background, interference: the events of each group.
-        duration: seconds. sample_rate: Hz.
+        foreground: the sounds to separate.
+        background: the noise that lies below.
+        interference: the sounds to leave out.
+        duration: seconds.
+        sample_rate: Hz.
         ref_db: mean power of a background event with `snr` 0, dB re full scale.
         ref_channel: the microphone whose direct path defines the dry target.
         direct_path_ms: kept before and after the peak of the response for the dry target, milliseconds.
@@ -111,7 +114,8 @@ class Batch:
     """Scenes stacked for a network.
 
     Attributes:
-        mixture: float32 [B, M, L]. targets: float32 [B, K, L].
+        mixture: float32 [B, M, L].
+        targets: float32 [B, K, L].
         query: one-hot rows of the true labels, float32 [B, K, N]; zeros for silence.
         spans: onset and offset in samples, int64 [B, K, 2].
         names: B scene names; `FILLER` where a scene only fills up the share of a rank.

@@ -3,8 +3,8 @@
 from sedsep.checkpoints.own import (
     ENTRY,
     NETWORK_PREFIX,
+    Checkpoint,
     Description,
-    Loaded,
     load,
     load_state,
     network_state,
@@ -12,4 +12,14 @@ from sedsep.checkpoints.own import (
     save,
 )
 
-__all__ = ["ENTRY", "NETWORK_PREFIX", "Description", "Loaded", "load", "load_state", "network_state", "rebuild", "save"]
+__all__ = [
+    "ENTRY",
+    "NETWORK_PREFIX",
+    "Checkpoint",
+    "Description",
+    "load",
+    "load_state",
+    "network_state",
+    "rebuild",
+    "save",
+]

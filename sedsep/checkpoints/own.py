@@ -38,8 +38,10 @@ class Description:
     """What a checkpoint says of itself.
 
     Attributes:
-        kind: `sed` or `separator`. scale: name of the sizes it was made with.
-        network: resolved config that rebuilds the network. labels: its classes.
+        kind: `sed` or `separator`.
+        scale: name of the sizes it was made with.
+        network: resolved config that rebuilds the network.
+        labels: its classes.
     """
 
     kind: str
@@ -55,7 +57,7 @@ class Description:
 
 
 @dataclass
-class Loaded:
+class Checkpoint:
     """A network rebuilt from a file, and what the file says of it."""
 
     network: nn.Module
@@ -63,17 +65,18 @@ class Loaded:
     path: Path
 
 
-def load(path: Path | str, kind: str, labels: LabelSet | None = None) -> Loaded:
+def load(path: Path | str, kind: str, labels: LabelSet | None = None) -> Checkpoint:
     """Rebuild a network from one of our checkpoints.
 
     Args:
-        path: the file, or the directory of the run that trained it. kind: `sed` or `separator`.
+        path: the file, or the directory of the run that trained it.
+        kind: `sed` or `separator`.
         labels: classes it must have.
 
     Raises:
         UserError: no such file, not one of ours, damaged, of another kind or of other classes.
     """
-    path = kept(Path(path))
+    path = weights_file(Path(path))
     content = read_weights(path)
     description = _description(path, content)
     if description.kind != kind:
@@ -87,7 +90,7 @@ def load(path: Path | str, kind: str, labels: LabelSet | None = None) -> Loaded:
     return rebuild(content, path)
 
 
-def kept(path: Path) -> Path:
+def weights_file(path: Path) -> Path:
     """The weights that the recipe of a training in a run directory keeps; a file as it is.
 
     Raises:
@@ -107,11 +110,12 @@ def kept(path: Path) -> Path:
     raise UserError(f"{path} holds no checkpoint of a training: give the directory of a run that trained, or a file.")
 
 
-def rebuild(content: dict[str, Any], path: Path | str) -> Loaded:
+def rebuild(content: dict[str, Any], path: Path | str) -> Checkpoint:
     """The network in the content of one of our checkpoints, whatever its kind.
 
     Args:
-        content: as `read_weights` gives it. path: where it was read.
+        content: as `read_weights` gives it.
+        path: where it was read.
 
     Raises:
         UserError: not one of ours, or one that this version cannot build.
@@ -119,7 +123,7 @@ def rebuild(content: dict[str, Any], path: Path | str) -> Loaded:
     description = _description(path, content)
     network = _build(path, description.network)
     load_state(network, network_state(named_tensors(content, path)), path)
-    return Loaded(network, description, Path(path))
+    return Checkpoint(network, description, Path(path))
 
 
 def save(path: Path | str, network: nn.Module, description: Description) -> None:
@@ -196,18 +200,13 @@ def _check_targets(path: Path | str, node: Any) -> None:
 
     Interpolations are refused too: a file has no business reading the environment.
     """
-    if isinstance(node, dict):
-        if "_target_" in node and not _is_network_class(node["_target_"]):
-            raise UserError(
-                f"{path} asks to run {node['_target_']}, which is not part of sedsep: do not use this file."
-            )
-        for child in node.values():
-            _check_targets(path, child)
-    elif isinstance(node, list | tuple):
-        for child in node:
-            _check_targets(path, child)
-    elif isinstance(node, str) and "${" in node:
+    if isinstance(node, dict) and "_target_" in node and not _is_network_class(node["_target_"]):
+        raise UserError(f"{path} asks to run {node['_target_']}, which is not part of sedsep: do not use this file.")
+    if isinstance(node, str) and "${" in node:
         raise UserError(f"{path} asks for {node}, which is not part of sedsep: do not use this file.")
+    if isinstance(node, dict | list | tuple):
+        for child in node.values() if isinstance(node, dict) else node:
+            _check_targets(path, child)
 
 
 def _is_network_class(target: Any) -> bool:
@@ -219,7 +218,7 @@ def _is_network_class(target: Any) -> bool:
         return False
     module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        value = getattr(importlib.import_module(module), name, None)
     except ImportError:
         return False
-    return isinstance(found, type) and found.__module__.startswith(NETWORK_PACKAGES)
+    return isinstance(value, type) and value.__module__.startswith(NETWORK_PACKAGES)

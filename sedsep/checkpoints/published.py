@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from sedsep.checkpoints.own import kept
+from sedsep.checkpoints.own import weights_file
 from sedsep.downloads import checked, download, extract
 from sedsep.errors import UserError
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedWeights:
     """Weights that somebody published.
 
     Attributes:
-        name: what we call them. page: where they are described.
+        name: what we call them.
+        page: where they are described.
         url: of the file, or of the zip archive that holds it; `None` where it has no address of its own.
         member: the file in the archive, by its path or the end of it.
-        gigabytes: to download, where known. checksum: of what `url` gives, as `download` takes it.
+        gigabytes: to download, where known.
+        checksum: of what `url` gives, as `download` takes it.
     """
 
     name: str
@@ -46,17 +48,17 @@ _AUDIOSEP = "https://huggingface.co/spaces/Audio-AGI/AudioSep"
 PUBLISHED = {
     item.name: item
     for item in (
-        Published(
+        PublishedWeights(
             "audiosep_base", _AUDIOSEP, f"{_AUDIOSEP}/resolve/main/checkpoint/audiosep_base_4M_steps.ckpt",
             gigabytes=1.26,
         ),
-        Published("m2d_strong_1", _SED, f"{_SED}/releases/download/v0.0.1/M2D_strong_1.pt"),
-        Published(
+        PublishedWeights("m2d_strong_1", _SED, f"{_SED}/releases/download/v0.0.1/M2D_strong_1.pt"),
+        PublishedWeights(
             "m2d_as_32k", _M2D, f"{_M2D}/releases/download/v0.3.0/{_M2D_32K}.zip",
             f"{_M2D_32K}/weights_ep69it3124-0.47998.pth",
         ),
         *(
-            Published(name, _BASELINE, f"{_BASELINE}/releases/download/v1.0.0/baseline_checkpoint.zip", member)
+            PublishedWeights(name, _BASELINE, f"{_BASELINE}/releases/download/v1.0.0/baseline_checkpoint.zip", member)
             for name, member in (
                 ("baseline_tagger", "m2dat.ckpt"),
                 ("baseline_resunet", "resunet.ckpt"),
@@ -64,7 +66,7 @@ PUBLISHED = {
             )
         ),
         *(
-            Published(name, _PAPER)
+            PublishedWeights(name, _PAPER)
             for name in (
                 "m2d_tagging", "separator_baseline", "separator_no_timefilm", "separator_no_soundbeam",
                 "separator_soundbeam_frozen", "separator_dprnn", "separator_iter_2", "separator_iter_3",
@@ -84,7 +86,7 @@ def locate(source: str | Path, cache: Path) -> Path:
         UserError: neither a file nor a known name, or what `fetch` raises.
     """
     if Path(source).exists():
-        return kept(Path(source))
+        return weights_file(Path(source))
     if item := PUBLISHED.get(str(source)):
         return fetch(item, cache)
     near = difflib.get_close_matches(str(source), PUBLISHED, n=1)
@@ -95,11 +97,12 @@ def locate(source: str | Path, cache: Path) -> Path:
     )
 
 
-def fetch(item: Published, cache: Path) -> Path:
+def fetch(item: PublishedWeights, cache: Path) -> Path:
     """Published weights as a file: what was fetched or put there before, or downloaded now.
 
     Args:
-        item: one of `PUBLISHED`. cache: the directory that runs share; the weights go to `weights/` in it.
+        item: one of `PUBLISHED`.
+        cache: the directory that runs share; the weights go to `weights/` in it.
 
     Raises:
         UserError: they have no address or no network leads there, and nobody put them in their place; or as `download`.

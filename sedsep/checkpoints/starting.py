@@ -1,4 +1,4 @@
-"""Starting weights: networks that others trained for other ends, as far as they fit ours (spec: models, section 7).
+"""Starting weights: networks that others trained for other ends, as far as they fit ours.
 
 Axes: M microphones, K outputs of a query, C channels.
 """
@@ -47,7 +47,8 @@ class Account:
     """What became of a file, and of the network that started from it.
 
     Attributes:
-        used: tensors of the network that were filled. fresh: its parts that start from scratch.
+        used: tensors of the network that were filled.
+        fresh: its parts that start from scratch.
         dropped: tensors of the file that were left out, by part or reason.
     """
 
@@ -172,13 +173,10 @@ def _fill(
     if absent := [name for name in own if name.startswith(whole) and name not in tensors]:
         raise UserError(f"{path} lacks {absent[0]} ({len(absent)} tensors in all): fetch it again.")
     network.load_state_dict(tensors, strict=False)
-    account = Account(len(tensors), _fresh(own, tensors), dict(dropped))
+    # What got nothing: the network's children, or a child's children where some of them got something.
+    begun = {name.split(".")[0] for name in tensors}
+    paths = [name.split(".") for name in own if name not in tensors]
+    fresh = dict.fromkeys(".".join(path[: 1 + (path[0] in begun)]) for path in paths)
+    account = Account(len(tensors), tuple(fresh), dict(dropped))
     log.info("Started from %s: %s", path, account)
     return account
-
-
-def _fresh(own: Mapping[str, Tensor], filled: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The parts of a network that got nothing: its children, or a child's children where some of them got something."""
-    begun = {name.split(".")[0] for name in filled}
-    paths = [name.split(".") for name in own if name not in filled]
-    return tuple(dict.fromkeys(".".join(path[: 1 + (path[0] in begun)]) for path in paths))

@@ -23,8 +23,15 @@ class LogMel(nn.Module):
     """Standardised log-mel spectrogram: Slaney bands and area normalisation, log(power + eps), (x - mean) / std.
 
     Args:
-        input_rate: Hz of the waveform. sample_rate: Hz that it is resampled to (Kaiser-windowed sinc).
-        n_fft, hop: samples. n_mels: bands from f_min to f_max, Hz. mean, std: of the log-mel values.
+        input_rate: Hz of the waveform.
+        sample_rate: Hz that it is resampled to (Kaiser-windowed sinc).
+        n_fft: samples of a window.
+        hop: samples between windows.
+        n_mels: bands Q.
+        f_min: lower end of the lowest band, Hz.
+        f_max: upper end of the highest band, Hz.
+        mean: of the log-mel values.
+        std: of the log-mel values.
 
     Raises:
         UserError: a band holds no bin of the spectrum.
@@ -74,7 +81,10 @@ class M2d(nn.Module):
         frontend: the log-mel spectrogram.
         unit_frames: mel frames of one unit, the span of the positional grid.
         patch: (frequency, time) size of a patch.
-        width: D. depth: blocks. heads: attention heads. mlp_ratio: MLP width / D.
+        width: D.
+        depth: blocks.
+        heads: attention heads.
+        mlp_ratio: MLP width / D.
 
     Raises:
         UserError: the bands do not divide into patches, a unit is shorter than a patch, or D into heads.

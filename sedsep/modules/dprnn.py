@@ -42,7 +42,8 @@ class Dprnn(nn.Module):
         layers: number of (time, frequency) pairs of passes.
         hidden: width of each direction.
         cell: GRU, LSTM or RNN.
-        rnn_layers: stacked layers within a pass. dropout: between them.
+        rnn_layers: stacked layers within a pass.
+        dropout: between stacked layers.
         position: before or after the embedding injection at the bottleneck.
     """
 

@@ -255,7 +255,7 @@ def load(
     return Trained(node.name, loaded.network, loaded.path, loaded.description, history, seconds)
 
 
-def check_fit(config: DictConfig, loaded: checkpoints.Loaded) -> None:
+def check_fit(config: DictConfig, loaded: checkpoints.Checkpoint) -> None:
     """Make sure that a checkpoint is of the configured scale and rate.
 
     Raises:

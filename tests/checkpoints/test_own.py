@@ -25,7 +25,7 @@ from minis import (
 
 from sedsep import checkpoints
 from sedsep.checkpoints import Description, load, load_state, save
-from sedsep.checkpoints.own import kept
+from sedsep.checkpoints.own import weights_file
 from sedsep.labels import LabelSet
 from sedsep.models import GuidedSeparator
 from sedsep.training import SedRates, SedSystem, SeparatorRates, SeparatorSystem, warmup_cosine
@@ -239,8 +239,8 @@ def test_a_run_directory_stands_for_the_weights_that_its_recipe_keeps(tmp_path: 
     recipe = run / "checkpoints" / "separator" / "recipe.json"
     recipe.write_text('{"model.training.keep": "best"}')
     (recipe.parent / "last.ckpt").touch()
-    assert kept(run) == recipe.parent / "last.ckpt"  # never validated
+    assert weights_file(run) == recipe.parent / "last.ckpt"  # never validated
     (recipe.parent / "best.ckpt").touch()
-    assert kept(run) == recipe.parent / "best.ckpt"
-    assert kept(recipe.parent) == recipe.parent / "best.ckpt"
-    assert kept(recipe.parent / "last.ckpt") == recipe.parent / "last.ckpt"
+    assert weights_file(run) == recipe.parent / "best.ckpt"
+    assert weights_file(recipe.parent) == recipe.parent / "best.ckpt"
+    assert weights_file(recipe.parent / "last.ckpt") == recipe.parent / "last.ckpt"

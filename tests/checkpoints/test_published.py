@@ -10,7 +10,7 @@ import pytest
 from minis import refused
 from servers import CONTENT, SHA256, Server, names
 
-from sedsep.checkpoints.published import PUBLISHED, Published, fetch, locate
+from sedsep.checkpoints.published import PUBLISHED, PublishedWeights, fetch, locate
 
 
 def serve_archive(server: Server, **members: bytes) -> None:
@@ -23,7 +23,7 @@ def serve_archive(server: Server, **members: bytes) -> None:
 
 
 def test_weights_with_an_address_are_fetched_once(server: Server, tmp_path: Path) -> None:
-    item = Published("mine", "http://a.page", server.url(), checksum=SHA256)
+    item = PublishedWeights("mine", "http://a.page", server.url(), checksum=SHA256)
     path = fetch(item, tmp_path)
     assert path == item.path(tmp_path) == tmp_path / "weights" / "mine.pt"
     assert fetch(item, tmp_path).read_bytes() == CONTENT
@@ -33,7 +33,7 @@ def test_weights_with_an_address_are_fetched_once(server: Server, tmp_path: Path
 @pytest.mark.parametrize("member", ["folder/weights.pth", "weights.pth"])
 def test_weights_in_an_archive_are_taken_out(server: Server, tmp_path: Path, member: str) -> None:
     serve_archive(server, **{"folder/": b"", "folder/weights.pth": CONTENT, "folder/more_weights.pth": b"other"})
-    item = Published("mine", "http://a.page", server.url("/archive.zip"), member)
+    item = PublishedWeights("mine", "http://a.page", server.url("/archive.zip"), member)
     assert fetch(item, tmp_path) == tmp_path / "weights" / "mine.pth"
     assert fetch(item, tmp_path).read_bytes() == CONTENT
     assert len(server.asked) == 1
@@ -58,13 +58,13 @@ def test_an_archive_that_is_not_as_it_should_be_is_refused(
 ) -> None:
     serve_archive(server, **members)
     with refused(says):
-        fetch(Published("mine", "http://a.page", server.url("/archive.zip"), "weights.pth"), tmp_path / "cache")
+        fetch(PublishedWeights("mine", "http://a.page", server.url("/archive.zip"), "weights.pth"), tmp_path / "cache")
     assert names(tmp_path) == {"cache"}
     assert names(tmp_path / "cache" / "weights") == {"archive.zip", "archive.zip.sha256.json"}
 
 
 def test_a_damaged_archive_is_named(server: Server, tmp_path: Path) -> None:
-    item = Published("mine", "http://a.page", server.url("/archive.zip"), "weights.pth")
+    item = PublishedWeights("mine", "http://a.page", server.url("/archive.zip"), "weights.pth")
     serve_archive(server, **{"weights.pth": CONTENT})
     server.files["/archive.zip"] = server.files["/archive.zip"].replace(CONTENT[:512], CONTENT[1:513], 1)
     with refused(r"archive\.zip cannot be unpacked .* remove it"):

@@ -65,12 +65,12 @@ class GuidedSeparator(nn.Module):
     def _freeze(self, sed: SedModel) -> None:
         """Ask for no gradient where none can come: distributed training waits for every one that is asked for."""
         teachers = frozenset().union(*(condition.teaches for condition in self.separator.conditions.values()))
-        unheard: list[nn.Module | None] = [sed.weak_head]  # conditions read frames and layer features
+        out_of_reach: list[nn.Module | None] = [sed.weak_head]  # conditions read frames and layer features
         if "frames" not in teachers:  # layer features come before the last norm
-            unheard += [sed.backbone.norm, sed.sequence, sed.strong_head]
+            out_of_reach += [sed.backbone.norm, sed.sequence, sed.strong_head]
         if not self.sed_trainable or not teachers:
-            unheard = [sed]
-        for part in unheard:
+            out_of_reach = [sed]
+        for part in out_of_reach:
             if part is not None:
                 part.requires_grad_(False)
         if not self.sed_trainable:

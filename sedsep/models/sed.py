@@ -84,7 +84,12 @@ class SedModel(nn.Module):
     def forward(
         self, mixture: Tensor, layers: bool = False, warp: Callable[[Tensor], Tensor] | None = None
     ) -> SedOutput:
-        """Detect events in [B, M, L] at `input_rate`; `layers` asks for the layer features too, `warp` is for training.
+        """Detect events.
+
+        Args:
+            mixture: [B, M, L] at `input_rate`.
+            layers: ask for the layer features too.
+            warp: augments the mel spectrogram [B, Q, T] in training.
 
         Raises:
             UserError: fewer microphones than the reference channel asks for.
@@ -99,9 +104,20 @@ class SedModel(nn.Module):
         x_bsv = _to_frames(x_bwv, self.frames(mixture.shape[-1]))
         if self.sequence is not None:
             x_bsv = self.sequence(x_bsv)[0]
-        output = self._linear(x_bsv) if self.strong_head is None else self._strong(x_bsv, self.strong_head)
-        output.layers, output.grid = features, grid
-        return output
+        strong_bns = weak_bsn = None
+        if self.strong_head is None:
+            clip = self.weak_head(self._norm(x_bsv.mean(1))).float().sigmoid()
+        else:
+            x_bsv = self._norm(x_bsv)
+            strong_bsn = self.strong_head(x_bsv).float() if self.training else _precise(self.strong_head, x_bsv)
+            strong_bns = strong_bsn.transpose(1, 2)
+            if self.head == "two_linear":
+                clip = self.weak_head(x_bsv.mean(1)).float().sigmoid()
+            else:
+                weak_bsn = self.weak_head(x_bsv).float()
+                attention = weak_bsn.softmax(-1).clamp(ATTENTION_FLOOR, 1.0)
+                clip = (strong_bsn.sigmoid() * attention).sum(1) / attention.sum(1)
+        return SedOutput(clip, strong_bns, weak_bsn, features, grid)
 
     def _norm(self, x: Tensor) -> Tensor:
         """Normalise the features of [B, S, V] or [B, V].
@@ -117,20 +133,6 @@ class SedModel(nn.Module):
                 "batch_size of 2 or more that leaves no single clip over from epoch_size."
             )
         return self.head_norm(x) if x.ndim == 2 else self.head_norm(x.transpose(1, 2)).transpose(1, 2)
-
-    def _linear(self, x_bsv: Tensor) -> SedOutput:
-        return SedOutput(self.weak_head(self._norm(x_bsv.mean(1))).float().sigmoid())
-
-    def _strong(self, x_bsv: Tensor, strong_head: nn.Linear) -> SedOutput:
-        x_bsv = self._norm(x_bsv)
-        strong_bsn = strong_head(x_bsv).float() if self.training else _precise(strong_head, x_bsv)
-        strong_bns = strong_bsn.transpose(1, 2)
-        if self.head == "two_linear":
-            return SedOutput(self.weak_head(x_bsv.mean(1)).float().sigmoid(), strong_bns)
-        weak_bsn = self.weak_head(x_bsv).float()
-        attention = weak_bsn.softmax(-1).clamp(ATTENTION_FLOOR, 1.0)
-        clip = (strong_bsn.sigmoid() * attention).sum(1) / attention.sum(1)
-        return SedOutput(clip, strong_bns, weak_bsn)
 
 
 def _precise(linear: nn.Linear, x: Tensor) -> Tensor:

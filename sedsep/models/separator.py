@@ -163,21 +163,17 @@ class Separator(nn.Module):
         spec = self.stft(waveform)
         magnitude = _magnitude(spec)
         spectrum = _Spectrum(spec / magnitude, magnitude, self.bn0(magnitude), waveform.shape[-1])
-        frames, bins = self._padded(spec.shape[2]), self.stft.bins - 1
-        innermost = (frames // self.unet.time_stride, bins // self.unet.frequency_stride)
+        stride, bins = self.unet.time_stride, self.stft.bins
+        frames = spec.shape[2] + -spec.shape[2] % stride
+        innermost = (frames // stride, (bins - 1) // self.unet.frequency_stride)
         maps = Maps(frames, innermost, self.label_film.film)
-        shared = {
-            name: condition.prepare(query, sed, maps)
-            for name, condition in self.conditions.items()
-            if not condition.per_row
-        }
+        conditions = self.conditions
+        shared = {name: part.prepare(query, sed, maps) for name, part in conditions.items() if not part.per_row}
+
         rows = Rows.of(query, together=self.outputs > 1, silent=self.training)
-        whole = self.training or torch.is_grad_enabled()
-        widest = 2 * self.pre_conv.out_channels * frames * self.stft.bins
-        parts = [
-            self._refine(spectrum.of(part.item), self._told(part, sed, maps, shared), passes)
-            for part in ([rows] if whole else rows.split(widest))
-        ]
+        recording = self.training or torch.is_grad_enabled()
+        split = [rows] if recording else rows.split(2 * self.pre_conv.out_channels * frames * bins)
+        parts = [self._refine(part, spectrum, sed, maps, shared, passes) for part in split]
         estimates = []
         for rows_rol in zip(*parts, strict=True):
             resampled = resample(torch.cat(list(rows_rol)), self.sample_rate, self.input_rate)
@@ -208,13 +204,42 @@ class Separator(nn.Module):
                 "one with refinement.iters of at least 1."
             )
 
-    def _padded(self, frames: int) -> int:
-        return frames + -frames % self.unet.time_stride
+    def _refine(
+        self,
+        rows: Rows,
+        spectrum: _Spectrum,
+        sed: SedOutput | None,
+        maps: Maps,
+        shared: Mapping[str, Tensor],
+        passes: int,
+    ) -> list[Tensor]:
+        """Estimates of some rows after each pass, [R, O, l] at the working rate."""
+        spectrum = spectrum.of(rows.item)
+        terms, at_bottleneck = self._prepare(rows, sed, maps, shared)
+        feedback = torch.zeros(len(rows.item), spectrum.length, device=rows.item.device)
+        estimates = []
+        for index in range(passes):
+            last = index == passes - 1
+            with torch.set_grad_enabled(torch.is_grad_enabled() and (last or not self.training)):
+                x = spectrum.normal
+                if self.bn0_feedback is not None:
+                    magnitude = _magnitude(self.stft(feedback[:, None]))
+                    x = torch.cat([x, self.bn0_feedback(magnitude)], dim=1)
+                frames = x.shape[2]
+                x = nn.functional.pad(x[..., :-1], (0, 0, 0, maps.frames - frames))
+                x = self.pre_conv(x.contiguous(memory_format=torch.channels_last))
+                x = self.after_conv(self.unet(x, terms, at_bottleneck))[:, :, :frames]
+                logits = x.float().unflatten(1, (self.outputs, self.microphones, MASK_PARTS))
+                estimates.append(self._synthesise(logits, spectrum))
+            feedback = estimates[-1][:, 0].detach() if self.training else estimates[-1][:, 0]
+        return estimates
 
-    def _told(self, rows: Rows, sed: SedOutput | None, maps: Maps, shared: Mapping[str, Tensor]) -> _Told:
-        """What every condition says to some rows, the same in all passes."""
+    def _prepare(
+        self, rows: Rows, sed: SedOutput | None, maps: Maps, shared: Mapping[str, Tensor]
+    ) -> tuple[Sequence[FilmTerm], list[Callable[[Tensor], Tensor]]]:
+        """What rows are told in every pass: the terms of each site, and what the innermost map goes through."""
         conditions = self.conditions
-        reads = frozenset().union(*(condition.reads for condition in conditions.values() if condition.per_row))
+        reads = frozenset().union(*(condition.reads for name, condition in conditions.items() if name not in shared))
         sed = sed and sed.of_rows(rows.item, reads)
         terms: Sequence[FilmTerm] = [FilmTerm()] * len(self.unet.sites)
         at_bottleneck: list[Callable[[Tensor], Tensor]] = []
@@ -226,30 +251,7 @@ class Separator(nn.Module):
                 at_bottleneck.append(partial(condition, prepared=prepared))
         if self.dprnn is not None:
             at_bottleneck.insert(0 if self.dprnn.position == "before" else len(at_bottleneck), self.dprnn)
-        return _Told(terms, at_bottleneck)
-
-    def _refine(self, spectrum: _Spectrum, told: _Told, passes: int) -> list[Tensor]:
-        """Estimates of some rows after each pass, [R, O, l] at the working rate."""
-        feedback = torch.zeros(len(spectrum.normal), spectrum.length, device=spectrum.normal.device)
-        estimates = []
-        for index in range(passes):
-            last = index == passes - 1
-            with torch.set_grad_enabled(torch.is_grad_enabled() and (last or not self.training)):
-                normal = spectrum.normal
-                if self.bn0_feedback is not None:
-                    magnitude = _magnitude(self.stft(feedback[:, None]))
-                    normal = torch.cat([normal, self.bn0_feedback(magnitude)], dim=1)
-                estimates.append(self._synthesise(self._mask_logits(normal, told), spectrum))
-            feedback = estimates[-1][:, 0].detach() if self.training else estimates[-1][:, 0]
-        return estimates
-
-    def _mask_logits(self, x: Tensor, told: _Told) -> Tensor:
-        """Normalised magnitudes [R, M (+1), T, F] to mask logits [R, O, M, 3, T, F - 1]."""
-        frames = x.shape[2]
-        x = nn.functional.pad(x[..., :-1], (0, 0, 0, self._padded(frames) - frames))
-        x = self.pre_conv(x.contiguous(memory_format=torch.channels_last))
-        x = self.after_conv(self.unet(x, told.terms, told.at_bottleneck))[:, :, :frames]
-        return x.float().unflatten(1, (self.outputs, self.microphones, MASK_PARTS))
+        return terms, at_bottleneck
 
     def _synthesise(self, logits: Tensor, spectrum: _Spectrum) -> Tensor:
         """Mask and rotate the mixture's bins, sum the microphones and transform back: [R, O, l]."""
@@ -266,19 +268,6 @@ class Separator(nn.Module):
             bias = self.out_conv.bias
             assert bias is not None
             return self.stft.inverse(mixed + torch.complex(bias, bias), spectrum.length)
-
-
-@dataclass(frozen=True)
-class _Told:
-    """What rows are told.
-
-    Attributes:
-        terms: of every site.
-        at_bottleneck: what the innermost map goes through, in order.
-    """
-
-    terms: Sequence[FilmTerm]
-    at_bottleneck: Sequence[Callable[[Tensor], Tensor]]
 
 
 @dataclass(frozen=True)

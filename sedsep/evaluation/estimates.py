@@ -29,7 +29,7 @@ from torch import Tensor
 from sedsep.errors import UserError
 from sedsep.files import whole
 from sedsep.labels import LabelSet
-from sedsep.types import FloatArray
+from sedsep.types import FloatArray, Sources
 
 FORMS = ("2025", "2026")
 SUFFIX = ".wav"
@@ -41,7 +41,9 @@ class Meaning:
     """What the name of an estimate says.
 
     Attributes:
-        mixture: whose source it is. label: its class. number: i of form 2026; `None` in form 2025.
+        mixture: whose source it is.
+        label: its class.
+        number: i of form 2026; `None` in form 2025.
     """
 
     mixture: str
@@ -56,16 +58,22 @@ class Meaning:
 
 def meanings(file: str, mixtures: Collection[str], labels: LabelSet) -> list[Meaning]:
     """Everything that a file name can mean, of mixtures and labels that may have underscores and digits themselves."""
-    stem, found = Path(file).stem, []
-    for underscore in (match.start() for match in re.finditer("_", stem)):
-        mixture, rest = stem[:underscore], stem[underscore + 1 :]
+    stem, possible = Path(file).stem, []
+    for underscore in re.finditer("_", stem):
+        mixture, rest = stem[: underscore.start()], stem[underscore.end() :]
         if mixture not in mixtures:
             continue
         if rest in labels:
-            found.append(Meaning(mixture, rest, None))
+            possible.append(Meaning(mixture, rest, None))
         if (numbered := NUMBERED.fullmatch(rest)) and numbered[2] in labels:
-            found.append(Meaning(mixture, numbered[2], int(numbered[1])))
-    return found
+            possible.append(Meaning(mixture, numbered[2], int(numbered[1])))
+    return possible
+
+
+def mixture_of(file: str, mixtures: Collection[str]) -> str | None:
+    """The mixture, with the longest name, whose name and an underscore a file name begins with."""
+    starts = [file[: underscore.start()] for underscore in re.finditer("_", file)]
+    return next((start for start in reversed(starts) if start in mixtures), None)
 
 
 def file_names(mixture: str, labels: Sequence[str], form: str) -> list[str]:
@@ -90,13 +98,14 @@ def encode(waveform: Tensor, rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def write_estimates(
-    folder: Path, mixture: str, estimates: Sequence[tuple[str, Tensor]], rate: int, form: str = "2025"
-) -> None:
+def write_estimates(folder: Path, mixture: str, estimates: Sources, rate: int, form: str = "2025") -> None:
     """Write a mixture's estimates, each file whole or not at all.
 
     Args:
-        folder: made where it is missing. mixture: its name. estimates: labels with waveforms [L]. rate: Hz.
+        folder: made where it is missing.
+        mixture: its name.
+        estimates: labels with waveforms [L].
+        rate: Hz.
         form: one of `FORMS`.
 
     Raises:
@@ -154,7 +163,8 @@ class Fault:
     """What is wrong with the content of an estimate.
 
     Attributes:
-        kind: unreadable, channels, rate, length or values. text: to be read after the name of the file.
+        kind: unreadable, channels, rate, length or values.
+        text: to be read after the name of the file.
     """
 
     kind: str
@@ -165,12 +175,20 @@ def examine(files: Files, name: str, rate: int, length: int) -> tuple[FloatArray
     """Samples [F, C] of an estimate, and all that is wrong with them.
 
     Args:
-        rate: Hz, and length: samples, that it must have.
+        files: where it lies.
+        name: of its file there.
+        rate: Hz that it must have.
+        length: samples that it must have.
     """
     try:
-        samples, own_rate = _decoded(files.read(name))
-    except ValueError as error:
-        return np.zeros((0, 1), np.float32), [Fault("unreadable", f"cannot be read ({error})")]
+        content = files.read(name)
+        declared = int.from_bytes(content[4:8], "little")
+        if content[:4] == b"RIFF" and declared != 0xFFFFFFFF and declared + 8 > len(content):
+            raise ValueError("it is shorter than its header says")  # which libsndfile reads without complaint
+        samples, own_rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    except (ValueError, soundfile.SoundFileError) as error:
+        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+        return np.zeros((0, 1), np.float32), [Fault("unreadable", f"cannot be read ({reason})")]
     faults = []
     if samples.shape[1] != 1:
         faults.append(Fault("channels", f"has {samples.shape[1]} channels, not 1"))
@@ -183,29 +201,16 @@ def examine(files: Files, name: str, rate: int, length: int) -> tuple[FloatArray
     return samples, faults
 
 
-def _decoded(content: bytes) -> tuple[FloatArray, int]:
-    """Samples [F, C] and rate.
-
-    Raises:
-        ValueError: this is no audio file, or not all of one; libsndfile reads a WAV file that is cut off without
-            complaint.
-    """
-    declared = int.from_bytes(content[4:8], "little")
-    if content[:4] == b"RIFF" and declared != 0xFFFFFFFF and declared + 8 > len(content):
-        raise ValueError("it is shorter than its header says")
-    try:
-        return soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise ValueError(str(getattr(error, "error_string", error)).strip().rstrip(".")) from error
-
-
 class Estimates:
     """What a folder, or a zip, holds for the mixtures of a split.
 
     Hidden files, files that are no wavs, and folders inside are not looked at.
 
     Args:
-        path: of the folder or the zip. mixtures: their names. labels: the classes. rate: Hz.
+        path: of the folder or the zip.
+        mixtures: their names.
+        labels: the classes.
+        rate: Hz.
 
     Raises:
         UserError: there is no such folder or zip, it holds no wavs, some of unknown mixtures or classes, or some whose
@@ -214,59 +219,60 @@ class Estimates:
 
     def __init__(self, path: Path, mixtures: Collection[str], labels: LabelSet, rate: int) -> None:
         self.path, self.labels, self.rate = path, labels, rate
-        self.mixtures = frozenset(mixtures)
         self.files = Files(path)
-        wavs = [name for name in self.files.names if name.lower().endswith(SUFFIX) and _is_plain(name)]
+        wavs = [n for n in self.files.names if n.lower().endswith(SUFFIX) and "/" not in n and not n.startswith(".")]
         if not wavs:
             raise UserError(f"{path} holds no wav files at its top level: give the folder or the zip that does.")
         if len(set(wavs)) < len(wavs):
             raise UserError(f"{path} holds {Counter(wavs).most_common(1)[0][0]} more than once: leave one of them.")
-        meant = [(self._meaning(file), file) for file in wavs]
-        if len({meaning.form for meaning, _ in meant}) > 1:
+        names = frozenset(mixtures)
+        named = [(self._meaning(file, names), file) for file in wavs]
+        if len({meaning.form for meaning, _ in named}) > 1:
             raise UserError(
                 f"{path} holds files of both forms, <mixture>_<Label>{SUFFIX} and <mixture>_<i>_<Label>{SUFFIX}: leave "
                 "those of one."
             )
-        self._of: dict[str, list[tuple[Meaning, str]]] = {mixture: [] for mixture in self.mixtures}
-        for meaning, file in sorted(meant, key=lambda item: (item[0].number or 0, item[1])):
-            self._of[meaning.mixture].append((meaning, file))
+        self._of: dict[str, list[tuple[str, str]]] = {mixture: [] for mixture in names}
+        for meaning, file in sorted(named, key=lambda item: (item[0].number or 0, item[1])):
+            self._of[meaning.mixture].append((meaning.label, file))
 
     @property
     def without(self) -> list[str]:
         """Mixtures without an estimate."""
         return sorted(mixture for mixture, files in self._of.items() if not files)
 
-    def of(self, mixture: str, length: int) -> list[tuple[str, Tensor]]:
-        """Labels and waveforms [L] of a mixture, none where nothing was heard.
+    def of(self, mixture: str, length: int) -> Sources:
+        """Labels and waveforms [L] of a mixture, none where nothing was named.
 
         Args:
-            length: samples of the mixture.
+            mixture: its name.
+            length: its samples.
 
         Raises:
             UserError: a file cannot be read, is not mono, or of another rate or length.
         """
-        return [(meaning.label, self._waveform(file, length)) for meaning, file in self._of[mixture]]
+        sources = []
+        for label, file in self._of[mixture]:
+            samples, faults = examine(self.files, file, self.rate, length)
+            if faults:
+                raise UserError(
+                    f"{self.path / file} {faults[0].text}: estimates are whole wav files, mono, finite, at the data "
+                    "set's rate and as long as their mixture."
+                )
+            sources.append((label, torch.from_numpy(samples[:, 0])))
+        return sources
 
-    def _waveform(self, file: str, length: int) -> Tensor:
-        samples, faults = examine(self.files, file, self.rate, length)
-        if faults:
-            raise UserError(
-                f"{self.path / file} {faults[0].text}: estimates are whole wav files, mono, finite, at the data set's "
-                "rate and as long as their mixture."
-            )
-        return torch.from_numpy(samples[:, 0])
-
-    def _meaning(self, file: str) -> Meaning:
-        found = meanings(file, self.mixtures, self.labels)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            one, other = found[:2]
+    def _meaning(self, file: str, mixtures: Collection[str]) -> Meaning:
+        possible = meanings(file, mixtures, self.labels)
+        if len(possible) == 1:
+            return possible[0]
+        if possible:
+            one, other = possible[:2]
             raise UserError(
                 f"{self.path / file} can be {one.label} of {one.mixture} or {other.label} of {other.mixture}: rename "
                 "mixtures or labels so that one is meant."
             )
-        if mixture := mixture_of(file, self.mixtures):
+        if mixture := mixture_of(file, mixtures):
             raise UserError(
                 f"{self.path / file} is an estimate of {mixture} of no class: the classes are {', '.join(self.labels)}."
             )
@@ -274,14 +280,3 @@ class Estimates:
             f"{self.path / file} is the estimate of no mixture: expected the name of a mixture, an underscore and a "
             "class."
         )
-
-
-def mixture_of(file: str, mixtures: Collection[str]) -> str | None:
-    """The mixture, with the longest name, whose name and an underscore a file name begins with."""
-    starts = (file[: match.start()] for match in re.finditer("_", file))
-    return next((start for start in reversed(list(starts)) if start in mixtures), None)
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a file lies at the top level and is not hidden."""
-    return "/" not in name and not name.startswith(".")

@@ -96,46 +96,39 @@ class Evaluation:
         constant = Estimate(constant_answer_accuracy(true), math.nan, math.nan, len(true))
         add(CONSTANT, {"label_accuracy": constant})
         for source in self.sources:
-            add(source, summarise(self.of(source), self._informative(source), self.bootstrap))
+            sounds = [name for name in PARTS if name not in LABEL_METRICS] if self.separated else []
+            names = [] if source == ORACLE else LABEL_METRICS  # its labels are always right: that says nothing
+            add(source, summarise(self.of(source), [*sounds, *names], self.bootstrap))
             for passes in self.all_passes if len(self.all_passes) > 1 else ():
                 add(source, summarise(self.rows[source, passes], PASSES_METRICS, self.bootstrap), passes)
         for source in self.mixtures[0].outputs:
+            probabilities = torch.tensor([mixture.outputs[source].probabilities for mixture in self.mixtures])
             for threshold in self.thresholds:
-                add(source, summarise(self._at(source, threshold), LABEL_METRICS, self.bootstrap), threshold)
-            add(source, self._in_time(source))
+                classes = choose_labels(probabilities, replace(self.rule, threshold=threshold))
+                rows = [
+                    MixtureRow(mixture.name, source, labels, tuple(self.labels[index] for index in indices))
+                    for mixture, labels, indices in zip(self.mixtures, true, classes, strict=True)
+                ]
+                add(source, summarise(rows, LABEL_METRICS, self.bootstrap), threshold)
+            add(source, self._detection(source))
         return scores
 
     def score(self, metric: str, source: str, setting: float | None = None) -> Estimate | None:
         """A metric under a label source, at the job's own number of passes and threshold or another one."""
         return self.metrics.get(str(MetricName(self.split, metric, source, setting)))
 
-    def _informative(self, source: str) -> list[str]:
-        """The oracle's labels are always right: that says nothing."""
-        return [
-            name for name in PARTS if (self.separated or name in LABEL_METRICS)
-            and not (source == ORACLE and name in LABEL_METRICS)
-        ]  # fmt: skip
-
-    def _at(self, source: str, threshold: float) -> list[MixtureRow]:
-        clips = torch.tensor([mixture.outputs[source].probabilities for mixture in self.mixtures])
-        chosen = choose_labels(clips, replace(self.rule, threshold=threshold))
-        return [
-            MixtureRow(mixture.name, source, mixture.rows[0].true, tuple(self.labels[index] for index in indices))
-            for mixture, indices in zip(self.mixtures, chosen, strict=True)
-        ]
-
-    def _in_time(self, source: str) -> dict[str, Estimate]:
+    def _detection(self, source: str) -> dict[str, Estimate]:
+        """How well a tagger of frames found events in time; nothing where there are none."""
         scenes = [scene for mixture in self.mixtures if (scene := mixture.outputs[source].scene) is not None]
         if not any(scene.events for scene in scenes):
             return {}
         # Each resample makes the curves anew: a tenth of them will do, and of those that take seconds none.
         fewer = replace(self.bootstrap, resamples=self.bootstrap.resamples // 10)
-        found = {
-            "segment_pauroc": segment_pauroc(scenes, self.labels, fewer),
-            "psds1": psds1(scenes, self.labels),
-            "collar_f1": collar_f1(scenes, self.labels, self.rule.threshold),
+        return {
+            "segment_pauroc": segment_pauroc(scenes, self.labels, fewer).overall,
+            "psds1": psds1(scenes, self.labels).overall,
+            "collar_f1": collar_f1(scenes, self.labels, self.rule.threshold).overall,
         }
-        return {name: score.overall for name, score in found.items()}
 
     @cached_property
     def by_class(self) -> dict[str, dict[str, Estimate]]:
@@ -156,7 +149,7 @@ class Evaluation:
     def confusion(self, source: str) -> NDArray[np.float64]:
         """How often a true class (row) was named as another (column) [N + 1, N + 1].
 
-        What is missed in a mixture is paired with what is wrongly said there, each pair in equal parts; what is left
+        What is missed in a mixture is paired with what is wrongly named there, each pair in equal parts; what is left
         over was named as nothing (last column), or there was nothing (last row). Rows of classes add up to how often
         they sound.
         """
@@ -164,10 +157,10 @@ class Evaluation:
         nothing = len(self.labels)
         table = np.zeros((nothing + 1, nothing + 1))
         for row in self.of(source):
-            true, said = Counter(row.true), Counter(row.predicted)
-            for label, count in (true & said).items():
+            true, predicted = Counter(row.true), Counter(row.predicted)
+            for label, count in (true & predicted).items():
                 table[place[label], place[label]] += count
-            missed, wrong = list((true - said).elements()), list((said - true).elements())
+            missed, wrong = list((true - predicted).elements()), list((predicted - true).elements())
             for label in missed:
                 for other in wrong:
                     table[place[label], place[other]] += 1 / max(len(missed), len(wrong))

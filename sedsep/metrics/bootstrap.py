@@ -1,6 +1,6 @@
 """Confidence intervals by resampling mixtures.
 
-Axes: n mixtures, m metrics, R resamples.
+Axes: n mixtures, m metrics, R resamples, r of them in a block.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ class Estimate:
     """A metric's value with its confidence interval.
 
     Attributes:
-        value: NaN where nothing counted. low, high: NaN, too, without resamples, and where there is a single mixture.
+        value: NaN where nothing counted.
+        low: lower bound; NaN, too, without resamples, and where there is a single mixture.
+        high: upper bound, as `low`.
         count: of mixtures behind it.
     """
 
@@ -36,7 +38,8 @@ class Bootstrap:
     """Percentile bootstrap over mixtures: what a test set of other mixtures like these could have given.
 
     Args:
-        resamples: how often mixtures are drawn with replacement; 0 for no intervals. level: between 0 and 1.
+        resamples: how often mixtures are drawn with replacement; 0 for no intervals.
+        level: of confidence, between 0 and 1.
         seed: of the draws. Metrics of one list of mixtures share them.
 
     Raises:
@@ -61,8 +64,7 @@ class Bootstrap:
             yield generator.integers(n, size=(min(block, self.resamples - start), n))
 
     def interval(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Lower and upper bound [2, ...] of resampled values [R, ...]; resamples where nothing counted are NaN and
-        left out."""
+        """Lower and upper bound [2, ...] of values [R, ...]; resamples where nothing counted are NaN and left out."""
         values = np.asarray(values, float)
         bounds = np.full((2, *values.shape[1:]), np.nan)
         some = np.isfinite(values).any(0)
@@ -72,25 +74,19 @@ class Bootstrap:
         return bounds
 
 
-def ratios(parts: NDArray[np.float64], bootstrap: Bootstrap) -> list[Estimate]:
-    """Metrics that are ratios of sums over mixtures, from numerators and denominators [n, m, 2]."""
-    n, m, _ = parts.shape
-    values = _ratio(parts.sum(0))
-    resampled = np.empty((0, m))
-    if n:
-        blocks = (_ratio(np.tensordot(_counts(drawn), parts, 1)) for drawn in bootstrap.draws(n))
-        resampled = np.concatenate([resampled, *blocks])
-    counts = np.count_nonzero(parts[..., 1], axis=0)
-    low, high = np.where(counts > 1, bootstrap.interval(resampled), np.nan)  # one mixture has no spread
-    columns = (column.tolist() for column in (values, low, high, counts))
+def ratios(parts_nm2: NDArray[np.float64], bootstrap: Bootstrap) -> list[Estimate]:
+    """Metrics that are ratios of sums over mixtures, from numerators and denominators."""
+    n, m, _ = parts_nm2.shape
+    resampled = [np.empty((0, m))]
+    for drawn_rn in bootstrap.draws(n) if n else ():
+        r = len(drawn_rn)
+        flat = (drawn_rn + n * np.arange(r)[:, None]).ravel()
+        how_often_rn = np.bincount(flat, minlength=r * n).reshape(r, n).astype(float)
+        resampled.append(_ratio(np.tensordot(how_often_rn, parts_nm2, 1)))
+    counts = np.count_nonzero(parts_nm2[..., 1], axis=0)
+    low, high = np.where(counts > 1, bootstrap.interval(np.concatenate(resampled)), np.nan)  # one has no spread
+    columns = (column.tolist() for column in (_ratio(parts_nm2.sum(0)), low, high, counts))
     return [Estimate(*row) for row in zip(*columns, strict=True)]
-
-
-def _counts(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How often each resample [r, n] holds each mixture, [r, n]."""
-    r, n = drawn.shape
-    offsets = n * np.arange(r)[:, None]
-    return np.bincount((drawn + offsets).ravel(), minlength=r * n).reshape(r, n).astype(float)
 
 
 def _ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ from sedsep.metrics.sdri import ClassScore, Waveforms, pairs, score_mixture
 Part = tuple[float, float]
 """Numerator and denominator that a row adds to a metric; a denominator of 0 leaves the row out."""
 
+NOTHING = (0.0, 0.0)
 Key = TypeVar("Key", str, int, tuple[float, float])
 Improvement = Literal["improvement", "si_improvement"]
 LEVELS = (-10.0, -5.0, 0.0, 5.0, 10.0)
@@ -36,10 +37,12 @@ class MixtureRow:
     """What a label source, and a separator asked for its labels, made of a mixture.
 
     Attributes:
-        name: the mixture. labels_from: the label source.
-        true, predicted: labels without silence; they may repeat.
+        name: of the mixture.
+        labels_from: the label source.
+        true: labels that sound, without silence; they may repeat.
+        predicted: labels that are named, without silence; they may repeat.
         passes: of refinement; `None` where there is one kind only.
-        scores: entries of CAPI-SDRi; empty where nothing was separated, and where nothing sounds or is said to.
+        scores: entries of CAPI-SDRi; empty where nothing was separated, and where nothing sounds or is named.
         ca_sdri: dB, `None` without entries; other than CAPI-SDRi where labels repeat.
     """
 
@@ -51,22 +54,19 @@ class MixtureRow:
     scores: tuple[ClassScore, ...] = ()
     ca_sdri: float | None = None
 
+    @property
+    def _key(self) -> dict[str, object]:
+        return {"mixture": self.name, "labels_from": self.labels_from, "passes": self.passes}
+
     def record(self) -> dict[str, object]:
         """The mixture's line in a table; labels are joined by `+`, and what is not defined is `None`."""
         parts = {name: part(self) for name, part in PARTS.items()}
-        return {
-            **self._key(),
-            "true": "+".join(self.true),
-            "predicted": "+".join(self.predicted),
-            **{name: total / count if count else None for name, (total, count) in parts.items()},
-        }
+        values = {name: total / count if count else None for name, (total, count) in parts.items()}
+        return {**self._key, "true": "+".join(self.true), "predicted": "+".join(self.predicted), **values}
 
     def entries(self) -> list[dict[str, object]]:
         """A line in a table for each entry of the score."""
-        return [{**self._key(), **asdict(score)} for score in self.scores]
-
-    def _key(self) -> dict[str, object]:
-        return {"mixture": self.name, "labels_from": self.labels_from, "passes": self.passes}
+        return [{**self._key, **asdict(score)} for score in self.scores]
 
 
 def score_estimates(
@@ -77,32 +77,25 @@ def score_estimates(
     mixture: Tensor,
     passes: int | None = None,
 ) -> MixtureRow:
-    """Score what was separated of a mixture; arguments and errors as of `score_mixture`."""
-    said, true = pairs(estimates), pairs(references)
-    scores = tuple(score_mixture(said, true, mixture))
+    """Score the estimates of a mixture; arguments and errors as of `MixtureRow` and `score_mixture`."""
+    predicted, true = pairs(estimates), pairs(references)
+    scores = tuple(score_mixture(predicted, true, mixture))
     last = scores
-    if len(dict(said)) < len(said) or len(dict(true)) < len(true):
-        last = tuple(score_mixture(dict(said), dict(true), mixture))  # CA-SDRi: of a repeated label the last counts
+    if len(dict(predicted)) < len(predicted) or len(dict(true)) < len(true):
+        last = tuple(score_mixture(dict(predicted), dict(true), mixture))  # CA-SDRi: the last of a repeated label
     return MixtureRow(
         name,
         labels_from,
         true=tuple(label for label, _ in true),
-        predicted=tuple(label for label, _ in said),
+        predicted=tuple(label for label, _ in predicted),
         passes=passes,
         scores=scores,
         ca_sdri=fmean(score.improvement for score in last) if last else None,
     )
 
 
-def _ca_sdri(row: MixtureRow) -> Part:
-    return (0.0, 0.0) if row.ca_sdri is None else (row.ca_sdri, 1.0)
-
-
 def _mean_improvement(of: Improvement) -> Callable[[MixtureRow], Part]:
-    def part(row: MixtureRow) -> Part:
-        return (fmean(getattr(score, of) for score in row.scores), 1.0) if row.scores else (0.0, 0.0)
-
-    return part
+    return lambda row: (fmean(getattr(score, of) for score in row.scores), 1.0) if row.scores else NOTHING
 
 
 def _entries(of: str, counted: Callable[[ClassScore], bool]) -> Callable[[MixtureRow], Part]:
@@ -115,26 +108,18 @@ def _entries(of: str, counted: Callable[[ClassScore], bool]) -> Callable[[Mixtur
     return part
 
 
-def _is_hit(score: ClassScore) -> bool:
-    return score.outcome == "hit"
-
-
-def _label_accuracy(row: MixtureRow) -> Part:
-    return 100.0 * exact(row.predicted, row.true), 1.0
-
-
 def _source_accuracy(row: MixtureRow) -> Part:
     both = hits(row.predicted, row.true)
     return 100.0 * both, float(len(row.predicted) + len(row.true) - both)
 
 
 PARTS: Mapping[str, Callable[[MixtureRow], Part]] = {
-    "ca_sdri": _ca_sdri,
+    "ca_sdri": lambda row: NOTHING if row.ca_sdri is None else (row.ca_sdri, 1.0),
     "capi_sdri": _mean_improvement("improvement"),
     "si_sdri": _mean_improvement("si_improvement"),
-    "sdr": _entries("sdr", _is_hit),
-    "si_sdr": _entries("si_sdr", _is_hit),
-    "label_accuracy": _label_accuracy,
+    "sdr": _entries("sdr", lambda score: score.outcome == "hit"),
+    "si_sdr": _entries("si_sdr", lambda score: score.outcome == "hit"),
+    "label_accuracy": lambda row: (100.0 * exact(row.predicted, row.true), 1.0),
     "source_accuracy": _source_accuracy,
 }
 """What a row adds to each metric of rows."""
@@ -165,7 +150,7 @@ def by_count(
     """A metric of the mixtures that hold 0, 1, 2, ... sources, as far as there are any."""
 
     def of(count: int) -> Callable[[MixtureRow], Part]:
-        return lambda row: PARTS[metric](row) if len(row.true) == count else (0.0, 0.0)
+        return lambda row: PARTS[metric](row) if len(row.true) == count else NOTHING
 
     return _estimates(rows, {count: of(count) for count in sorted({len(row.true) for row in rows})}, bootstrap)
 
@@ -185,7 +170,7 @@ def by_level(
     def within(low: float, high: float) -> Callable[[ClassScore], bool]:
         return lambda score: score.input_sdr is not None and low <= score.input_sdr < high
 
-    bands = list(pairwise([-math.inf, *edges, math.inf]))
+    bands = pairwise([-math.inf, *edges, math.inf])
     return _estimates(rows, {band: _entries(of, within(*band)) for band in bands}, bootstrap)
 
 

@@ -8,7 +8,6 @@ Axes: E estimates and R references of one class, L samples.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -33,7 +32,8 @@ class ClassScore:
         outcome: an estimate with its reference, a reference without estimate, an estimate without reference.
         improvement: SDR(estimate) - SDR(mixture) of a hit, else 0.
         si_improvement: the same of SI-SDR.
-        sdr, si_sdr: of a hit's estimate.
+        sdr: of a hit's estimate.
+        si_sdr: of a hit's estimate.
         input_sdr: SDR of the mixture: how loud the source is beside everything else. `None` for a false alarm.
     """
 
@@ -46,14 +46,21 @@ class ClassScore:
     input_sdr: float | None = None
 
 
+def pairs(sources: Waveforms) -> list[tuple[str, Tensor]]:
+    """Labels with their waveforms."""
+    return list(sources.items() if isinstance(sources, Mapping) else sources)
+
+
 def score_mixture(estimates: Waveforms, references: Waveforms, mixture: Tensor) -> list[ClassScore]:
-    """Score one mixture, on the device where its waveforms are (spec: evaluation, Metrics).
+    """Score one mixture, on the device where its waveforms are, as the challenge does (DCASE 2025 and 2026, Task 4).
 
     Within a class, estimates and references are matched so that the mean SDR is highest. `ca_sdri` of the result is
     CAPI-SDRi, and CA-SDRi too where no label repeats.
 
     Args:
-        estimates: separated waveforms. references: dry sources. mixture: the reference channel [L].
+        estimates: separated waveforms.
+        references: dry sources.
+        mixture: the reference channel [L].
 
     Returns:
         The entries by class: min(E, R) hits and |E - R| misses or false alarms.
@@ -61,22 +68,11 @@ def score_mixture(estimates: Waveforms, references: Waveforms, mixture: Tensor) 
     Raises:
         UserError: a waveform is not as long as the mixture, or holds values that are not finite.
     """
-    said, true = _by_label(estimates), _by_label(references)
-    return [
-        score for label in sorted({*said, *true}) for score in _score_class(label, said[label], true[label], mixture)
-    ]
-
-
-def pairs(sources: Waveforms) -> list[tuple[str, Tensor]]:
-    """Labels with their waveforms."""
-    return list(sources.items() if isinstance(sources, Mapping) else sources)
-
-
-def _by_label(sources: Waveforms) -> defaultdict[str, list[Tensor]]:
-    rows = defaultdict(list)
-    for label, waveform in pairs(sources):
-        rows[label].append(waveform)
-    return rows
+    by_label: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
+    for side, sources in enumerate((estimates, references)):
+        for label, waveform in pairs(sources):
+            by_label.setdefault(label, ([], []))[side].append(waveform)
+    return [score for label in sorted(by_label) for score in _score_class(label, *by_label[label], mixture)]
 
 
 def _score_class(label: str, estimates: list[Tensor], references: list[Tensor], mixture: Tensor) -> list[ClassScore]:
@@ -87,9 +83,9 @@ def _score_class(label: str, estimates: list[Tensor], references: list[Tensor], 
     scores = []
     for r, (level, si_level) in enumerate(zip(sdr, si_sdr, strict=True)):
         if r in matched:
-            now, si_now = level[matched[r]], si_level[matched[r]]
-            gains = now - level[-1], si_now - si_level[-1]
-            scores.append(ClassScore(label, "hit", *gains, now, si_now, input_sdr=level[-1]))
+            own, si_own = level[matched[r]], si_level[matched[r]]
+            gains = own - level[-1], si_own - si_level[-1]
+            scores.append(ClassScore(label, "hit", *gains, own, si_own, input_sdr=level[-1]))
         else:
             scores.append(ClassScore(label, "miss", input_sdr=level[-1]))
     return scores + [ClassScore(label, "false_alarm")] * (len(estimates) - len(matched))
@@ -107,9 +103,8 @@ def _levels(
             )
     # Single precision is good to 1e-5 dB here, and several times as fast as double.
     reference_r1l = torch.stack(references).float()[:, None]
-    heard_el = torch.stack([*estimates, mixture]).float()
-    levels = torch.stack([snr_db(reference_r1l, heard_el), si_sdr_db(reference_r1l, heard_el)])
-    sdr, si_sdr = levels.tolist()
+    estimate_el = torch.stack([*estimates, mixture]).float()
+    sdr, si_sdr = torch.stack([snr_db(reference_r1l, estimate_el), si_sdr_db(reference_r1l, estimate_el)]).tolist()
     if not all(math.isfinite(value) for row in (*sdr, *si_sdr) for value in row):
         raise UserError(
             f"The estimate or reference of {label} holds values that are not finite and has no score: look at what "
@@ -140,7 +135,7 @@ def si_sdr_db(reference: Tensor, estimate: Tensor) -> Tensor:
 
 def ca_sdri(mixtures: Iterable[Sequence[ClassScore]]) -> float:
     """Mean over a mixture's entries, then over mixtures, dB. Mixtures without an entry are left out: nothing sounds,
-    and nothing is said to.
+    and nothing is named.
 
     NaN when nothing is left.
     """

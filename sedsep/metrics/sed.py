@@ -36,10 +36,12 @@ class SedEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class SedScene:
-    """What a detector said of a scene, and what the scene holds.
+    """A detector's output for a scene, and what the scene holds.
 
     Attributes:
-        probabilities: float32 [S, N]; the frames fill the scene. events: the truth. duration: seconds.
+        probabilities: float32 [S, N]; the frames fill the scene.
+        events: the truth.
+        duration: seconds.
     """
 
     probabilities: FloatArray
@@ -52,7 +54,8 @@ class SedScore:
     """A measure over scenes.
 
     Attributes:
-        overall: over the classes that have a curve. per_class: their own values.
+        overall: over the classes that have a curve.
+        per_class: their own values.
     """
 
     overall: Estimate
@@ -63,13 +66,13 @@ def sed_scenes(probabilities_bns: Tensor, batch: Batch, rate: int) -> list[SedSc
     """The scenes of a batch at `rate` Hz with their frame-wise probabilities."""
     duration = batch.mixture.shape[-1] / rate
     scenes = []
-    for said, query, spans in zip(probabilities_bns, batch.query.cpu(), batch.spans.tolist(), strict=True):
+    for probabilities, query, spans in zip(probabilities_bns, batch.query.cpu(), batch.spans.tolist(), strict=True):
         events = tuple(
             SedEvent(onset / rate, offset / rate, int(row.argmax()))
             for row, (onset, offset) in zip(query, spans, strict=True)
             if row.any() and offset > onset
         )
-        scenes.append(SedScene(said.float().T.cpu().numpy(), events, duration))
+        scenes.append(SedScene(probabilities.float().T.cpu().numpy(), events, duration))
     return scenes
 
 
@@ -77,7 +80,7 @@ def segment_pauroc(scenes: Sequence[SedScene], labels: Sequence[str], bootstrap:
     """Partial area under the ROC curve of segments of 1.0 s up to a false positive rate of 0.1, 0 to 1.
 
     The area is divided by 0.1, without McClish's correction: chance is 0.05, not 0.5. Mean over classes; one that
-    sounds in every segment has no curve either (spec: evaluation, Metrics).
+    sounds in every segment has no curve either.
     """
     from sed_scores_eval.segment_based import auroc, intermediate_statistics
 
@@ -97,7 +100,7 @@ def segment_pauroc(scenes: Sequence[SedScene], labels: Sequence[str], bootstrap:
 
 def psds1(scenes: Sequence[SedScene], labels: Sequence[str], bootstrap: Bootstrap = NO_INTERVAL) -> SedScore:
     """Polyphonic sound detection score, 0 to 1: detection and ground truth tolerance 0.7, no cross-triggers, up to 100
-    false positives an hour; mean less one standard deviation over classes (spec: evaluation, Metrics)."""
+    false positives an hour; mean less one standard deviation over classes."""
     from sed_scores_eval import intersection_based
 
     tolerances = {"dtc_threshold": OVERLAP, "gtc_threshold": OVERLAP}
@@ -124,7 +127,7 @@ def collar_f1(
     0.2 s or 20 % of the event's length, whichever is more.
 
     Args:
-        threshold: above which a class is said to sound; `None` for each class's best, chosen on these very scenes: a
+        threshold: above which a class is active; `None` for each class's best, chosen on these very scenes: a
             bound to what thresholds can do.
     """
     from sed_scores_eval import collar_based
@@ -134,11 +137,11 @@ def collar_f1(
 
     def value(deltas: Any, truth: Any, durations: Any) -> tuple[float, dict[str, float]]:
         if threshold is None:
-            found, *_ = collar_based.best_fscore(None, truth, deltas=deltas, **COLLARS)
+            by_label, *_ = collar_based.best_fscore(None, truth, deltas=deltas, **COLLARS)
         else:
-            found, *_ = collar_based.fscore(None, truth, threshold, deltas=deltas, **COLLARS)
-        per_class = {label: 100.0 * f1 for label, f1 in found.items() if not label.endswith("_average")}
-        return 100.0 * float(found["macro_average"]), per_class
+            by_label, *_ = collar_based.fscore(None, truth, threshold, deltas=deltas, **COLLARS)
+        per_class = {label: 100.0 * f1 for label, f1 in by_label.items() if not label.endswith("_average")}
+        return 100.0 * float(by_label["macro_average"]), per_class
 
     return _measure(scenes, labels, deltas, value, bootstrap)
 
@@ -156,30 +159,30 @@ def _measure(
         deltas_of: additions by scene, from tables of probabilities, events and durations by scene.
         value_of: overall and by class, from additions, events and durations by scene.
     """
-    sounding = {event.class_index for scene in scenes for event in scene.events}
-    kept = {index: labels[index] for index in sorted(sounding)}
+    kept = {index: labels[index] for index in sorted({event.class_index for s in scenes for event in s.events})}
+    names = [str(number) for number in range(len(scenes))]
     truth = {
-        str(n): [(e.onset, e.offset, labels[e.class_index]) for e in _merged(s.events)] for n, s in enumerate(scenes)
+        name: [(e.onset, e.offset, labels[e.class_index]) for e in _merged(scene.events)]
+        for name, scene in zip(names, scenes, strict=True)
     }
-    durations = {str(n): scene.duration for n, scene in enumerate(scenes)}
+    durations = {name: scene.duration for name, scene in zip(names, scenes, strict=True)}
     deltas = (
-        deltas_of({str(n): _table(scene, kept) for n, scene in enumerate(scenes)}, truth, durations) if kept else {}
+        deltas_of({n: _table(s, kept) for n, s in zip(names, scenes, strict=True)}, truth, durations) if kept else {}
     )
 
     def value(drawn: Iterable[int]) -> tuple[float, dict[str, float]]:
         ids = [str(number) for number in drawn]
-        heard = {label for number in ids for _, _, label in truth[number]}
-        if not heard:
+        sounding = {label for number in ids for _, _, label in truth[number]}
+        if not sounding:
             return float("nan"), {}
-        chosen = ({label: delta for label, delta in deltas[number].items() if label in heard} for number in ids)
-        tables = (chosen, (truth[number] for number in ids), (durations[number] for number in ids))
+        chosen = ({label: delta for label, delta in deltas[number].items() if label in sounding} for number in ids)
+        parts = (chosen, (truth[number] for number in ids), (durations[number] for number in ids))
         with np.errstate(divide="ignore", invalid="ignore"):
-            return value_of(*({str(place): item for place, item in enumerate(table)} for table in tables))
+            return value_of(*({str(place): item for place, item in enumerate(part)} for part in parts))
 
     overall, per_class = value(range(len(scenes)))
-    spread = kept and len(scenes) > 1
-    drawn = (row for block in bootstrap.draws(len(scenes)) for row in block.tolist()) if spread else ()
-    low, high = bootstrap.interval([value(numbers)[0] for numbers in drawn]).tolist()
+    drawn = bootstrap.draws(len(scenes)) if kept and len(scenes) > 1 else ()
+    low, high = bootstrap.interval([value(numbers)[0] for block in drawn for numbers in block.tolist()]).tolist()
     return SedScore(Estimate(overall, low, high, len(scenes)), {label: float(v) for label, v in per_class.items()})
 
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,12 +18,11 @@ from uuid import uuid4
 
 import numpy as np
 import soundfile
-from rich.console import Console
-from rich.progress import Progress
 
+from sedsep.console import in_threads
 from sedsep.datasets import synthesis
 from sedsep.errors import UserError
-from sedsep.files import sole_writer
+from sedsep.files import sole_writer, write_json
 from sedsep.labels import LabelSet
 from sedsep.scenes import acoustics, metadata, rooms
 from sedsep.scenes.layout import Layout
@@ -40,7 +38,7 @@ WORKERS = 2
 """Threads. Most of the time goes into numpy, scipy and pyroomacoustics, which let one another run."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recipe:
     """What determines a synthetic data set.
 
@@ -50,9 +48,13 @@ class Recipe:
         sample_rate: of everything, Hz.
         scenes_per_split: fixed scenes for splits other than train, whose scenes are drawn on the fly.
         files_per_class: sounds of each target and interference class, for each split.
-        rooms: rooms of each split. positions: source positions in each. noises_per_room: background files of each.
-        scene_seconds: duration of a scene. noise_seconds: of a background file.
-        event_seconds: shortest and longest sound. response_seconds: length of a room impulse response.
+        rooms: rooms of each split.
+        positions: source positions in each room.
+        noises_per_room: background files of each room.
+        scene_seconds: duration of a scene.
+        noise_seconds: of a background file.
+        event_seconds: shortest and longest sound.
+        response_seconds: length of a room impulse response.
         slots: most target events in a scene.
 
     Raises:
@@ -75,14 +77,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         # Plain containers, whatever a configuration library handed over: they end up in JSON.
-        low, high = (float(seconds) for seconds in self.event_seconds)
-        object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "event_seconds", (low, high))
+        self.labels = tuple(self.labels)
+        low, high = self.event_seconds = (float(self.event_seconds[0]), float(self.event_seconds[1]))
         for name in ("scenes_per_split", "files_per_class", "rooms"):
-            object.__setattr__(self, name, {split: int(count) for split, count in getattr(self, name).items()})
-        self._check()
-
-    def _check(self) -> None:
+            setattr(self, name, {split: int(count) for split, count in getattr(self, name).items()})
         LabelSet(self.labels)
         if unknown := [label for label in self.labels if label not in synthesis.EVENTS]:
             raise UserError(
@@ -104,7 +102,6 @@ class Recipe:
             raise UserError(
                 f"sample_rate={self.sample_rate} is too low to tell the classes apart: use 8000 Hz or more."
             )
-        low, high = self.event_seconds
         if not 0.5 <= low <= high <= self.scene_seconds <= self.noise_seconds:
             raise UserError(
                 f"event_seconds=[{low:g}, {high:g}], scene_seconds={self.scene_seconds:g} and "
@@ -120,7 +117,7 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """8 hex digits that change with any parameter and with the generator's version."""
+        """8 hex digits that change with any parameter and with the generator's version; sets in caches are named so."""
         return hashlib.sha256(json.dumps(self.parameters, sort_keys=True).encode()).hexdigest()[:8]
 
     def rng(self, name: str) -> np.random.Generator:
@@ -206,36 +203,18 @@ def _write(root: Path, recipe: Recipe) -> None:
     folder = root.with_name(f".{root.name}.partial-{uuid4().hex[:8]}")
     folder.mkdir()
     try:
-        _write_files(folder, recipe)
+        for _ in in_threads(lambda job: job(), list(_jobs(folder, recipe)), "Synthesising the data set", WORKERS):
+            pass
         _write_scenes(folder, recipe)
-        (folder / "labels.json").write_text(json.dumps(list(recipe.labels), indent=1) + "\n", encoding="utf-8")
+        write_json(folder / "labels.json", recipe.labels)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-        manifest = {"parameters": recipe.parameters, "files": sizes}
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        write_json(folder / MANIFEST, {"parameters": recipe.parameters, "files": sizes})
         if root.exists():
             shutil.rmtree(root)
         folder.rename(root)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write_files(folder: Path, recipe: Recipe) -> None:
-    jobs = list(_jobs(folder, recipe))
-    console = Console(stderr=True)
-    with (
-        Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
-        ThreadPoolExecutor(WORKERS) as pool,
-    ):
-        bar = progress.add_task("Synthesising the data set", total=len(jobs))
-        try:
-            for done in as_completed([pool.submit(job) for job in jobs]):
-                done.result()
-                progress.advance(bar)
-        except BaseException:
-            # An interrupt or a full disk: leave at once, not after the hundreds of files still queued.
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _jobs(folder: Path, recipe: Recipe) -> Iterator[Callable[[], None]]:
@@ -261,22 +240,16 @@ def _write_sound(folder: Path, recipe: Recipe, name: str, generator: synthesis.S
 
 
 def _write_room(folder: Path, recipe: Recipe, split: str, room: str) -> None:
-    name = f"room_ir/{split}/{room}.sofa"
+    name, rate = f"room_ir/{split}/{room}.sofa", recipe.sample_rate
     simulated = acoustics.simulate_room(
-        recipe.rng(name),
-        positions=recipe.positions,
-        sample_rate=recipe.sample_rate,
-        seconds=recipe.response_seconds,
+        recipe.rng(name), positions=recipe.positions, sample_rate=rate, seconds=recipe.response_seconds
     )
-    rooms.write_sofa(
-        folder / name, simulated.responses, simulated.positions, recipe.sample_rate, title=f"{split} {room}"
-    )
+    responses = simulated.responses
+    rooms.write_sofa(folder / name, responses, simulated.positions, rate, title=f"{split} {room}")
     for index in range(recipe.noises_per_room):
         name = f"noise/{split}/{room}_{index:02d}.wav"
-        noise = acoustics.room_noise(
-            recipe.rng(name), simulated.responses, sample_rate=recipe.sample_rate, seconds=recipe.noise_seconds
-        )
-        _write_wav(folder / name, noise, recipe.sample_rate)
+        noise = acoustics.room_noise(recipe.rng(name), responses, sample_rate=rate, seconds=recipe.noise_seconds)
+        _write_wav(folder / name, noise, rate)
 
 
 def _write_wav(path: Path, samples: FloatArray, sample_rate: int) -> None:

@@ -101,12 +101,13 @@ def _run(run_py: Path, arguments: Sequence[str]) -> None:
     print("$", shlex.join(["python", "run.py", *arguments]), flush=True)
     # A session of its own: a key pressed here reaches it through us alone, once, and it ends its jobs in its own time.
     process = subprocess.Popen([sys.executable, str(run_py), *arguments], start_new_session=True)
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         process.wait()
     except KeyboardInterrupt as told:
-        process.send_signal(told.args[0] if told.args else signal.SIGINT)
+        process.send_signal(told.args[0])
         process.wait()
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

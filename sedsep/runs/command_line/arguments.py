@@ -25,16 +25,12 @@ CONFIG = "config"
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags that Hydra has and the `overrides`; and what is neither, which Hydra will refuse."""
     parser = argparse.ArgumentParser(add_help=False)
-    for names in (
-        *(("--multirun", "-m"), ("--run", "-r"), ("--help", "-h"), ("--shell-completion", "-sc")),
-        *(("--hydra-help",), ("--version",), ("--resolve",)),
-    ):
-        parser.add_argument(*names, action="store_true")
-    for names in (
-        *(("--config-path", "-cp"), ("--config-name", "-cn"), ("--config-dir", "-cd")),
-        *(("--cfg", "-c"), ("--package", "-p"), ("--experimental-rerun",)),
-    ):
-        parser.add_argument(*names)
+    switches = "--multirun -m,--run -r,--help -h,--hydra-help,--version,--resolve,--shell-completion -sc"
+    values = "--config-path -cp,--config-name -cn,--config-dir -cd,--cfg -c,--package -p,--experimental-rerun"
+    for names in switches.split(","):
+        parser.add_argument(*names.split(), action="store_true")
+    for names in values.split(","):
+        parser.add_argument(*names.split())
     parser.add_argument("--info", "-i", nargs="?", const="all")
     parser.add_argument("overrides", nargs="*")
     return parser.parse_known_args(arguments)

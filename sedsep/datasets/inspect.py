@@ -59,7 +59,7 @@ def recorded_sheet(scene: Scene, sample_rate: int) -> SceneSheet:
             role="target",
             onset=onset / sample_rate,
             offset=offset / sample_rate,
-            heard=_heard(target, mixture),
+            level_in_mixture=_level_in_mixture(target, mixture),
             target=target,
         )
         for label, target, (onset, offset) in zip(scene.labels, scene.targets, scene.spans, strict=True)
@@ -100,7 +100,7 @@ def _rendered_sheet(spec: SceneSpec, scene: Scene, layout: Layout) -> SceneSheet
             onset=event.event_time,
             offset=min(event.event_time + event.event_duration, spec.duration),
             level=event.snr,
-            heard=None if target is None else _heard(target, mixture),
+            level_in_mixture=None if target is None else _level_in_mixture(target, mixture),
             position=event.position or (),
             reverberation=reverberation,
             direct=direct,
@@ -111,6 +111,6 @@ def _rendered_sheet(spec: SceneSpec, scene: Scene, layout: Layout) -> SceneSheet
     return SceneSheet(spec.name, spec.sample_rate, mixture, sounds, spec.room, decay)
 
 
-def _heard(target: FloatArray, mixture: FloatArray) -> float:
+def _level_in_mixture(target: FloatArray, mixture: FloatArray) -> float:
     """A target's power over that of all else in the mixture, dB."""
     return float(snr_db(torch.from_numpy(target), torch.from_numpy(mixture)))

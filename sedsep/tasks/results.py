@@ -80,9 +80,7 @@ def conclude(
         facts=facts,
         notes=notes,
         curves=curves,
-        examples=take_apart(
-            evaluation, scenes, evaluator.to(session.device), config.task.examples, config.sample_rate, session.device
-        ),
+        examples=take_apart(evaluation, scenes, evaluator, config.task.examples, config.sample_rate, session.device),
         config_yaml=OmegaConf.to_yaml(config),
     )
     metrics = {name: score.value for name, score in evaluation.metrics.items()}

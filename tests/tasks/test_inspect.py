@@ -79,5 +79,5 @@ def test_a_recording_shows_its_targets() -> None:
     (sound,) = sheet.sounds
     assert (sound.label, sound.onset, sound.offset) == ("Cough", 0.25, 0.5)
     # A quarter of the clip holds the target at -20 dB, all of it the rest at -40 dB.
-    assert sound.heard == pytest.approx(20 - 6, abs=0.2)
+    assert sound.level_in_mixture == pytest.approx(20 - 6, abs=0.2)
     assert sound.file == sheet.room == ""

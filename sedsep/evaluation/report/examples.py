@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sedsep.evaluation.evaluator import Evaluator, FileEvaluator
+from sedsep.evaluation.evaluator import AnyEvaluator, FileEvaluator
 from sedsep.evaluation.report.clips import Clip, Clips, finite
 from sedsep.evaluation.report.html import number
 from sedsep.evaluation.report.timelines import timeline_figure
 from sedsep.evaluation.results import Evaluation
 from sedsep.evaluation.separating import true_sources
 from sedsep.metrics.registry import FILES, METRICS, ORACLE, ordered_sources
-from sedsep.metrics.rows import PARTS, MixtureRow
+from sedsep.metrics.rows import PARTS
 from sedsep.metrics.sdri import score_mixture
 from sedsep.scenes.dataset import collate
 from sedsep.types import Batch, FloatArray, Scene, SedOutput, Sources
@@ -79,7 +79,7 @@ class Example:
 def take_apart(
     evaluation: Evaluation,
     scenes: Dataset[Scene],
-    evaluator: Evaluator | FileEvaluator,
+    evaluator: AnyEvaluator,
     count: int,
     sample_rate: int,
     device: torch.device,
@@ -89,11 +89,12 @@ def take_apart(
     Args:
         evaluation: the scores.
         scenes: what was scored, in the order of the evaluation.
-        evaluator: what scored it, on `device`.
+        evaluator: what scored it.
         count: of mixtures; of an odd number the best are one more.
         sample_rate: Hz.
         device: to separate on.
     """
+    evaluator = evaluator.to(device)
     ranked = evaluation.ranked(evaluation.main_source)
     place = {mixture.name: index for index, mixture in enumerate(evaluation.mixtures)}
     count = min(count, len(ranked))
@@ -101,25 +102,20 @@ def take_apart(
     examples = []
     for rank in (*range(best), *range(len(ranked) - (count - best), len(ranked))):
         row = ranked[rank]
-        batch = collate([scenes[place[row.name]]], evaluator.labels).to(device)
+        metric = METRICS["source_accuracy" if row.ca_sdri is None else "ca_sdri"]
+        total, parts = PARTS[metric.name](row)
+        score = f"{total / parts:.1f} {metric.unit}" if parts else "nothing to name"
         which = "Best" if rank == 0 else "Worst" if rank == len(ranked) - 1 else f"Number {rank + 1}"
-        caption = f"{which} of {len(ranked)} with {evaluation.main_source} labels: {_score(row)}"
+        caption = f"{which} of {len(ranked)} with {evaluation.main_source} labels: {metric.title} {score}"
+        batch = collate([scenes[place[row.name]]], evaluator.labels).to(device)
         examples.append(_take_apart(batch, evaluator, evaluation, sample_rate, caption))
     return examples
 
 
-def _score(row: MixtureRow) -> str:
-    metric = METRICS["source_accuracy" if row.ca_sdri is None else "ca_sdri"]
-    total, parts = PARTS[metric.name](row)
-    return f"{metric.title} " + (f"{total / parts:.1f} {metric.unit}" if parts else "nothing to name")
-
-
 @torch.inference_mode()
-def _take_apart(
-    batch: Batch, evaluator: Evaluator | FileEvaluator, evaluation: Evaluation, rate: int, caption: str
-) -> Example:
+def _take_apart(batch: Batch, evaluator: AnyEvaluator, evaluation: Evaluation, rate: int, caption: str) -> Example:
     """The one mixture of a batch, with estimates of a user's labels beside those of the true ones."""
-    names, mixture = evaluator.labels.names, batch.mixture[0, 0]
+    mixture = batch.mixture[0, 0]
     (truth,) = true_sources(batch, evaluator.labels)
     outputs: dict[str, SedOutput] = {}
     sounds: dict[str, Sources] = {}
@@ -142,6 +138,7 @@ def _take_apart(
             if score.outcome == "hit" and once[score.label] == 1
         }
         estimates[source] = [Stem(label, wave.cpu().numpy(), gains.get(label)) for label, wave in waveforms]
+    spans = batch.spans[0][batch.query[0].any(1)]
     activity = outputs["tagger"].strong_probabilities if "tagger" in outputs else None
     return Example(
         name=batch.names[0],
@@ -150,13 +147,9 @@ def _take_apart(
         caption=caption,
         targets=[(label, target.cpu().numpy()) for label, target in truth],
         estimates=estimates,
-        spans=[
-            (names[int(row.argmax())], int(onset) / rate, int(offset) / rate)
-            for row, (onset, offset) in zip(batch.query[0], batch.spans[0], strict=True)
-            if row.any()
-        ],
+        spans=[(label, on / rate, off / rate) for (label, _), (on, off) in zip(truth, spans.tolist(), strict=True)],
         sed_probabilities=None if activity is None else activity[0].cpu().numpy(),
-        sed_labels=() if activity is None else names,
+        sed_labels=() if activity is None else evaluator.labels.names,
     )
 
 

@@ -29,7 +29,7 @@ class PlacedSound:
         offset: when it ends, seconds; its reverberation goes on.
         file: where it is from.
         level: dB above the scene's reference, which is where a background with level 0 lies.
-        heard: of a target, dB over everything else in the mixture, at the reference channel.
+        level_in_mixture: of a target, dB over everything else in the mixture, at the reference channel.
         position: as in the room's file.
         reverberation: seconds the room's response at the position takes to fall by 60 dB.
         direct: dB of the direct sound over the rest of that response.
@@ -42,7 +42,7 @@ class PlacedSound:
     offset: float
     file: str = ""
     level: float | None = None
-    heard: float | None = None
+    level_in_mixture: float | None = None
     position: tuple[float, ...] = ()
     reverberation: float | None = None
     direct: float | None = None

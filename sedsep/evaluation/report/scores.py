@@ -183,9 +183,9 @@ def _band(band: tuple[float, float]) -> str:
 
 def _bars(rows: Sequence[tuple[str, Any, Scores]], columns: Sequence[str], axis: str) -> bytes | None:
     """A bar a row and column, where there is any."""
-    groups = {name: {column: scores[column] for column in columns if column in scores} for name, _, scores in rows}
-    some = any(math.isfinite(score.value) for scores in groups.values() for score in scores.values())
-    return bar_figure(groups, columns, axis) if some else None
+    known = (score.value for _, _, scores in rows for column, score in scores.items() if column in columns)
+    groups = {name: scores for name, _, scores in rows}
+    return bar_figure(groups, columns, axis) if any(map(math.isfinite, known)) else None
 
 
 def confusion_view(source: str, labels: Sequence[str], counts: NDArray[np.float64]) -> dict[str, Any] | None:

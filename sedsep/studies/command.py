@@ -110,7 +110,7 @@ def run(study: Study, line: argparse.Namespace) -> int:
     progress = Progress(study.name, cells, config)
     print(f"{study.name}: {len(progress.runs)} of {len(cells)} cells have a run", flush=True)
     if progress.to_launch and not line.collect:
-        launching.launch(study.run_py, study.name, progress.to_launch, progress.attempts, line.hydra)
+        launching.launch(study.run_py, study.name, progress, line.hydra)
         progress = Progress(study.name, cells, config)
     table = [{"experiment": cell.row.experiment, "seed": cell.seed, **progress.runs.get(cell, {})} for cell in cells]
     results = Results(

@@ -1,4 +1,4 @@
-"""Sweeps of a study: what became of earlier ones, going on with them, and launching new ones."""
+"""Sweeps of a study: going on with earlier ones, and launching new ones."""
 
 from __future__ import annotations
 
@@ -7,34 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml  # type: ignore[import-untyped]
 
 from sedsep.errors import UserError
-from sedsep.runs import slurm
-from sedsep.runs.directories import RUNNING
-from sedsep.runs.slurm import QUEUED
-from sedsep.runs.sweeps import MISSING, TO_RUN, Manifest, Outcome, outcomes
-from sedsep.studies.cells import Cell, Key, products
-
-SWEEPS = Path("multirun/studies")
-"""Holds a folder a study, in it one a choice of settings, in it the sweeps."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A job of a sweep that was launched for a cell."""
-
-    sweep: Path
-    outcome: Outcome
-
-    def __str__(self) -> str:
-        cause = self.outcome.cause if self.outcome.state != MISSING else None
-        return f"{self.outcome.state} ({self.sweep / self.outcome.job.directory}){f': {cause}' if cause else ''}"
+from sedsep.runs.sweeps import TO_RUN
+from sedsep.studies.cells import products
+from sedsep.studies.progress import SWEEPS, Progress
 
 
 def composed(run_py: Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -50,21 +32,7 @@ def composed(run_py: Path, overrides: Sequence[str]) -> dict[str, Any]:
     return yaml.safe_load(done.stdout)
 
 
-def attempts(study: str) -> dict[Key, Attempt]:
-    """By a cell's key the latest job in sweeps of this study, and jobs of other studies that are at work."""
-    latest: dict[Key, Attempt] = {}
-    for sweep in sorted((file.parent for file in SWEEPS.glob("*/*/*/sweep.json")), key=lambda path: path.name):
-        manifest = Manifest.read(sweep)
-        for outcome in outcomes(manifest, slurm.ask(manifest.ids)):
-            if sweep.parents[1].name == study or outcome.state in (QUEUED, RUNNING):
-                values = dict(text.split("=", 1) for text in outcome.job.overrides)
-                latest[sweep.parent.name, values["experiment"], values["seed"]] = Attempt(sweep, outcome)
-    return latest
-
-
-def launch(
-    run_py: Path, study: str, missing: Sequence[Cell], tried: Mapping[Key, Attempt], overrides: Sequence[str]
-) -> None:
+def launch(run_py: Path, study: str, progress: Progress, overrides: Sequence[str]) -> None:
     """Run the sweeps that have unfinished jobs of missing cells, then new ones for cells that have never been tried.
 
     What is at work is left alone, and so is what finished: its numbers have not arrived, and it took its time.
@@ -72,23 +40,22 @@ def launch(
     Args:
         run_py: the entry of the project.
         study: its name.
-        missing: cells to be launched.
-        tried: jobs by the key of their cells.
+        progress: how far it has come.
         overrides: of Hydra itself: how jobs are launched.
 
     Raises:
         KeyboardInterrupt: told to stop; the jobs have been told, too.
     """
-    latest = {cell: tried.get(cell.key) for cell in missing}
-    for sweep in dict.fromkeys(one.sweep for one in latest.values() if one and one.outcome.state in TO_RUN):
+    tried = [progress.attempts[cell.key] for cell in progress.to_launch if cell.key in progress.attempts]
+    for sweep in dict.fromkeys(sweep for sweep, outcome in tried if outcome.state in TO_RUN):
         _run(run_py, ["-m", f"sweep.resume={sweep}", *overrides])
-    for number, group in enumerate(products(cell for cell, one in latest.items() if one is None)):
+    for number, group in enumerate(products(c for c in progress.to_launch if c.key not in progress.attempts)):
         experiments = ",".join(dict.fromkeys(cell.row.experiment for cell in group))
         seeds = ",".join(dict.fromkeys(str(cell.seed) for cell in group))
         settings = group[0].settings
-        own = f"study:{study},settings:'{settings}',row:'${{hydra:runtime.choices.experiment}}',seed:'${{seed}}'"
+        tags = f"study:{study},settings:'{settings}',row:'${{hydra:runtime.choices.experiment}}',seed:'${{seed}}'"
         directory = SWEEPS / study / settings / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{number}"
-        cells = [f"experiment={experiments}", f"seed={seeds}", *group[0].overrides, f"logger.tags={{{own}}}"]
+        cells = [f"experiment={experiments}", f"seed={seeds}", *group[0].overrides, f"logger.tags={{{tags}}}"]
         _run(run_py, ["-m", *cells, *overrides, f"hydra.sweep.dir={directory}"])
 
 

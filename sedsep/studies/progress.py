@@ -9,10 +9,15 @@ from typing import Any
 import pandas as pd
 
 from sedsep.errors import UserError
-from sedsep.runs.directories import FINISHED
+from sedsep.runs import slurm
+from sedsep.runs.directories import FINISHED, RUNNING
+from sedsep.runs.slurm import QUEUED
+from sedsep.runs.sweeps import MISSING, Manifest, Outcome, outcomes
 from sedsep.runs.tracking.sending import reason
-from sedsep.studies.cells import Cell
-from sedsep.studies.launching import attempts
+from sedsep.studies.cells import Cell, Key
+
+SWEEPS = Path("multirun/studies")
+"""Holds a folder a study, in it one a choice of settings, in it the sweeps."""
 
 CHANGES = "tags.sedsep.uncommitted_changes"
 
@@ -42,11 +47,12 @@ class Progress:
             raise UserError("A study collects its numbers from MLflow: leave logger out, or give logger=mlflow.")
         self.split: str = config["data"]["module"]["test_split"]
         launched = attempts(study)  # first: what it calls finished has told the store
-        uri, experiment = config["logger"]["tracking_uri"], config["logger"]["experiment"]
-        metrics = dict.fromkeys(name for cell in cells for name in (*cell.row.columns.values(), *cell.row.also))
-        table = pd.concat(
-            finished_runs(uri, experiment, settings, self.split, list(metrics))
-            for settings in dict.fromkeys(cell.settings for cell in cells)
+        table = finished_runs(
+            config["logger"]["tracking_uri"],
+            config["logger"]["experiment"],
+            f"{config['scale']['name']}-{config['data']['name']}",
+            self.split,
+            list(dict.fromkeys(name for cell in cells for name in (*cell.row.columns.values(), *cell.row.also))),
         )
         self._finished = dict(list(table.groupby(["settings", "row", "seed"])))
         self.runs: dict[Cell, pd.Series[Any]] = {}
@@ -58,14 +64,19 @@ class Progress:
         self.missing = [cell for cell in cells if cell not in self.runs]
         self.to_launch = [cell for cell in self.missing if cell.key not in self._finished]
         self.attempts = {
-            key: one for key, one in launched.items() if one.outcome.state != FINISHED or key not in self._finished
+            key: (sweep, outcome)
+            for key, (sweep, outcome) in launched.items()
+            if outcome.state != FINISHED or key not in self._finished
         }
 
     def why(self, cell: Cell) -> str:
         """What became of a missing cell, in one line."""
-        if attempt := self.attempts.get(cell.key):
-            sync = f", but MLflow has no such run (python run.py task=sync task.root={attempt.sweep} sends it)"
-            return f"{attempt}{sync if attempt.outcome.state == FINISHED else ''}"
+        if cell.key in self.attempts:
+            sweep, outcome = self.attempts[cell.key]
+            place = f"{outcome.state} ({sweep / outcome.job.directory})"
+            if outcome.state == FINISHED:
+                return f"{place}, but MLflow has no such run (python run.py task=sync task.root={sweep} sends it)"
+            return f"{place}: {outcome.cause}" if outcome.cause and outcome.state != MISSING else place
         if cell.key in self._finished:
             newest = self._finished[cell.key].iloc[0]
             lacks = ", ".join(metric for metric in cell.row.columns.values() if pd.isna(newest[metric]))
@@ -73,13 +84,25 @@ class Progress:
         return "not launched"
 
 
+def attempts(study: str) -> dict[Key, tuple[Path, Outcome]]:
+    """By a cell's key the latest job and its sweep, of this study, or of another one where the job is at work."""
+    latest: dict[Key, tuple[Path, Outcome]] = {}
+    for sweep in sorted((file.parent for file in SWEEPS.glob("*/*/*/sweep.json")), key=lambda path: path.name):
+        manifest = Manifest.read(sweep)
+        for outcome in outcomes(manifest, slurm.ask(manifest.ids)):
+            if sweep.parents[1].name == study or outcome.state in (QUEUED, RUNNING):
+                values = dict(text.split("=", 1) for text in outcome.job.overrides)
+                latest[sweep.parent.name, values["experiment"], values["seed"]] = sweep, outcome
+    return latest
+
+
 def finished_runs(uri: str, experiment: str, settings: str, split: str, metrics: Sequence[str]) -> pd.DataFrame:
-    """The finished runs with certain settings that studies launched, newest first; none where there is no store yet.
+    """The finished runs that studies launched, newest first; none where there is no store yet.
 
     Args:
         uri: `sqlite:///...` or a server's address.
         experiment: in it.
-        settings: as of a cell.
+        settings: what those of a cell begin with.
         split: whose metrics are wanted.
         metrics: `<metric>/<label source>`; columns, beside `settings`, `row`, `seed`, `run`, `commit` and `ended`.
 
@@ -107,7 +130,7 @@ def finished_runs(uri: str, experiment: str, settings: str, split: str, metrics:
         mlflow.set_tracking_uri(uri)
         table = mlflow.search_runs(
             experiment_names=[experiment],
-            filter_string=f"attributes.status = 'FINISHED' and tags.settings = '{settings}'",
+            filter_string=f"attributes.status = 'FINISHED' and tags.settings LIKE '{settings}%'",
             order_by=["attributes.end_time DESC"],
         )
     except Exception as error:  # of many kinds

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from minis import refused
-from small_study import CHOICES, scored
+from small_study import CHOICES, config_of, scored
 
 from sedsep.studies.cells import Cell, products, settings_name
 from sedsep.studies.progress import Progress, finished_runs
@@ -21,10 +21,7 @@ Track = Callable[..., str]
 def look(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Cell]], Progress]:
     """How far the small study has come."""
     monkeypatch.chdir(tmp_path)
-    config = {
-        "logger": {"tracking_uri": uri, "experiment": "sedsep"},
-        "data": {"module": {"test_split": "test"}},
-    }
+    config = config_of(tracking_uri=uri, experiment="sedsep")
     return lambda cells: Progress("small", cells, config)
 
 
@@ -104,7 +101,7 @@ def test_a_store_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_jobs_that_mlflow_does_not_track_are_refused(cells_of: CellsOf) -> None:
-    config = {"logger": {"_target_": "sedsep.runs.tracking.Csv"}, "data": {"module": {"test_split": "test"}}}
+    config = config_of(_target_="sedsep.runs.tracking.Csv")
     with refused("logger=mlflow"):
         Progress("small", cells_of(), config)
 

@@ -56,10 +56,10 @@ def launched(
     def launch() -> tuple[list[list[str]], list[str]]:
         calls: list[list[str]] = []
         monkeypatch.setattr(launching, "_run", lambda _, arguments: calls.append(list(arguments)))
-        config = {"logger": {"tracking_uri": uri, "experiment": "sedsep"}, "data": {"module": {"test_split": "test"}}}
+        config = config_of(tracking_uri=uri, experiment="sedsep")
         progress = Progress("small", [cell for cell in cells_of() if cell.seed == 0], config)
         hydra = ["hydra/launcher=slurm"]
-        launching.launch(study.run_py, "small", progress.to_launch, progress.attempts, hydra)
+        launching.launch(study.run_py, "small", progress, hydra)
         return calls, [progress.why(cell) for cell in progress.missing]
 
     return launch

@@ -80,6 +80,7 @@ class Evaluator(nn.Module):
         super().__init__()
         self.labels, self.rate, self.passes, self.rule, self.folder = labels, rate, tuple(passes), rule, folder
         self.oracle = oracle and separator is not None
+        self._repeats = separator is not None and separator.outputs > 1  # it has an answer for each of a class's events
         self.trained_passes = None if separator is None else separator.trained_passes
         self.taggers = nn.ModuleDict(taggers)
         self.separator = separator
@@ -92,22 +93,25 @@ class Evaluator(nn.Module):
             outputs = {source: tagger(batch.mixture) for source, tagger in self.taggers.items()}
             classes = self.classes(batch, outputs)
             estimates = {} if self.separator is None else self.separate(batch.mixture, classes)
-        tables = {source: self._tagger_outputs(output, batch) for source, output in outputs.items()}
+        tables: dict[str, list[TaggerOutput]] = {}
+        for source, output in outputs.items():
+            clips, frames = output.clip_probabilities.tolist(), output.strong_probabilities
+            scenes = [None] * len(clips) if frames is None else sed_scenes(frames, batch, self.rate)
+            tables[source] = [TaggerOutput(clip, scene) for clip, scene in zip(clips, scenes, strict=True)]
         truth = true_sources(batch, self.labels)
         results = []
         for item, name in enumerate(batch.names):
+            rows = []
             if self.separator is None:
                 true = tuple(label for label, _ in truth[item])
-                rows = [
-                    MixtureRow(name, source, true, tuple(self.labels.names[index] for index in indices[item]))
-                    for source, indices in classes.items()
-                ]
-            else:
-                self._write(name, {key: sources[item] for key, sources in estimates.items()})
-                rows = [
-                    score_estimates(name, source, sources[item], truth[item], batch.mixture[item, 0], passes)
-                    for (source, passes), sources in estimates.items()
-                ]
+                for source, indices in classes.items():
+                    rows.append(MixtureRow(name, source, true, tuple(self.labels.names[i] for i in indices[item])))
+            for (source, passes), sources in estimates.items():
+                if self.folder is not None and passes == self.trained_passes:
+                    form = "2026" if source == ORACLE and self._repeats else "2025"
+                    write_estimates(self.folder / source, name, sources[item], self.rate, form)
+                mixture = batch.mixture[item, 0]
+                rows.append(score_estimates(name, source, sources[item], truth[item], mixture, passes))
             results.append(MixtureResult(name, rows, {source: table[item] for source, table in tables.items()}))
         return results
 
@@ -116,8 +120,7 @@ class Evaluator(nn.Module):
         classes = {source: choose_labels(output.clip_probabilities, self.rule) for source, output in outputs.items()}
         if self.oracle:
             true = true_classes(batch)
-            assert self.separator is not None
-            if self.separator.outputs == 1:
+            if not self._repeats:
                 true = [list(dict.fromkeys(item)) for item in true]  # one answer a class, however often it sounds
             classes[ORACLE] = true
         return classes
@@ -128,19 +131,6 @@ class Evaluator(nn.Module):
         """Estimates as `separate` gives them; there must be a separator."""
         assert self.separator is not None
         return separate(self.separator, mixture, classes, self.labels, self.passes)
-
-    def _write(self, name: str, estimates: Mapping[tuple[str, int], Sources]) -> None:
-        if self.folder is None or self.separator is None:
-            return
-        for (source, passes), sources in estimates.items():
-            if passes == self.trained_passes:
-                may_repeat = source == ORACLE and self.separator.outputs > 1
-                write_estimates(self.folder / source, name, sources, self.rate, "2026" if may_repeat else "2025")
-
-    def _tagger_outputs(self, output: SedOutput, batch: Batch) -> list[TaggerOutput]:
-        clips, frames = output.clip_probabilities.tolist(), output.strong_probabilities
-        scenes = [None] * len(clips) if frames is None else sed_scenes(frames, batch, self.rate)
-        return [TaggerOutput(clip, scene) for clip, scene in zip(clips, scenes, strict=True)]
 
 
 class FileEvaluator(nn.Module):

@@ -52,83 +52,32 @@ class Metric:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric(
-            "ca_sdri",
-            "CA-SDRi",
-            "dB",
-            2,
-            "Class-aware SDR improvement: how much closer to the dry original each event is than in the mixture; "
-            "a missed or invented event counts 0 dB.",
-            "passes",
-        ),
-        Metric(
-            "capi_sdri",
-            "CAPI-SDRi",
-            "dB",
-            2,
-            "Like CA-SDRi, for recordings where one class may sound twice: estimates of a class are matched to its "
-            "events in the best order.",
-            "passes",
-        ),
-        Metric(
-            "si_sdri",
-            "CAPI-SI-SDRi",
-            "dB",
-            2,
-            "Like CAPI-SDRi, with the scale-invariant SDR, which ignores the loudness of the estimate.",
-            "passes",
-        ),
-        Metric(
-            "sdr",
-            "SDR",
-            "dB",
-            2,
-            "Power of the dry original over the power of the error, whole clip; only of events named rightly.",
-        ),
-        Metric("si_sdr", "SI-SDR", "dB", 2, "SDR that ignores the loudness of the estimate."),
-        Metric(
-            "label_accuracy",
-            "Label accuracy",
-            "%",
-            1,
-            "Recordings in which exactly the true events are named, none missing, none too many.",
-            "threshold",
-        ),
-        Metric(
-            "source_accuracy",
-            "Source accuracy",
-            "%",
-            1,
-            "Correctly named events among all that are true or named.",
-            "threshold",
-        ),
-        Metric(
-            "segment_pauroc",
-            "Partial AUROC",
-            "",
-            3,
-            "Sound event detection in segments of 1 s: area under the ROC curve up to a false positive rate of 0.1, "
-            "divided by 0.1, mean over classes; without McClish's correction, so chance is 0.05; 1 is perfect.",
-        ),
-        Metric(
-            "psds1",
-            "PSDS1",
-            "",
-            3,
-            "Polyphonic sound detection score, strict about on- and offsets; 1 is perfect.",
-        ),
-        Metric(
-            "collar_f1",
-            "Collar-based F1",
-            "%",
-            1,
-            "Events found with the right on- and offset, at the threshold in use.",
-        ),
-    )
-}
+# fmt: off
+METRICS = {metric.name: metric for metric in (
+    Metric("ca_sdri", "CA-SDRi", "dB", 2,
+           "Class-aware SDR improvement: how much closer to the dry original each event is than in the mixture; "
+           "a missed or invented event counts 0 dB.", "passes"),
+    Metric("capi_sdri", "CAPI-SDRi", "dB", 2,
+           "Like CA-SDRi, for recordings where one class may sound twice: estimates of a class are matched to its "
+           "events in the best order.", "passes"),
+    Metric("si_sdri", "CAPI-SI-SDRi", "dB", 2,
+           "Like CAPI-SDRi, with the scale-invariant SDR, which ignores the loudness of the estimate.", "passes"),
+    Metric("sdr", "SDR", "dB", 2,
+           "Power of the dry original over the power of the error, whole clip; only of events named rightly."),
+    Metric("si_sdr", "SI-SDR", "dB", 2, "SDR that ignores the loudness of the estimate."),
+    Metric("label_accuracy", "Label accuracy", "%", 1,
+           "Recordings in which exactly the true events are named, none missing, none too many.", "threshold"),
+    Metric("source_accuracy", "Source accuracy", "%", 1,
+           "Correctly named events among all that are true or named.", "threshold"),
+    Metric("segment_pauroc", "Partial AUROC", "", 3,
+           "Sound event detection in segments of 1 s: area under the ROC curve up to a false positive rate of 0.1, "
+           "divided by 0.1, mean over classes; without McClish's correction, so chance is 0.05; 1 is perfect."),
+    Metric("psds1", "PSDS1", "", 3,
+           "Polyphonic sound detection score, strict about on- and offsets; 1 is perfect."),
+    Metric("collar_f1", "Collar-based F1", "%", 1,
+           "Events found with the right on- and offset, at the threshold in use."),
+)}
+# fmt: on
 """By name, in the order they are shown in."""
 
 

@@ -20,7 +20,7 @@ from sedsep.errors import UserError
 
 @dataclass(frozen=True)
 class NoPlace:
-    """Why a tensor of the reference has no place in our networks."""
+    """Why a tensor has no place in our networks; the reason may name groups of its rule."""
 
     reason: str
 
@@ -37,13 +37,19 @@ FILM = "label_film.film"
 LISTED = 10  # tensors in an error: a foreign file may have hundreds
 
 
-def rename(state: Mapping[str, Tensor], rules: Rules, path: Path | str) -> tuple[dict[str, Tensor], Counter[str]]:
+def rename(
+    state: Mapping[str, Tensor],
+    rules: Rules,
+    path: Path | str,
+    refusal: str = "that no variant we know has ({}): give the checkpoint of a published variant.",
+) -> tuple[dict[str, Tensor], Counter[str]]:
     """Tensors by our names, and how many have no place, by reason.
 
     Args:
-        state: tensors by the reference's names.
+        state: tensors by names of another make.
         rules: what becomes of each.
         path: the file, to name in errors.
+        refusal: what is said of tensors that no rule knows.
 
     Raises:
         UserError: listing tensors that no rule knows.
@@ -55,7 +61,7 @@ def rename(state: Mapping[str, Tensor], rules: Rules, path: Path | str) -> tuple
         for pattern, place in rules:
             if match := re.match(pattern, name):
                 if isinstance(place, NoPlace):
-                    unused[place.reason] += 1
+                    unused[match.expand(place.reason)] += 1
                 else:
                     new = match.expand(place) + name[match.end() :]
                     ours[re.sub(r"^(unet\.\w+\.)(\d+)", _from_zero, new)] = value
@@ -63,10 +69,7 @@ def rename(state: Mapping[str, Tensor], rules: Rules, path: Path | str) -> tuple
         else:
             unknown.append(name)
     if unknown:
-        raise UserError(
-            f"{path} has tensors that no variant we know has ({listed(unknown)}): give the checkpoint of a published "
-            "variant."
-        )
+        raise UserError(f"{path} has tensors {refusal.format(listed(unknown))}")
     return ours, unused
 
 
@@ -75,10 +78,10 @@ def _from_zero(stage: re.Match[str]) -> str:
     return f"{stage[1]}{int(stage[2]) - 1}"
 
 
-def listed(names: Sequence[str], most: int = LISTED) -> str:
+def listed(names: Sequence[str]) -> str:
     """Names for an error, the first of many and how many more there are."""
-    more = len(names) - most
-    return (", ".join(names[:most]) or "none") + (f" and {more} more" if more > 0 else "")
+    more = len(names) - LISTED
+    return (", ".join(names[:LISTED]) or "none") + (f" and {more} more" if more > 0 else "")
 
 
 def count(names: Iterable[str], pattern: str) -> int:

@@ -98,15 +98,14 @@ def weights_file(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    for recipe in (path / RECIPE, *sorted(path.glob(f"checkpoints/*/{RECIPE}"))):
-        if recipe.is_file():
-            try:
-                keep = json.loads(recipe.read_text()).get("model.training.keep")
-            except ValueError as error:
-                raise UserError(f"{recipe} is not readable as JSON: give the checkpoint itself.") from error
-            for file in (recipe.with_name(f"{keep}.ckpt"), recipe.with_name("last.ckpt")):
-                if file.is_file():
-                    return file
+    for recipe in [*path.glob(RECIPE), *sorted(path.glob(f"checkpoints/*/{RECIPE}"))]:
+        try:
+            keep = json.loads(recipe.read_text()).get("model.training.keep")
+        except ValueError as error:
+            raise UserError(f"{recipe} is not readable as JSON: give the checkpoint itself.") from error
+        for file in (recipe.with_name(f"{keep}.ckpt"), recipe.with_name("last.ckpt")):
+            if file.is_file():
+                return file
     raise UserError(f"{path} holds no checkpoint of a training: give the directory of a run that trained, or a file.")
 
 

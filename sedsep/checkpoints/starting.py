@@ -6,6 +6,7 @@ Axes: M microphones, K outputs of a query, C channels.
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sedsep.checkpoints.files import named_tensors, read_weights
-from sedsep.checkpoints.names import listed, separator_state
+from sedsep.checkpoints.names import NoPlace, Rules, rename, separator_state
 from sedsep.checkpoints.reference import check_mel_basis
 from sedsep.errors import UserError
 from sedsep.models.sed import SedModel
@@ -31,15 +32,11 @@ SEPARATOR_PARTS = ("unet.", "label_film.film.", "bn0.", "pre_conv.", "after_conv
 PRETRAINED_SED = ("model.m2d.backbone.", "model.backbone.")
 M2D_FINE_TUNED = ("module.ar.runtime.backbone.", "")
 """Where the transformer lies in files of either make."""
-BACKBONE_PARTS = ("cls_token", "pos_embed", "patch_embed", "blocks", "norm")
-WRAPPERS = ("model", "m2d", "module", "ar", "runtime", "backbone")
-"""Modules around others: the first one that is none of them says what a tensor belongs to."""
 M2D_LEFT_OUT = (
     *("to_spec", "norm_stats"),  # the front end, which we compute
     *("head", "head_norm", "strong_head", "weak_head"),  # of other classes
     *("mask_token", "decoder_embed", "decoder_pos_embed", "decoder_blocks", "decoder_norm", "decoder_pred"),
 )
-HEAD_NORM = "module.head.norm."
 
 
 @dataclass(frozen=True)
@@ -112,32 +109,16 @@ def start_backbone(sed: SedModel, path: Path | str) -> Account:
             "m2d_as_32k, or a SED model's own checkpoint as ckpt."
         )
     _check_frontend(sed, state, prefix, path)
-    ours, dropped = _m2d_tensors(state, prefix, sed.head_norm is not None, path)
+    start = re.escape(prefix)
+    rules: Rules = (
+        (rf"{start}patch_embed\.proj(?=\.)", "backbone.patch_embed"),
+        (rf"{start}(cls_token|pos_embed|patch_embed|blocks|norm)(?=\.|$)", r"backbone.\1"),
+        *([] if sed.head_norm is None else [(r"module\.head\.norm(?=\.)", "head_norm")]),
+        (rf"((model|m2d|module|ar|runtime|backbone)\.)*({'|'.join(M2D_LEFT_OUT)})(?=\.|$)", NoPlace(r"\3")),
+    )
+    refusal = "that are in no M2D we know ({}): give m2d_strong_1 or m2d_as_32k."
+    ours, dropped = rename(state, rules, path, refusal)
     return _fill(sed, ours, ("backbone.",), dropped, path)
-
-
-def _m2d_tensors(
-    state: Mapping[str, Tensor], prefix: str, head_norm: bool, path: Path | str
-) -> tuple[dict[str, Tensor], Counter[str]]:
-    """An M2D's tensors under our names, and how many are left out, by part."""
-    ours: dict[str, Tensor] = {}
-    dropped: Counter[str] = Counter()
-    unknown = []
-    for name, value in state.items():
-        part = next((part for part in name.split(".") if part not in WRAPPERS), name)
-        if name.startswith(prefix) and part in BACKBONE_PARTS:
-            ours[f"backbone.{name.removeprefix(prefix)}".replace("patch_embed.proj.", "patch_embed.")] = value
-        elif name.startswith(HEAD_NORM) and head_norm:
-            ours[f"head_norm.{name.removeprefix(HEAD_NORM)}"] = value
-        elif part in M2D_LEFT_OUT:
-            dropped[part] += 1
-        else:
-            unknown.append(name)
-    if unknown:
-        raise UserError(
-            f"{path} has tensors that are in no M2D we know ({listed(unknown, 5)}): give m2d_strong_1 or m2d_as_32k."
-        )
-    return ours, dropped
 
 
 def _check_frontend(sed: SedModel, state: Mapping[str, Tensor], prefix: str, path: Path | str) -> None:

@@ -119,10 +119,7 @@ class M2d(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], width))
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Truncated normals of deviation 0.02 and zero biases, as transformers are started from scratch."""
+        # Truncated normals of deviation 0.02 and zero biases, as transformers are started from scratch.
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         for module in self.modules():
@@ -148,7 +145,7 @@ class M2d(nn.Module):
         if warp is not None:
             mel_bqt = warp(mel_bqt)
         units = [self._unit(unit, layers) for unit in mel_bqt.split(self.unit_frames, dim=2)]
-        sequence = torch.cat([self._to_sequence(final) for final, _ in units], dim=1)
+        sequence = torch.cat([final.transpose(1, 2).flatten(2) for final, _ in units], dim=1)
         joined = [torch.cat(parts, dim=2).flatten(1, 2) for parts in zip(*(inner for _, inner in units), strict=True)]
         return sequence, joined
 
@@ -168,10 +165,6 @@ class M2d(nn.Module):
             inner.append(x[:, 1:])
         final = self.norm(x)[:, 1:].unflatten(1, grid)
         return final, [tokens.unflatten(1, grid) for tokens in inner] if layers else []
-
-    @staticmethod
-    def _to_sequence(tokens_bgwd: Tensor) -> Tensor:
-        return tokens_bgwd.transpose(1, 2).flatten(2)
 
     def stages(self) -> list[list[nn.Parameter]]:
         """Parameters by depth, for layer-wise learning rates: embeddings with the first block, ..., the last block

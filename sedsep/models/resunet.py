@@ -80,25 +80,19 @@ class UNet(nn.Module):
         )
         self.time_stride = 2 ** (len(widths) - 1)
         self.frequency_stride = 2 ** len(widths)
-        self.sites = self._sites(widths, decoder_inputs)
+        # The conditioned BatchNorms in the order that `forward` meets them.
+        deepest = len(widths) - 1
+        self.sites: list[Site] = []
+        for level, (i, o) in enumerate(zip(inputs, widths, strict=True)):
+            self.sites += [Site(i, level), Site(o, level)]
+        self.sites += [Site(widths[-1], deepest)] * 2
+        for level, i, o in zip(range(deepest, -1, -1), decoder_inputs, widths[::-1], strict=True):
+            self.sites += [Site(i, min(level + 1, deepest)), Site(2 * o, level), Site(o, level)]
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-
-    @staticmethod
-    def _sites(widths: list[int], decoder_inputs: list[int]) -> list[Site]:
-        """The conditioned BatchNorms in the order that `forward` meets them."""
-        deepest = len(widths) - 1
-        sites = []
-        for level, (inputs, width) in enumerate(zip([widths[0], *widths[:-1]], widths, strict=True)):
-            sites += [Site(inputs, level), Site(width, level)]
-        sites += [Site(widths[-1], deepest)] * 2
-        for step, (inputs, width) in enumerate(zip(decoder_inputs, widths[::-1], strict=True)):
-            level = deepest - step
-            sites += [Site(inputs, min(level + 1, deepest)), Site(2 * width, level), Site(width, level)]
-        return sites
 
     def forward(
         self, x: Tensor, terms: Sequence[FilmTerm], at_bottleneck: Sequence[Callable[[Tensor], Tensor]]

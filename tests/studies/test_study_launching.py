@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from minis import refused
-from small_study import scored
+from small_study import config_of, scored
 
 from sedsep.runs.directories import occupied
 from sedsep.runs.sweeps import Job, Manifest

@@ -66,7 +66,7 @@ def contents(layout: Layout) -> list[Content]:
     Raises:
         UserError: a folder is empty, or a header is not what it must be.
     """
-    found = []
+    entries = []
     for split in sorted({*layout.split_names, *recorded_splits(layout.root)}):
         infos = layout.split(split).infos if split in layout.split_names else {}
         for place in places(layout.root, split):
@@ -75,8 +75,8 @@ def contents(layout: Layout) -> list[Content]:
             for path in place.files:
                 info = None if place.group == ROOMS else infos.get(path) or audio.info(path)
                 content.add(path.stat().st_size, info)
-            found.append(content)
-    return found
+            entries.append(content)
+    return entries
 
 
 def contents_table(

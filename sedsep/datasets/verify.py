@@ -41,7 +41,6 @@ from sedsep.scenes.metadata import read_index, read_spec
 from sedsep.scenes.problems import DataProblem, scene_problems
 from sedsep.scenes.recorded import length_problems, target_problems
 from sedsep.scenes.rooms import Room
-from sedsep.types import SceneSpec
 
 SILENT_PEAKS = {EVENTS: 1e-3, INTERFERENCE: 1e-3, NOISE: 2.0**-23}
 """A file of the group without a larger sample is taken for silence. Sounds are scaled up to their level in the scene,
@@ -132,8 +131,8 @@ def verify(
     infos = {file.path: file.info for file in files if file.info}
     scenes = {}
     for index in sorted((layout.root / "metadata").glob("*.json")):
-        scenes[index.stem], found = _scene_problems(index, layout, labels, infos)
-        problems += found
+        scenes[index.stem], scene_faults = _scene_problems(index, layout, labels, infos)
+        problems += scene_faults
     return Verdict(layout.root, [*contents.values()], scenes, problems)
 
 
@@ -183,29 +182,29 @@ def _is_audio(path: Path) -> bool:
 
 def _look(file: File, layout: Layout, decode: bool) -> File:
     """Note size, header and problems of a file."""
+    path = file.path
     try:
-        file.size = file.path.stat().st_size
-        check = _room_problems if file.place.group == ROOMS else _audio_problems
-        file.problems.extend(check(file, layout, decode))
+        file.size = path.stat().st_size
+        if file.place.group == ROOMS:
+            room = Room(path, layout.sample_rate, layout.channels)
+            for index in range(len(room)) if decode else ():
+                if not room.response(index).any():
+                    text = f"{path} has a response of nothing but zeros at position {index}: fetch or prepare it again."
+                    file.problems.append(DataProblem("silence", path, text))
+        else:
+            file.info = audio.info(path)
+            file.problems.extend(_audio_problems(path, file.info, file.place.group, layout, decode))
     except UserError as error:
-        file.problems.append(DataProblem("file", file.path, str(error)))
+        file.problems.append(DataProblem("file", path, str(error)))
     except OSError as error:
-        text = f"{file.path} cannot be read ({error.strerror or error}): check its permissions and the disk."
-        file.problems.append(DataProblem("file", file.path, text))
+        text = f"{path} cannot be read ({error.strerror or error}): check its permissions and the disk."
+        file.problems.append(DataProblem("file", path, text))
     return file
 
 
-def _room_problems(file: File, layout: Layout, decode: bool) -> Iterator[DataProblem]:
-    room = Room(file.path, layout.sample_rate, layout.channels)
-    for index in range(len(room)) if decode else ():
-        if not room.response(index).any():
-            text = f"{file.path} has a response of nothing but zeros at position {index}: fetch or prepare it again."
-            yield DataProblem("silence", file.path, text)
-
-
-def _audio_problems(file: File, layout: Layout, decode: bool) -> Iterator[DataProblem]:
-    path, group = file.path, file.place.group
-    file.info = info = audio.info(path)
+def _audio_problems(
+    path: Path, info: audio.AudioInfo, group: str, layout: Layout, decode: bool
+) -> Iterator[DataProblem]:
     if group in (NOISE, MIXTURES, TARGETS):
         rate = None if group == NOISE else layout.sample_rate
         yield from audio.format_problems(path, info, 1 if group == TARGETS else layout.channels, rate)
@@ -282,22 +281,17 @@ def _scene_problems(
             problems.append(DataProblem("metadata", path, str(error)))
             continue
         problems += scene_problems(spec, path, layout.root, layout.sample_rate, layout.channels, labels)
-        problems += _overruns(spec, path, layout.root, infos)
+        dirs = spec.dirs
+        sounds = [(dirs.foreground, event) for event in spec.foreground]
+        sounds += [(dirs.background, event) for event in spec.background]
+        sounds += [(str(dirs.interference), event) for event in spec.interference]
+        for folder, event in sounds:
+            info = infos.get(layout.root / folder / event.source_file)
+            start, duration = event.source_time, event.event_duration
+            if info and start is not None and int(start * info.rate) + int(duration * info.rate) > info.frames:
+                text = (
+                    f"{path} plays {event.source_file} up to {start + duration:.2f} s, but it lasts "
+                    f"{info.duration:.2f} s: fetch the file or prepare the metadata again."
+                )
+                problems.append(DataProblem("metadata", path, text))
     return len(scenes), problems
-
-
-def _overruns(spec: SceneSpec, path: Path, root: Path, infos: Mapping[Path, audio.AudioInfo]) -> Iterator[DataProblem]:
-    """Events of a scene that play more than their file holds."""
-    groups = [(spec.dirs.foreground, spec.foreground), (spec.dirs.background, spec.background)]
-    if spec.dirs.interference is not None:
-        groups.append((spec.dirs.interference, spec.interference))
-    for folder, event in ((folder, event) for folder, events in groups for event in events):
-        info = infos.get(root / folder / event.source_file)
-        if info is None or event.source_time is None:
-            continue
-        if int(event.source_time * info.rate) + int(event.event_duration * info.rate) > info.frames:
-            text = (
-                f"{path} plays {event.source_file} up to {event.source_time + event.event_duration:.2f} s, but it "
-                f"lasts {info.duration:.2f} s: fetch the file or prepare the metadata again."
-            )
-            yield DataProblem("metadata", path, text)

@@ -6,7 +6,7 @@ Axes: F frames, C channels.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,8 @@ QUIET = "too quiet"
 GAP = "long silence"
 
 
-class Rejected(Exception):
-    """A sound is not fit; the message says why, in two words."""
+class UnfitSound(Exception):
+    """A sound is not fit for scenes; the message says why, in two words."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,15 @@ class Cleaning:
             Float32 [F, C] at `sample_rate`.
 
         Raises:
-            Rejected: too quiet, too short, or with a stretch of silence.
+            UnfitSound: too quiet, too short, or with a stretch of silence.
         """
         levels = np.abs(samples).max(axis=1, initial=0.0)
         sounding = np.flatnonzero(levels)
         if not len(sounding) or levels.max() < self.min_peak:
-            raise Rejected(QUIET)
+            raise UnfitSound(QUIET)
         kept = slice(sounding[0], sounding[-1] + 1)
         if len(samples[kept]) < self.min_seconds * rate:
-            raise Rejected(SHORT)
+            raise UnfitSound(SHORT)
         step = max(round(self.step_seconds * rate), 1)
         steps = round(self.window_seconds / self.step_seconds)
         sound = levels[kept]
@@ -74,7 +74,7 @@ class Cleaning:
         if len(peaks) >= steps:  # shorter sounds have no window but the whole
             windows = np.lib.stride_tricks.sliding_window_view(peaks, steps)
             if windows.max(axis=1).min() < self.min_peak:
-                raise Rejected(GAP)
+                raise UnfitSound(GAP)
         return audio.resample(np.ascontiguousarray(samples[kept]), rate, self.sample_rate)
 
     def write(self, content: bytes, path: Path) -> None:
@@ -85,37 +85,16 @@ class Cleaning:
             path: where to.
 
         Raises:
-            Rejected: it is not fit, and nothing is written.
+            UnfitSound: it is not fit, and nothing is written.
         """
         try:
             samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
-            raise Rejected(UNREADABLE) from error
+            raise UnfitSound(UNREADABLE) from error
         if not np.isfinite(samples.sum(dtype=np.float64)):
-            raise Rejected(UNREADABLE)
+            raise UnfitSound(UNREADABLE)
         clean = self.clean(samples, rate)
         # Resampling may overshoot full scale; scenes set the level of each source themselves.
         clean /= max(np.abs(clean).max(), 1.0)
         with whole(path) as partial:
             soundfile.write(partial, clean, self.sample_rate, subtype="PCM_16", format="WAV")
-
-
-@dataclass
-class Tally:
-    """What became of the sounds of a part.
-
-    Attributes:
-        kept: number of files written or there already.
-        rejected: names of the others, by reason.
-    """
-
-    kept: int = 0
-    rejected: dict[str, list[str]] = field(default_factory=dict)
-
-    def reject(self, reason: str, name: str) -> None:
-        """Note a file that is left out."""
-        self.rejected.setdefault(reason, []).append(name)
-
-    def __str__(self) -> str:
-        reasons = [f"{len(names)} {reason}" for reason, names in sorted(self.rejected.items())]
-        return ", ".join([f"{self.kept} sounds", *reasons])

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from sedsep.datasets.dcase2025.archives import Archive, open_archive, unpack_split
 from sedsep.datasets.dcase2025.place import Journal, Licence, Place
-from sedsep.datasets.dcase2025.sounds import Cleaning, Rejected, Tally
+from sedsep.datasets.dcase2025.sounds import Cleaning, UnfitSound
 from sedsep.datasets.dcase2025.sources import ListedSound, RemoteFile, read_listing, record_files, split_archive
 from sedsep.downloads import download, progress
 from sedsep.errors import UserError
@@ -167,23 +167,22 @@ class ListedSounds(Step):
     ) -> None:
         """Write sounds by their name in the archive, in the order they lie there, and note what became of each; those
         of an earlier attempt stay."""
-        tally = Tally()
+        kept, rejected = 0, {MISSING: list(missing)} if missing else {}
         order = {name: number for number, name in enumerate(archive.sizes)}
         with progress("Sounds", sum(archive.sizes[name] for name, _ in jobs)) as advance:
             for name, path in sorted(jobs, key=lambda job: order[job[0]]):
                 try:
                     if not journal.wrote(path):
                         self.cleaning.write(archive.read(name), path)
-                    tally.kept += 1
-                except Rejected as reason:
+                    kept += 1
+                except UnfitSound as reason:
                     path.unlink(missing_ok=True)  # of an earlier preparation that asked for less
-                    tally.reject(str(reason), name)
+                    rejected.setdefault(str(reason), []).append(name)
                 advance(archive.sizes[name])
-        for name in missing:
-            tally.reject(MISSING, name)
-        journal.add(part, asdict(tally))
-        where = f" (their names are in {journal.path})" if tally.rejected else ""
-        log.info("%s: %s%s", part, tally, where)
+        journal.add(part, {"kept": kept, "rejected": rejected})
+        counts = ", ".join([f"{kept} sounds", *(f"{len(rejected[reason])} {reason}" for reason in sorted(rejected))])
+        where = f" (their names are in {journal.path})" if rejected else ""
+        log.info("%s: %s%s", part, counts, where)
 
 
 @dataclass(frozen=True)
@@ -223,11 +222,7 @@ class Curated(ListedSounds):
     """Sounds and interferences of the Semantic Hearing curated set, one tar archive.
 
     Args:
-        licence: its terms.
-        url: of the archive.
-        listing: the challenge's list of target sounds, relative to the data set.
-        cleaning: of each sound.
-        targets: folder in the archive that holds them, at any depth.
+        targets: folder in the archive that holds the listed sounds, at any depth.
         background: folder in the archive that holds `<split>/<Label>/` with sounds that are no targets.
         splits: its splits, and ours that each becomes.
     """
@@ -263,8 +258,8 @@ class Curated(ListedSounds):
 
     def _interference(self, archive: Archive, folder: Path) -> Iterator[tuple[str, Path]]:
         """Names of sounds in the archive that are no targets, and where they go."""
-        for path in map(PurePosixPath, archive.sizes):
-            match path.parts:
-                case [*_, self.background, split, label, name] if split in self.splits:
-                    if name.lower().endswith(".wav") and not name.startswith("."):
-                        yield str(path), (folder / self.splits[split] / label / name).with_suffix(".wav")
+        for name in archive.sizes:
+            match PurePosixPath(name).parts:
+                case [*_, self.background, split, label, file] if split in self.splits:
+                    if file.lower().endswith(".wav") and not file.startswith("."):
+                        yield name, (folder / self.splits[split] / label / file).with_suffix(".wav")

@@ -36,8 +36,12 @@ def make(replica: Replica, tmp_path: Path) -> Make:
     return run
 
 
-def test_what_was_done_is_written_down_and_archives_are_gone(make: Make, replica: Replica) -> None:
-    root = make()
+def test_what_was_done_is_written_down_and_archives_are_gone(
+    make: Make, replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        root = make()
+    assert "p001: 1 sounds, 1 too quiet" in caplog.text
     journals = {path.stem: json.loads(path.read_text()) for path in (root / "prepared").glob("*.json")}
     assert sorted(journals) == ["curated", "development", "evaluation", "speech"]
     assert all(journal["finished"] for journal in journals.values())

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from datasets.dcase2025.replica import encode, wav
 
-from sedsep.datasets.dcase2025.sounds import GAP, QUIET, SHORT, UNREADABLE, Cleaning, Rejected, Tally
+from sedsep.datasets.dcase2025.sounds import GAP, QUIET, SHORT, UNREADABLE, Cleaning, UnfitSound
 
 RATE = 8000
 CLEANING = Cleaning(RATE)
@@ -27,7 +27,7 @@ def silence(seconds: float) -> np.ndarray:
 
 
 def rejected(samples: np.ndarray, rate: int = RATE) -> str:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(UnfitSound) as caught:
         CLEANING.clean(samples, rate)
     return str(caught.value)
 
@@ -87,7 +87,7 @@ def test_what_overshoots_full_scale_is_scaled_not_clipped(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("content", [b"", b"RIFF and then nothing", encode(np.ones((400, 1)))[:30]])
 def test_what_is_no_sound_is_rejected(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(Rejected, match=UNREADABLE):
+    with pytest.raises(UnfitSound, match=UNREADABLE):
         CLEANING.write(content, tmp_path / "x.wav")
     assert not list(tmp_path.iterdir())
 
@@ -95,13 +95,5 @@ def test_what_is_no_sound_is_rejected(tmp_path: Path, content: bytes) -> None:
 def test_samples_that_are_no_numbers_are_rejected(tmp_path: Path) -> None:
     file = io.BytesIO()
     soundfile.write(file, np.where(np.arange(4000) == 7, np.nan, 0.5), RATE, subtype="FLOAT", format="WAV")
-    with pytest.raises(Rejected, match=UNREADABLE):
+    with pytest.raises(UnfitSound, match=UNREADABLE):
         CLEANING.write(file.getvalue(), tmp_path / "x.wav")
-
-
-def test_a_tally_says_what_was_left_out() -> None:
-    tally = Tally(3)
-    tally.reject(QUIET, "a")
-    tally.reject(SHORT, "b")
-    tally.reject(QUIET, "c")
-    assert str(tally) == "3 sounds, 2 too quiet, 1 too short"

@@ -86,7 +86,10 @@ def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False,
     for override in parsed:
         parent, _, last = override.key_or_group.rpartition("/")
         if last in (names_in(parent, ObjectType.GROUP) if parent else groups):
-            _check_options(override, names_in(override.key_or_group, ObjectType.CONFIG))
+            options = names_in(override.key_or_group, ObjectType.CONFIG)
+            for value in _values(override):
+                if isinstance(value, str) and "${" not in value and value.removesuffix(".yaml") not in options:
+                    raise UserError(f"{override.key_or_group} has no option '{value}'{_choose(value, options)}.")
             first = f"{override.get_key_element()}={_texts(override)[0]}"
             choices.append(first if override.is_sweep_override() else str(override.input_line))
         elif not (override.is_add() or override.is_force_add() or override.is_delete()):
@@ -97,13 +100,6 @@ def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False,
         _check_key(override.key_or_group, config, groups)
         if not override.is_hydra_override():
             _check_type(override, config)
-
-
-def _check_options(override: Override, options: Sequence[str]) -> None:
-    """Refuse a choice that a group does not have."""
-    for value in _values(override):
-        if isinstance(value, str) and "${" not in value and value.removesuffix(".yaml") not in options:
-            raise UserError(f"{override.key_or_group} has no option '{value}'{_choose(value, options)}.")
 
 
 def _check_key(key: str, config: DictConfig, groups: Sequence[str]) -> None:

@@ -30,9 +30,14 @@ def run(config: DictConfig) -> None:
     table = Table("", "entries", "", title=str(root), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     failed, away = 0, dict[str, str]()
     for directory in _tracked(root):
-        sender = _concluded(directory)
+        status = read_status(directory)
+        runs = status is not None and status.state == RUNNING
+        if status is not None and not runs:  # a job that was killed could not write how it ended
+            journal = Journal(directory)
+            journal.close(status.state if journal.is_open else None)
+        sender = Sender(directory)
         if entries := sender.pending():
-            outcome = ALONE if _runs(directory) else _send(sender, away)
+            outcome = ALONE if runs else _send(sender, away)
             failed += outcome not in (SENT, ALONE)
             table.add_row(str(directory.relative_to(root)), str(entries), outcome)
     if not table.row_count:
@@ -50,20 +55,6 @@ def _tracked(root: Path) -> Iterator[Path]:
         for file in sorted(folder.rglob(f"{FOLDER}/{EVENTS}")):
             if latest_start(file.parent):
                 yield file.parents[1]
-
-
-def _runs(directory: Path) -> bool:
-    status = read_status(directory)
-    return status is not None and status.state == RUNNING
-
-
-def _concluded(directory: Path) -> Sender:
-    """A sender for a journal that says how its job ended, which a job that was killed could not write."""
-    status = read_status(directory)
-    if status is not None and status.state != RUNNING:
-        journal = Journal(directory)
-        journal.close(status.state if journal.is_open else None)
-    return Sender(directory)
 
 
 def _send(sender: Sender, away: dict[str, str]) -> str:

@@ -98,15 +98,14 @@ def test_a_complete_set_is_left_alone(made: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("change", [{"seed": 4}, {"positions": 4}, {"rooms": {"train": 2, "valid": 1, "test": 1}}])
-def test_the_cache_tells_parameters_apart(change: dict[str, Any]) -> None:
-    assert synthetic.Recipe(LABELS, **SMALL).digest != synthetic.Recipe(LABELS, **{**SMALL, **change}).digest
-    assert synthetic.Recipe(LABELS, **SMALL).digest != synthetic.Recipe(LABELS[::-1], **SMALL).digest
-
-
-def test_a_new_generator_makes_a_new_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = synthetic.Recipe(LABELS, **SMALL).digest
+def test_the_cache_tells_parameters_and_generators_apart(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = synthetic.Recipe(LABELS, **SMALL).digest
+    assert synthetic.Recipe(LABELS, **{**SMALL, **change}).digest != digest
+    assert synthetic.Recipe(LABELS[::-1], **SMALL).digest != digest
     monkeypatch.setattr(synthetic, "GENERATOR_VERSION", synthetic.GENERATOR_VERSION + 1)
-    assert synthetic.Recipe(LABELS, **SMALL).digest != before
+    assert synthetic.Recipe(LABELS, **SMALL).digest != digest
 
 
 def test_an_interrupted_set_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
 LAST = "last.ckpt"
+NEXT = ".next.ckpt"
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ class LastCheckpoint(Checkpoint):
     The signal of a scheduler (SIGUSR2, which submitit listens for, or SIGTERM, which Lightning does) is noted at once
     and answered after the step: the checkpoint is written, then whoever was listening before gets the signal.
 
-    It comes after all other callbacks, as Lightning's own checkpoints do, and what it is told is logged twice, which
-    loggers of ours pass over.
+    Lightning logs a step after it has called us: a checkpoint within an epoch is written beside its place, and put
+    there before the next step, so that a kill between the two loses nothing of what the step measured.
 
     Args:
         minutes: between two checkpoints within an epoch.
@@ -58,51 +59,63 @@ class LastCheckpoint(Checkpoint):
         self.seconds = 0.0
         self._signal: tuple[int, FrameType | None] | None = None
         self._listener: Any = None
-        self._saved = self._counted = time.monotonic()
+        self._is_beside = False
+        self._save_time = self._count_time = time.monotonic()
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._saved = self._counted = time.monotonic()
+        self._save_time = self._count_time = time.monotonic()
         listener = signal.getsignal(signal.SIGUSR2)
         if callable(listener):  # nobody listens outside of a scheduler's job
             self._listener = listener
             signal.signal(signal.SIGUSR2, self._note)
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        self._put_in_place(trainer)
         if self._listener is not None:
             signal.signal(signal.SIGUSR2, self._listener)
             self._hand_over()
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        progress = trainer.fit_loop.epoch_loop.batch_progress
+    def on_train_batch_end(self, trainer: lightning.Trainer, _: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         # Half of an accumulated gradient cannot be kept; after the last batch, the end of the epoch is near.
-        if progress.current.ready % trainer.accumulate_grad_batches or progress.is_last_batch:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches or trainer.is_last_batch:
             return
-        told = self._signal is not None or trainer.received_sigterm
-        due = time.monotonic() - self._saved > 60 * self.minutes
-        if trainer.strategy.reduce_boolean_decision(told or due, all=False):  # all ranks take part in saving
-            # Lightning logs a step after it has called us: a kill between the two would lose what the step measured.
-            trainer._logger_connector.update_train_step_metrics()
-            self._save(trainer)
+        stop = self._signal is not None or trainer.received_sigterm
+        due = time.monotonic() - self._save_time > 60 * self.minutes
+        if trainer.strategy.reduce_boolean_decision(stop or due, all=False):  # all ranks take part in saving
+            self._save(trainer, NEXT)
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        if self._put_in_place(trainer):
             self._hand_over()
 
     def on_validation_batch_end(self, *_: Any) -> None:
         self._hand_over()  # there may be no time to end the validation
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        self._save(trainer)
+        self._save(trainer, LAST)
         self._hand_over()
 
     def state_dict(self) -> dict[str, Any]:
         now = time.monotonic()
-        self.seconds, self._counted = self.seconds + now - self._counted, now
+        self.seconds, self._count_time = self.seconds + now - self._count_time, now
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds = state_dict["seconds"]
 
-    def _save(self, trainer: lightning.Trainer) -> None:
-        trainer.save_checkpoint(Path(trainer.default_root_dir) / LAST)
-        self._saved = time.monotonic()
+    def _save(self, trainer: lightning.Trainer, name: str) -> None:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / name)
+        self._save_time = time.monotonic()
+        self._is_beside = name == NEXT
+
+    def _put_in_place(self, trainer: lightning.Trainer) -> bool:
+        """Whether there was a checkpoint beside its place."""
+        if was_beside := self._is_beside:
+            self._is_beside = False
+            if trainer.is_global_zero:
+                directory = Path(trainer.default_root_dir)
+                (directory / NEXT).replace(directory / LAST)
+        return was_beside
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         log.info("Told to stop: a checkpoint is written after this step.")
@@ -110,5 +123,5 @@ class LastCheckpoint(Checkpoint):
 
     def _hand_over(self) -> None:
         if self._signal is not None:
-            told, self._signal = self._signal, None
-            self._listener(*told)  # submitit's puts the job back into the queue and exits
+            noted, self._signal = self._signal, None
+            self._listener(*noted)  # submitit's puts the job back into the queue and exits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ class SedRates:
     Attributes:
         heads: for everything after the backbone; 0 leaves it out.
         backbone: before decay; the last block gets backbone * decay, the one before backbone * decay^2, ...
-        decay: factor a block. trained_blocks: how many of the last blocks learn; `None` for all.
+        decay: factor a block.
+        trained_blocks: how many of the last blocks learn; `None` for all.
     """
 
     heads: float
@@ -33,7 +34,9 @@ class SeparatorRates:
     """Learning rates of a separator.
 
     Attributes:
-        pretrained: U-Net and label FiLM layers. new: everything else. dprnn: the recurrence.
+        pretrained: of the U-Net and the label's FiLM layers.
+        new: of everything else.
+        dprnn: of the recurrence.
         sed: of the Stage 2 SED model, where it learns.
     """
 
@@ -86,3 +89,9 @@ def _split(name: str, parameters: Iterable[nn.Parameter], rate: float, weight_de
         {"name": f"{name}/no_decay", "params": vectors, "lr": rate, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def summary(groups: Sequence[Mapping[str, Any]]) -> str:
+    """What learns at which rate, in a line; groups without weight decay are not told apart from theirs."""
+    rates = {group["name"].removesuffix("/no_decay"): group["lr"] for group in groups}
+    return ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items())

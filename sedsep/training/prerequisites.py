@@ -1,0 +1,137 @@
+"""The SED models that a training or an evaluation leans on: given, left by an earlier run, or trained on the spot."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sedsep.errors import UserError
+from sedsep.files import sole_writer
+from sedsep.fingerprint import fingerprint
+from sedsep.runs.directories import is_main_process
+from sedsep.runs.tracking import Tracker
+from sedsep.scenes.layout import Layout
+from sedsep.training.build import TrainedModel, build_network, load_model, starting_file
+from sedsep.training.fit import Trainings
+from sedsep.training.recipe import RECIPE_VERSION, Recipe
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prerequisites:
+    """SED models by the option that configures them.
+
+    Attributes:
+        recipes: `baseline`, `tagger`, as far as they are needed.
+        scale: name of the sizes.
+        are_trained: whether one without a checkpoint is trained on the spot, as at small scales.
+        cache: folder of what several runs share.
+    """
+
+    recipes: Mapping[str, Recipe]
+    scale: str
+    are_trained: bool
+    cache: Path
+
+    def check(self) -> None:
+        """Make sure of all of them, before a data set is made.
+
+        Raises:
+            UserError: one has no checkpoint and cannot be trained on the spot, or its checkpoint is not there.
+        """
+        for option in self.recipes:
+            self._check_given(option)
+        for recipe in self.recipes.values():
+            check_file(recipe.ckpt)
+
+    def models(self, trainings: Trainings, layout: Layout, sample_rate: int, tracker: Tracker) -> dict[str, TrainedModel]:
+        """The trained models: those at `<option>.ckpt`, those an earlier run left in the cache, or trained now.
+
+        Args:
+            trainings: of this run.
+            layout: the data set.
+            sample_rate: Hz, that they must be made for.
+            tracker: told of losses.
+
+        Raises:
+            UserError: one cannot be had, or does not fit.
+        """
+        models = {}
+        for option, recipe in self.recipes.items():
+            if recipe.ckpt:
+                models[option] = load_model(
+                    recipe.name, recipe.kind, recipe.ckpt, self.scale, sample_rate, trainings.labels
+                )
+            else:
+                self._check_given(option)
+                models[option] = self._cached(option, trainings, layout, tracker)
+        return models
+
+    def _cached(self, option: str, trainings: Trainings, layout: Layout, tracker: Tracker) -> TrainedModel:
+        recipe = self.recipes[option]
+        home = self.cache / "models" / f"{recipe.name}-{recipe_key(recipe, trainings, layout, self.cache)}"
+        home.parent.mkdir(parents=True, exist_ok=True)
+        if not is_main_process():  # of several, the first trains, on one device: it may still be at it
+            while not home.is_dir():
+                time.sleep(1.0)
+            return trainings.kept(recipe, home)
+        with sole_writer(home):
+            if home.is_dir():
+                log.info("Using the %s trained earlier: %s", recipe.name, home)
+                return trainings.kept(recipe, home)
+            log.info("No %s is given (%s.ckpt): training one, kept for later runs", recipe.name, option)
+            # In a directory beside its place, where an interrupted one is gone on with; moved there when it is whole.
+            partial = home.with_name(f"{home.name}.partial")
+            network = build_network(recipe, trainings.seed, self.cache)
+            model = trainings.fit(recipe, network, partial, tracker.logger(recipe.name), one_device=True)
+            partial.rename(home)
+            return trainings.kept(recipe, home, model.seconds)
+
+    def _check_given(self, option: str) -> None:
+        recipe = self.recipes[option]
+        if not recipe.ckpt and not self.are_trained:
+            raise UserError(
+                f"The {recipe.name} has no weights: convert the published ones (python run.py task=convert "
+                f"task.source={recipe.published}) or train some (python run.py model={recipe.name} "
+                f"scale={self.scale}), and give {option}.ckpt=PATH."
+            )
+
+
+def needed_options(recipe: Recipe, label_sources: Sequence[str]) -> list[str]:
+    """The options of the SED models that a model leans on: for validation and test labels, and for Stage 2.
+
+    Args:
+        recipe: of the model that is trained.
+        label_sources: that test scenes are scored under.
+    """
+    if recipe.kind == "sed":
+        return []
+    options = [option for option in ("baseline", "tagger") if option in label_sources]
+    return [*options, "tagger"] if recipe.is_guided and "tagger" not in options else options
+
+
+def check_file(checkpoint: str | None) -> None:
+    """Make sure of a checkpoint that is given.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if checkpoint and not Path(checkpoint).exists():
+        raise UserError(f"There is no checkpoint at {checkpoint}: check the path.")
+
+
+def recipe_key(recipe: Recipe, trainings: Trainings, layout: Layout, cache: Path) -> str:
+    """12 hexadecimal digits that change with anything that the trained weights depend on."""
+    start = starting_file(recipe, cache)
+    return fingerprint(
+        RECIPE_VERSION,
+        trainings.settings(recipe),
+        trainings.trainer,
+        trainings.callbacks,
+        [layout.fingerprint(trainings.data["module"][split]) for split in ("train_split", "valid_split")],
+        start or "",
+    )[:12]

@@ -1,0 +1,102 @@
+"""How a model is made and trained, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+RECIPE_VERSION = 1
+"""Of the code that networks, losses, optimisers and scenes are made by. Raise it whenever that code gives other numbers:
+SED models that were trained on the spot by an older one are then trained anew (tests/training/test_recipe.py notices)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """On what, and for how long.
+
+    Attributes:
+        epochs: of training.
+        epoch_size: mixtures of an epoch, over all devices.
+        batch_size: mixtures that a device trains on at once.
+        eval_batch_size: mixtures that a device validates or scores at once.
+        duration: of a training scene, seconds.
+        validate_every: epochs between two validations.
+        keep: which weights, `best` by validation loss or `last`.
+    """
+
+    epochs: int
+    epoch_size: int
+    batch_size: int
+    eval_batch_size: int
+    duration: float
+    validate_every: int
+    keep: str
+
+    def scenes(self) -> dict[str, Any]:
+        """What a `SceneDataModule` takes of it."""
+        return {name: getattr(self, name) for name in ("epoch_size", "batch_size", "eval_batch_size", "duration")}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model node of the config (`model`, `tagger` or `baseline`).
+
+    Attributes:
+        name: of the model.
+        kind: `sed` or `separator`.
+        network: what `instantiate` makes the network of.
+        system: the same for its loss and learning rates.
+        optimizer: the same for the optimiser.
+        schedule: the same for the schedule.
+        weight_decay: of tensors with two or more dimensions.
+        plan: on what, and for how long.
+        ckpt: one of our checkpoints to use or to start from; `None` for none.
+        start: published weights, or somebody's file, to start from; `None` for none. `ckpt` wins over it.
+        published: name of the published checkpoint of this model; `None` for none.
+    """
+
+    name: str
+    kind: str
+    network: dict[str, Any]
+    system: dict[str, Any]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    weight_decay: float
+    plan: Plan
+    ckpt: str | None = None
+    start: str | None = None
+    published: str | None = None
+
+    @classmethod
+    def of(cls, node: Mapping[str, Any]) -> Recipe:
+        """The recipe in a model node.
+
+        Args:
+            node: as the config has it, resolved to plain values.
+        """
+        optim = node["optim"]
+        return cls(
+            name=node["name"],
+            kind=node["kind"],
+            network=node["network"],
+            system=node["system"],
+            optimizer=optim["optimizer"],
+            schedule=optim["schedule"],
+            weight_decay=optim["weight_decay"],
+            plan=Plan(**node["training"]),
+            ckpt=node.get("ckpt"),
+            start=node.get("start"),
+            published=node.get("published"),
+        )
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether it is a separator that a SED model guides."""
+        separator = self.network.get("separator", {})
+        return any(separator.get(part) is not None for part in ("time_film", "injection"))
+
+    def fixed(self) -> dict[str, Any]:
+        """What cannot change once a training has begun; on what machine it runs, can."""
+        optimizer = {name: value for name, value in self.optimizer.items() if name != "fused"}
+        return {**asdict(self), "optimizer": optimizer}

@@ -104,3 +104,11 @@ def is_held(lock: Path) -> bool:
         return True
     tried.release()
     return False
+
+
+def flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their `a.b.c` names."""
+    if not isinstance(node, dict):
+        return {prefix: node}
+    names = {f"{prefix}.{key}" if prefix else str(key): value for key, value in node.items()}
+    return {name: leaf for key, value in names.items() for name, leaf in flat(value, key).items()}

@@ -21,7 +21,7 @@ from torch import nn
 from sedsep import checkpoints
 from sedsep.checkpoints.own import RECIPE
 from sedsep.errors import UserError
-from sedsep.files import write_json
+from sedsep.files import flat, write_json
 from sedsep.labels import LabelSet
 from sedsep.runs.directories import is_main_process
 from sedsep.runs.tracking import HistoryLogger
@@ -179,11 +179,3 @@ def make_trainer(
         return instantiate(config)(**options, callbacks=list(callbacks), plugins=plugins)
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"The trainer cannot be set up: {' '.join(str(error).split())}") from error
-
-
-def flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their `a.b.c` names."""
-    if not isinstance(node, dict):
-        return {prefix: node}
-    names = {f"{prefix}.{key}" if prefix else str(key): value for key, value in node.items()}
-    return {name: leaf for key, value in names.items() for name, leaf in flat(value, key).items()}

@@ -69,12 +69,18 @@ class Recipe:
     published: str | None = None
 
     @classmethod
-    def of(cls, node: Mapping[str, Any]) -> Recipe:
+    def of(cls, node: Mapping[str, Any], scale: Mapping[str, Any], iters: int) -> Recipe:
         """The recipe in a model node.
 
         Args:
-            node: as the config has it, resolved to plain values.
+            node: as the config has it, resolved to plain values; what is `None` in its `training` is the scale's.
+            scale: the sizes, with a plan for each `part`.
+            iters: refinement passes, which large batches leave no memory for.
         """
+        own = {name: value for name, value in node["training"].items() if value is not None}
+        plan = {**scale[node["part"]]["training"], **own}
+        if isinstance(by_passes := plan["batch_size"], list):
+            plan["batch_size"] = by_passes[min(iters, len(by_passes) - 1)]
         optim = node["optim"]
         return cls(
             name=node["name"],
@@ -84,7 +90,7 @@ class Recipe:
             optimizer=optim["optimizer"],
             schedule=optim["schedule"],
             weight_decay=optim["weight_decay"],
-            plan=Plan(**node["training"]),
+            plan=Plan(**plan),
             ckpt=node.get("ckpt"),
             start=node.get("start"),
             published=node.get("published"),
@@ -94,9 +100,14 @@ class Recipe:
     def is_guided(self) -> bool:
         """Whether it is a separator that a SED model guides."""
         separator = self.network.get("separator", {})
-        return any(separator.get(part) is not None for part in ("time_film", "injection"))
+        parts = (separator.get(name) for name in ("time_film", "injection", "conditions"))
+        return self.network.get("sed") is not None and any(parts)
 
     def fixed(self) -> dict[str, Any]:
-        """What cannot change once a training has begun; on what machine it runs, can."""
+        """What cannot change once a training has begun, as the options are called; on what machine it runs, can."""
         optimizer = {name: value for name, value in self.optimizer.items() if name != "fused"}
-        return {**asdict(self), "optimizer": optimizer}
+        return {
+            **{name: getattr(self, name) for name in ("name", "kind", "network", "system", "ckpt", "start")},
+            "optim": {"optimizer": optimizer, "schedule": self.schedule, "weight_decay": self.weight_decay},
+            "training": asdict(self.plan),
+        }

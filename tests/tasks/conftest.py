@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 import sedsep.tasks  # noqa: F401 - registers the resolvers
+from sedsep.parts import complete
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +24,9 @@ def composed(tmp_path: Path) -> Iterator[Callable[..., DictConfig]]:
 
     def make(*overrides: str) -> DictConfig:
         paths = [f"paths.work={tmp_path}", f"paths.run={tmp_path}", f"paths.cache={tmp_path}"]
-        return compose("config", overrides=[*paths, *overrides])
+        config = compose("config", overrides=[*paths, *overrides])
+        complete(config)
+        return config
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         yield make

@@ -1,0 +1,114 @@
+"""The parts that several tasks compose, made as the config says: classes, data set, scenes, recipes, trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sedsep.errors import UserError
+from sedsep.labels import LabelSet
+from sedsep.scenes.datamodule import SceneDataModule
+from sedsep.scenes.layout import Layout
+from sedsep.scenes.local_copy import local_copy
+from sedsep.training.fit import Trainings
+from sedsep.training.prerequisites import Prerequisites
+from sedsep.training.recipe import Plan, Recipe
+
+
+def complete(config: DictConfig) -> None:
+    """Fill in the classes that the data set brings, and their number: at the start of a job, before all else.
+
+    Raises:
+        UserError: the data set has no place, or is not there.
+    """
+    if config.labels.names is None:
+        if OmegaConf.is_missing(config.data, "root"):
+            raise UserError(f"data={config.data.name} needs a folder: add data.root=PATH.")
+        layout = Layout(Path(config.data.root), config.sample_rate, config.microphones)
+        config.labels.names = list(layout.labels())
+    config.labels.count = len(config.labels.names)
+
+
+def class_labels(config: DictConfig) -> LabelSet:
+    """The classes that are configured."""
+    return LabelSet(tuple(config.labels.names))
+
+
+def data_root(config: DictConfig) -> Path:
+    """Where the configured data set lies; one that is made on the spot is made first where it is missing."""
+    return Path(instantiate(config.data.prepare) if config.data.prepare else config.data.root)
+
+
+def data_set(config: DictConfig) -> Layout:
+    """The data set, made or copied first where it has to be.
+
+    Raises:
+        UserError: it is not there, or holds sounds that are of no class.
+    """
+    layout = Layout(data_root(config), config.sample_rate, config.microphones)
+    if config.data.local_copy:
+        layout = Layout(local_copy(layout.root, config.data.local_copy), config.sample_rate, config.microphones)
+    layout.check(class_labels(config))
+    return layout
+
+
+def scenes(config: DictConfig, layout: Layout, labels: LabelSet, plan: Plan) -> SceneDataModule:
+    """The scenes of a data set, in the batches and lengths of a plan."""
+    make = instantiate(config.data.module, sampler=instantiate(config.data.sampler))
+    return make(layout=layout, labels=labels, **plan.scenes())
+
+
+def check_scenes(data: SceneDataModule) -> None:
+    """Check every header and scene description that a training needs, before minutes of it.
+
+    Raises:
+        UserError: a split, a label's sounds or a file that a scene names is missing.
+    """
+    sounds = data.layout.split(data.train_split).events
+    if missing := [label for label in data.labels if label not in sounds]:
+        raise UserError(
+            f"{data.layout.root / 'sound_event' / data.train_split} has no sounds of {', '.join(missing)}: add a "
+            "folder for each or take the names out of labels.json."
+        )
+    for split in (data.valid_split, data.test_split):
+        data.eval_dataset(split)
+
+
+def recipe(config: DictConfig, option: str = "model") -> Recipe:
+    """The recipe of `model`, `tagger` or `baseline`."""
+    return Recipe.of(plain(config[option]), plain(config.scale), config.refinement.iters)
+
+
+def trainings(config: DictConfig, layout: Layout, labels: LabelSet) -> Trainings:
+    """What all trainings of the run have in common."""
+    data = plain(config.data)
+    module = {name: value for name, value in data["module"].items() if name != "workers"}
+    return Trainings(
+        seed=config.seed,
+        scale=config.scale.name,
+        labels=labels,
+        scenes=partial(scenes, config, layout, labels),
+        data={"sampler": data["sampler"], "module": module},
+        trainer=plain(config.trainer),
+        callbacks=plain(config.callbacks),
+    )
+
+
+def prerequisites(config: DictConfig, options: Sequence[str]) -> Prerequisites:
+    """The SED models that some options configure."""
+    return Prerequisites(
+        {option: recipe(config, option) for option in options},
+        config.scale.name,
+        config.scale.trains_prerequisites,
+        Path(config.paths.cache),
+    )
+
+
+def plain(node: Any) -> Any:
+    """A part of the config as plain values."""
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node

@@ -1,0 +1,128 @@
+"""A run: its config, its directory, its device."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+import sedsep
+from sedsep.devices import evaluation_device
+from sedsep.files import flat
+from sedsep.runs.directories import is_main_process
+from sedsep.runs.sweeps import Manifest, commit, differing, sweep_dir
+from sedsep.runs.tracking import Logging, Tracker, provenance
+
+ADVICE = (
+    ".*does not have many workers.*",
+    ".*GPU available but not used.*",
+    ".*logging interval.*",
+    ".*LeafSpec.*",
+    ".*Checkpoint directory.*exists.*",
+    ".*overridden `transfer_batch_to_device`.*",
+    ".*your dataloader is not resumable.*",  # ours goes on after the scenes that an epoch has had
+    ".*`srun`.*",
+    ".*sync_dist=True.*",  # it is done, with the weight of each process
+    ".*Grad strides do not match.*",
+    ".*have no `val_dataloader`.*",
+    ".*``compute`` method of metric MeanMetric was called before.*",  # a rank without validation scenes has none to add
+)
+
+PROJECT = Path(sedsep.__file__).parents[1]
+ENVIRONMENT = "environment.txt"
+SCORES = ("metrics.json", "evaluation.json", "mixtures.csv", "sources.csv", "report.html")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A task's run.
+
+    Attributes:
+        config: resolved.
+        directory: of this run.
+        cache: what runs share.
+        device: where networks are evaluated.
+    """
+
+    config: DictConfig
+    directory: Path
+    cache: Path
+    device: torch.device
+
+    @classmethod
+    def open(cls, config: DictConfig) -> Run:
+        """Seed, remove an earlier job's scores from the directory, and write the resolved config there."""
+        set_up(config.seed)
+        directory = Path(config.paths.run)
+        if is_main_process():
+            directory.mkdir(parents=True, exist_ok=True)
+            for name in SCORES:
+                (directory / name).unlink(missing_ok=True)
+            (directory / "config.yaml").write_text(OmegaConf.to_yaml(config))
+        return cls(config, directory, Path(config.paths.cache), evaluation_device(config.trainer.accelerator))
+
+    def tracker(self) -> Tracker:
+        """The run's tracking, with the resolved config as parameters; of several processes, the first's alone."""
+        logging_: Logging = instantiate(self.config.logger) if is_main_process() else Logging()
+        tags = {
+            "sedsep.run_dir": str(self.directory),
+            **provenance.facts(commit(PROJECT), HydraConfig.get().overrides.task),
+        }
+        parameters = flat(OmegaConf.to_container(self.config))
+        tracker = logging_.job(self.directory, self._name(), parameters, tags, sweep_dir())
+        if is_main_process():
+            (self.directory / ENVIRONMENT).write_text(provenance.environment())
+            tracker.artifact(self.directory / ENVIRONMENT)
+        return tracker
+
+    def _name(self) -> str:
+        """What is run; within a sweep, what sets the job apart there."""
+        if root := sweep_dir():
+            manifest = Manifest.read(root)
+            differences = differing(manifest.jobs)
+            for job in manifest.jobs:
+                if manifest.run_dir(job) == self.directory:
+                    return ", ".join(override.removeprefix("experiment=") for override in differences[job.number])
+        choices = HydraConfig.get().runtime.choices
+        guided = self.config.model.kind == "separator" and self.config.model.network.sed is not None
+        return "-".join(str(choices[group]) for group in ("model", *(["conditioning"] if guided else []), "data"))
+
+    def facts(self, data: Path) -> list[tuple[str, str]]:
+        """What a reader of the report wants to know of its making.
+
+        Args:
+            data: folder of the data set.
+        """
+        threads = f"{platform.machine()}, {torch.get_num_threads()} threads"
+        machine = torch.cuda.get_device_name() if self.device.type == "cuda" else threads
+        return [
+            ("Command", provenance.command()),
+            ("Data", str(self.config.audio or f"{self.config.data.name}: {data}")),
+            ("Scale", self.config.scale.name),
+            ("Seed", str(self.config.seed)),
+            ("Machine", f"{platform.node()} ({machine})"),
+            ("Software", f"sedsep {sedsep.__version__}, torch {torch.__version__}, Python {platform.python_version()}"),
+            ("Commit", commit(PROJECT) or "not in a git repository"),
+        ]
+
+
+def set_up(seed: int) -> None:
+    """Seed everything, compute alike in every run, and keep libraries from advising on each: a newcomer takes it for
+    something that went wrong."""
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("lightning"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+    for pattern in ADVICE:
+        warnings.filterwarnings("ignore", message=pattern)
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Deterministic mode fills every new tensor, to show who reads what nobody wrote: up to a tenth of a training step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ GROUND = {
 PARTS = GROUND | {"modules", "metrics", "scenes"}
 NETWORKS = PARTS | {"conditioning", "models"}
 LOADED = NETWORKS | {"checkpoints"}
-JOBS = LOADED | {"evaluation", "inference", "training", "benchmarks", "datasets", "runs"}
+JOBS = LOADED | {"evaluation", "inference", "training", "benchmarks", "datasets", "runs", "composition"}
 ROOT = ""  # sedsep/__init__.py: the version
 
 MAY_IMPORT = {
@@ -44,15 +44,16 @@ MAY_IMPORT = {
     "checkpoints": NETWORKS,
     "evaluation": LOADED,
     "inference": LOADED | {"evaluation"},
-    "training": LOADED | {"evaluation"},
+    "training": LOADED | {"evaluation", "runs"},
+    "composition": LOADED | {"evaluation", "training", "runs"},
     "benchmarks": LOADED | {"training", "datasets"},
     "studies": GROUND | {"runs", "evaluation"},
     "tasks": JOBS,
 }
 
 MAY_USE = {
-    "hydra": {"tasks", "runs", "checkpoints", "studies"},
-    "omegaconf": {"tasks", "runs"},
+    "hydra": {"tasks", "checkpoints", "studies", "runs", "composition", "training"},
+    "omegaconf": {"tasks", "runs", "composition"},
     "lightning": {"scenes", "training", "benchmarks", "tasks", "runs"},
     "mlflow": {"runs", "studies"},
 }

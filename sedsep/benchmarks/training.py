@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 from sedsep.benchmarks.costs import CostTable, machine, peak_gb
 from sedsep.errors import UserError
 from sedsep.scenes.datamodule import SceneDataModule
-from sedsep.training.base import System
 from sedsep.training.meters import PHASES, Phases
+from sedsep.training.system import System
 from sedsep.types import Batch
 
 

@@ -18,7 +18,8 @@ import sedsep
 from sedsep.devices import evaluation_device
 from sedsep.files import flat
 from sedsep.runs.directories import is_main_process
-from sedsep.runs.sweeps import Manifest, commit, differing, sweep_dir
+from sedsep.runs.snapshots import PROJECT, commit
+from sedsep.runs.sweeps import Manifest, differing, sweep_dir
 from sedsep.runs.tracking import Logging, Tracker, provenance
 
 ADVICE = (
@@ -36,7 +37,6 @@ ADVICE = (
     ".*``compute`` method of metric MeanMetric was called before.*",  # a rank without validation scenes has none to add
 )
 
-PROJECT = Path(sedsep.__file__).parents[1]
 ENVIRONMENT = "environment.txt"
 SCORES = ("metrics.json", "evaluation.json", "mixtures.csv", "sources.csv", "report.html")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,16 @@ from sedsep.benchmarks.costs import CostTable
 from sedsep.benchmarks.scenes import NoiseSet, scene_costs
 from sedsep.benchmarks.separator import separator_costs
 from sedsep.benchmarks.training import training_costs
+from sedsep.composition import parts
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, choice
 from sedsep.files import write_json, write_whole
 from sedsep.fingerprint import fingerprint
 from sedsep.models.guided import GuidedSeparator
+from sedsep.runs.run import set_up
 from sedsep.scenes.layout import Layout
-from sedsep.tasks.session import Session, set_up
-from sedsep.tasks.stages import make_system
+from sedsep.training.build import build_system
+from sedsep.training.fit import make_trainer
 
 log = logging.getLogger(__name__)
 
@@ -81,30 +83,31 @@ def _separator(config: DictConfig, device: torch.device) -> CostTable:
 def _training(config: DictConfig, device: torch.device) -> CostTable:
     """Training steps of the configured model by its recipe."""
     set_up(config.seed)
-    node, task = config.model, config.task.training
-    _, layout = _noise(config, task.set)
-    session = Session(config, Path(config.paths.run), Path(config.paths.cache), layout.labels(), layout)
-    labels = {"labels": session.labels} if node.kind == "separator" else {}
-    network = instantiate(OmegaConf.to_container(node.network, resolve=True), _convert_="all")
-    recipe = node.training
+    recipe, task = parts.recipe(config), config.task.training
+    _, layout = _noise(config, task.set or config.task.sets.get(config.scale.name) or config.task.set)
+    labels = layout.labels()
+    network = instantiate(recipe.network, _convert_="all")
     batches = (task.warm_up + task.steps) * config.trainer.accumulate_grad_batches
-    data = session.data(DictConfig({**recipe, "epoch_size": batches * recipe.batch_size}))
+    plan = replace(recipe.plan, epoch_size=batches * recipe.plan.batch_size)
+    data = parts.scenes(config, layout, labels, plan)
 
-    def make_trainer(phases: Callback) -> Trainer:
-        return session.trainer(
-            alone=True,
+    def trainer(phases: Callback) -> Trainer:
+        return make_trainer(
+            parts.plain(config.trainer),
+            one_device=True,
             max_epochs=1,
             limit_val_batches=0,
             callbacks=[instantiate(config.callbacks.speed), phases],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
-            default_root_dir=str(session.run_dir),
+            default_root_dir=str(config.paths.run),
         )
 
     title = (
-        f"training {node.name}, scale={config.scale.name}, refinement.iters={config.refinement.iters}, "
-        f"{recipe.batch_size} x {recipe.duration:g} s a batch, {config.trainer.precision}, data.workers={data.workers}"
+        f"training {recipe.name}, scale={config.scale.name}, refinement.iters={config.refinement.iters}, "
+        f"{plan.batch_size} x {plan.duration:g} s a batch, {config.trainer.precision}, data.workers={data.workers}"
     )
-    system = make_system(session, node, network, **labels)
-    return training_costs(title, system, data, make_trainer, device, task.warm_up)
+    own = {"labels": labels} if recipe.kind == "separator" else {}
+    system = build_system(recipe, network, labels, config.scale.name, config.seed, **own)
+    return training_costs(title, system, data, trainer, device, task.warm_up)

@@ -76,6 +76,9 @@ def run(config: DictConfig) -> None:
             return  # of several processes that were started, all train and score, and the first does the rest
         alone = occupied(Path(job.runtime.output_dir), task, _cause)
         with alone if is_main_process() else nullcontext():
+            from sedsep.composition.parts import complete  # torch: seconds that --help need not take
+
+            complete(config)
             OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
             get_method(config.task._target_)(config)
     except Exception as error:

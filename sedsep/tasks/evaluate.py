@@ -8,19 +8,21 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from sedsep.composition import parts
+from sedsep.composition.conclusion import conclude
 from sedsep.errors import UserError
 from sedsep.evaluation.estimates import Estimates
-from sedsep.evaluation.evaluator import Evaluator, FileEvaluator, passes_to_score
+from sedsep.evaluation.evaluator import FileEvaluator, passes_to_score
 from sedsep.evaluation.label_sources import taggers_among
-from sedsep.labels import LabelRule, LabelSet
+from sedsep.labels import LabelSet
 from sedsep.metrics.bootstrap import Bootstrap
-from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER
 from sedsep.models.guided import GuidedSeparator
+from sedsep.runs.run import Run
 from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes
+from sedsep.scenes.layout import Layout
 from sedsep.scenes.recorded import RecordedScenes
-from sedsep.tasks.results import conclude
-from sedsep.tasks.session import Session
-from sedsep.tasks.stages import check_taggers, load, ready
+from sedsep.training.build import load_model
+from sedsep.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -48,52 +50,49 @@ def run(config: DictConfig) -> dict[str, float]:
             "task=evaluate scores one thing: give ckpt=PATH of a trained model (a run's directory will do), or "
             "task.estimates=PATH of the wav files of another system."
         )
-    node = config.model
-    if config.ckpt and node.kind == "separator":
-        check_taggers(config, options)
-    session = Session.open(config)
+    recipe = parts.recipe(config)
+    prerequisites = parts.prerequisites(config, options if recipe.kind == "separator" else [])
+    if config.ckpt:
+        prerequisites.check()
+    run = Run.open(config)
+    labels, layout = parts.class_labels(config), parts.data_set(config)
     if config.task.estimates:
-        scenes = _scenes(session)
-        estimates = Estimates(Path(config.task.estimates), scenes.names, session.labels, config.sample_rate)
+        scenes = _scenes(config, recipe, layout, labels)
+        estimates = Estimates(Path(config.task.estimates), scenes.names, labels, config.sample_rate)
         if missing := estimates.without:
             log.warning(
                 "%d of %d mixtures have no estimate, %s among them: their events count as missed",
                 len(missing), len(scenes.names), missing[0],
             )  # fmt: skip
-        with session.tracker() as tracker:
-            return conclude(session, tracker, scenes, FileEvaluator(session.labels, estimates.of))
-    trained = load(session, node, config.ckpt, any_labels=bool(config.audio))
-    session.labels = LabelSet(trained.description.labels)  # a folder of recordings has none of its own
-    scenes = _scenes(session)
-    with session.tracker() as tracker:
-        tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
-        separator = trained.network if isinstance(trained.network, GuidedSeparator) else None
-        passes: tuple[int, ...] = ()
-        if separator is not None:
-            _check_command(config, separator, trained.checkpoint)
-            passes = passes_to_score(config.refinement.eval_iters, separator)
-            taggers = {option: ready(session, config[option], option, tracker) for option in options}
-        else:
-            taggers = {BASELINE if node.name == config.baseline.name else TAGGER: trained}
-        evaluator = Evaluator(
-            session.labels,
-            config.sample_rate,
-            {source: tagger.network for source, tagger in taggers.items()},
-            separator,
-            passes,
-            ORACLE in config.task.label_sources,
-            LabelRule(config.task.threshold, at_most=config.slots),
-            session.run_dir / "estimates" if config.task.write_estimates else None,
-        )
-        return conclude(session, tracker, scenes, evaluator, [*taggers.values(), *([trained] if separator else [])])
+        with run.tracker() as tracker:
+            return conclude(run, tracker, layout.root, labels, scenes, FileEvaluator(labels, estimates.of))
+    any_labels = bool(config.audio)  # a folder of recordings has no classes of its own
+    model = load_model(
+        recipe.name, recipe.kind, config.ckpt, config.scale.name, config.sample_rate, None if any_labels else labels
+    )
+    labels = LabelSet(model.description.labels)
+    scenes = _scenes(config, recipe, layout, labels)
+    with run.tracker() as tracker:
+        tracker.tags({"sedsep.checkpoint": str(model.checkpoint)})
+        separator = model.network
+        if not isinstance(separator, GuidedSeparator):
+            evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): model})
+            return conclude(run, tracker, layout.root, labels, scenes, evaluator, [model])
+        _check_command(config, separator, model.checkpoint)
+        passes_to_score(config.refinement.eval_iters, separator)
+        trainings = parts.trainings(config, layout, labels)
+        taggers = prerequisites.models(trainings, layout, config.sample_rate, tracker)
+        evaluator = parts.evaluator(run, labels, taggers, separator)
+        return conclude(run, tracker, layout.root, labels, scenes, evaluator, [*taggers.values(), model])
 
 
-def _scenes(session: Session) -> IndexedScenes | GeneratedScenes | RecordedScenes:
+def _scenes(
+    config: DictConfig, recipe: Recipe, layout: Layout, labels: LabelSet
+) -> IndexedScenes | GeneratedScenes | RecordedScenes:
     """The recordings of the folder that `audio` names, or else the test scenes of the data set."""
-    config = session.config
     if config.audio:
-        return RecordedScenes(Path(config.audio), session.labels, config.sample_rate, config.microphones)
-    data = session.data(config.model.training)
+        return RecordedScenes(Path(config.audio), labels, config.sample_rate, config.microphones)
+    data = parts.scenes(config, layout, labels, recipe.plan)
     scenes = data.eval_dataset(data.test_split)
     if not scenes.names:
         raise UserError(f"The split {data.test_split} has no scenes to score: choose another data.module.test_split.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
+from sedsep.composition import parts
 from sedsep.datasets.inspect import scene_sheets
 from sedsep.errors import UserError
 from sedsep.evaluation.report import write_scenes
-from sedsep.tasks.session import Session
+from sedsep.runs.run import Run
 
 
 def run(config: DictConfig) -> None:
@@ -19,14 +20,16 @@ def run(config: DictConfig) -> None:
     split, count = config.task.split, config.task.count
     if count < 1:
         raise UserError(f"task.count={count} shows nothing: ask for 1 scene or more.")
-    session = Session.open(config)
-    sheets, total = scene_sheets(session.data(config.model.training), split, count, config.seed)
-    page = session.run_dir / "scenes.html"
+    run = Run.open(config)
+    layout = parts.data_set(config)
+    data = parts.scenes(config, layout, parts.class_labels(config), parts.recipe(config).plan)
+    sheets, total = scene_sheets(data, split, count, config.seed)
+    page = run.directory / "scenes.html"
     write_scenes(
         page,
         sheets,
         title=f"Scenes of {config.data.name}, {split} split",
         subtitle=f"{len(sheets)} of {total} scenes",
-        facts=session.facts(),
+        facts=run.facts(layout.root),
     )
     print(f"Scenes: {page}")

@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.prompt import Confirm
 
+from sedsep.composition import parts
 from sedsep.console import print_table
 from sedsep.datasets.contents import contents, contents_table
 from sedsep.datasets.dcase2025 import Licence
-from sedsep.tasks.session import Session
+from sedsep.runs.run import Run
 
 
 def run(config: DictConfig) -> None:
@@ -28,7 +29,8 @@ def run(config: DictConfig) -> None:
     if assembled:
         agree = partial(_agree, console, accepted=config.task.accept_licences)
         instantiate(assembled, _convert_="all").run(agree, config.task.steps, config.task.keep_archives)
-    layout = Session.open(config).layout
+    Run.open(config)
+    layout = parts.data_set(config)
     print_table(contents_table(str(layout.root), contents(layout), by_class=bool(assembled)))
 
 

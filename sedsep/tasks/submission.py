@@ -9,17 +9,18 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sedsep import checkpoints
+from sedsep.composition import parts
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, choice
 from sedsep.evaluation.checking import Rules, Verdict, check
 from sedsep.evaluation.estimates import FORMS
 from sedsep.evaluation.submission import System, find_soundscapes, pack, separate_soundscapes, zip_name
 from sedsep.files import whole, write_json
-from sedsep.labels import LabelRule, LabelSet
+from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
-from sedsep.tasks.session import set_up
-from sedsep.tasks.stages import check_fit
+from sedsep.runs.run import set_up
+from sedsep.training.build import check_fit
 
 DRY = 4
 """Soundscapes of a dry run."""
@@ -63,11 +64,12 @@ def _make(config: DictConfig, form: str, account: Path) -> None:
     soundscapes = dict(list(every.items())[: DRY if task.dry_run else None])
     lengths = {file.stem: info.frames for file, info in soundscapes.items()}
     path = Path(config.paths.run, *(["dry_run"] if task.dry_run else []), name)
+    batch_size = parts.recipe(config).plan.eval_batch_size
     origin = {"separator": str(config.ckpt), "tagger": str(config.tagger.ckpt), "threshold": task.threshold}
     with whole(path) as partial:
         start = time.perf_counter()
         try:
-            pack(partial, separate_soundscapes(soundscapes, system, config.model.training.eval_batch_size), rate, form)
+            pack(partial, separate_soundscapes(soundscapes, system, batch_size), rate, form)
         except OSError as error:
             raise UserError(
                 f"{path} cannot be written ({error.strerror or error}): make room there or run in another directory."
@@ -99,11 +101,11 @@ def _load(config: DictConfig) -> System:
     labels = LabelSet(separator.description.labels)
     tagger = checkpoints.load(config.tagger.ckpt, "sed", labels)
     for loaded in (separator, tagger):
-        check_fit(config, loaded)
+        check_fit(config.scale.name, config.sample_rate, loaded)
         loaded.network.to(evaluation_device(config.trainer.accelerator)).eval()
     assert isinstance(separator.network, GuidedSeparator)
     assert isinstance(tagger.network, SedModel)
-    return System(separator.network, tagger.network, labels, LabelRule(config.task.threshold, at_most=config.slots))
+    return System(separator.network, tagger.network, labels, parts.label_rule(config))
 
 
 def _errors(verdict: Verdict, account: Path) -> str:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from omegaconf import DictConfig
 
+from sedsep.composition import parts
+from sedsep.composition.conclusion import conclude
 from sedsep.errors import UserError
-from sedsep.evaluation.evaluator import Evaluator, passes_to_score
-from sedsep.evaluation.label_sources import cached_probabilities, labels_of, taggers_among
-from sedsep.labels import LabelRule
+from sedsep.evaluation.evaluator import passes_to_score
+from sedsep.evaluation.label_sources import LabelTable, cached_probabilities, labels_of, taggers_among
 from sedsep.metrics.bootstrap import Bootstrap
-from sedsep.metrics.registry import ORACLE
+from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.models.guided import GuidedSeparator
-from sedsep.runs.tracking import Tracker
-from sedsep.tasks.results import conclude
-from sedsep.tasks.session import Session
-from sedsep.tasks.stages import build, check_weights, prerequisites, ready, start_stage_two, train
+from sedsep.runs.run import Run
+from sedsep.scenes.datamodule import SceneDataModule
+from sedsep.training.build import TrainedModel, build_network, start_stage_two
 from sedsep.training.checkpointing import LAST
+from sedsep.training.prerequisites import check_weights, needed_options
 
 log = logging.getLogger(__name__)
 
@@ -27,78 +27,53 @@ def run(config: DictConfig) -> dict[str, float]:
     """Train `config.model`; returns the test metrics, `<split>/<metric>/<label source>` to number.
 
     Of several processes, one a device, the first alone returns them.
+
+    Raises:
+        UserError: something that is needed cannot be had; a training that does not fit; a loss that is not finite.
     """
     if config.ckpt:
         raise UserError("ckpt goes on with one training: to go on with a sweep give sweep.resume=DIRECTORY.")
-    taggers_among(config.task.label_sources)
     Bootstrap(config.task.resamples)
-    check_weights(config)
-    session = Session.open(config)
-    session.check_scenes(session.data(config.model.training))
-    log.info("Run directory: %s", session.run_dir)
+    recipe = parts.recipe(config)
+    prerequisites = parts.prerequisites(config, needed_options(recipe, taggers_among(config.task.label_sources)))
+    check_weights(recipe, prerequisites)
+    run = Run.open(config)
+    labels, layout = parts.class_labels(config), parts.data_set(config)
+    data = parts.scenes(config, layout, labels, recipe.plan)
+    parts.check_scenes(data)
+    log.info("Run directory: %s", run.directory)
     try:
-        with session.tracker() as tracker:
-            if config.model.kind == "sed":
-                return _train_tagger(session, tracker)
-            return _train_separator(session, tracker)
+        with run.tracker() as tracker:
+            network = build_network(recipe, config.seed, run.cache)
+            trainings = parts.trainings(config, layout, labels)
+            directory, logger = run.directory / "checkpoints" / recipe.name, tracker.logger(recipe.name)
+            if isinstance(network, GuidedSeparator):
+                passes_to_score(config.refinement.eval_iters, network)  # what is asked for is refused now, not then
+                taggers = prerequisites.models(trainings, layout, config.sample_rate, tracker)
+                if network.sed is not None:
+                    start_stage_two(network.sed, recipe.network["sed"]["backbone"]["frontend"], taggers[TAGGER])
+                validation = _validation_labels(run, data, taggers[BASELINE]) if BASELINE in taggers else None
+                model = trainings.fit(recipe, network, directory, logger, labels=labels, validation_labels=validation)
+                models = [*taggers.values(), model]
+                assert isinstance(model.network, GuidedSeparator)
+                sources = {source: taggers[source] for source in taggers_among(config.task.label_sources)}
+                evaluator = parts.evaluator(run, labels, sources, model.network)
+            else:
+                model = trainings.fit(recipe, network, directory, logger)
+                models = [model]
+                evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): model})
+            tracker.tags({"sedsep.checkpoint": str(model.checkpoint)})
+            test_scenes = data.eval_dataset(data.test_split)
+            return conclude(run, tracker, layout.root, labels, test_scenes, evaluator, models)
     except BaseException:
-        if any(session.run_dir.glob(f"checkpoints/*/{LAST}")):
-            log.warning("To go on with this training: python run.py ckpt=%s", session.run_dir)
+        if any(run.directory.glob(f"checkpoints/*/{LAST}")):
+            log.warning("To go on with this training: python run.py ckpt=%s", run.directory)
         raise
 
 
-def _train_tagger(session: Session, tracker: Tracker) -> dict[str, float]:
-    config, node = session.config, session.config.model
-    trained = train(session, node, build(session, node), session.run_dir / "checkpoints" / node.name, tracker)
-    tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
-    source = "baseline" if node.name == config.baseline.name else "tagger"
-    evaluator = Evaluator(
-        session.labels,
-        config.sample_rate,
-        {source: trained.network},
-        rule=LabelRule(config.task.threshold, at_most=config.slots),
-    )
-    data = session.data(node.training)
-    return conclude(session, tracker, data.eval_dataset(data.test_split), evaluator, [trained])
-
-
-def _train_separator(session: Session, tracker: Tracker) -> dict[str, float]:
-    config, node = session.config, session.config.model
-    network = build(session, node)
-    assert isinstance(network, GuidedSeparator)
-    passes = passes_to_score(config.refinement.eval_iters, network)
-    taggers = {option: ready(session, config[option], option, tracker) for option in prerequisites(config)}
-    if network.sed is not None:
-        start_stage_two(network.sed, config.conditioning.sed, taggers["tagger"])
-    data, rule = session.data(node.training), LabelRule(config.task.threshold, at_most=config.slots)
-    extra: dict[str, Any] = {"labels": session.labels}
-    if "baseline" in taggers:
-        probabilities = cached_probabilities(
-            taggers["baseline"].network,
-            data.val_dataloader(),
-            session.device,
-            session.cache / "labels" / "baseline",
-            f"{data.valid_split}-{data.fingerprint(data.valid_split)}",
-        )
-        extra["validation_labels"] = labels_of(probabilities, rule)
-    trained = train(session, node, network, session.run_dir / "checkpoints" / node.name, tracker, **extra)
-    separator = trained.network
-    assert isinstance(separator, GuidedSeparator)
-    tracker.tags({"sedsep.checkpoint": str(trained.checkpoint)})
-    evaluator = Evaluator(
-        session.labels,
-        config.sample_rate,
-        {source: taggers[source].network for source in taggers_among(config.task.label_sources)},
-        separator,
-        passes,
-        ORACLE in config.task.label_sources,
-        rule,
-        session.run_dir / "estimates" if config.task.write_estimates else None,
-    )
-    return conclude(
-        session,
-        tracker,
-        data.eval_dataset(data.test_split),
-        evaluator,
-        [*taggers.values(), trained],
-    )
+def _validation_labels(run: Run, data: SceneDataModule, tagger: TrainedModel) -> LabelTable:
+    """What the baseline tagger names in the validation scenes, computed once for their content and its weights."""
+    split = f"{data.valid_split}-{data.fingerprint(data.valid_split)}"
+    folder = run.cache / "labels" / BASELINE
+    probabilities = cached_probabilities(tagger.network, data.val_dataloader(), run.device, folder, split)
+    return labels_of(probabilities, parts.label_rule(run.config))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from sedsep.composition.parts import data_root
 from sedsep.console import print_table
 from sedsep.datasets.contents import contents_table
 from sedsep.datasets.verify import verify
 from sedsep.errors import UserError
 from sedsep.files import write_json
 from sedsep.labels import LabelSet
-from sedsep.tasks.session import data_root
 
 
 def run(config: DictConfig) -> None:

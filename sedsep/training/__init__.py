@@ -5,7 +5,7 @@ from sedsep.training.checkpointing import LastCheckpoint
 from sedsep.training.groups import SedRates, SeparatorRates
 from sedsep.training.schedules import warmup_constant, warmup_cosine, warmup_linear
 from sedsep.training.sed import SedSystem
-from sedsep.training.separation import SeparatorSystem
+from sedsep.training.separator import SeparatorSystem
 from sedsep.training.speed import Speed
 
 __all__ = [

@@ -15,8 +15,8 @@ from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.starting import start_backbone, start_separator
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
-from sedsep.models.sed import SedModel
 from sedsep.models.guided import GuidedSeparator
+from sedsep.models.sed import SedModel
 from sedsep.training.recipe import Recipe
 from sedsep.training.system import System
 
@@ -71,9 +71,7 @@ def starting_file(recipe: Recipe, cache: Path) -> Path | None:
     return locate(recipe.start, cache) if recipe.start and not recipe.ckpt else None
 
 
-def build_system(
-    recipe: Recipe, network: nn.Module, labels: LabelSet, scale: str, seed: int, **parts: Any
-) -> System:
+def build_system(recipe: Recipe, network: nn.Module, labels: LabelSet, scale: str, seed: int, **parts: Any) -> System:
     """A network with its loss and optimiser.
 
     Args:
@@ -113,18 +111,31 @@ def load_model(
         UserError: it cannot be loaded, or does not fit.
     """
     model = checkpoints.load(path, kind, labels)
+    check_fit(scale, sample_rate, model)
+    return TrainedModel(name, model.network, model.path, model.description)
+
+
+def check_fit(scale: str, sample_rate: int, model: checkpoints.Loaded) -> None:
+    """Make sure that a checkpoint is of a scale and a rate.
+
+    Args:
+        scale: name of the sizes.
+        sample_rate: Hz.
+        model: from the checkpoint.
+
+    Raises:
+        UserError: it is of another one.
+    """
     if model.description.scale != scale:  # thresholds would be another's
         raise UserError(
             f"{model.path} was made at scale={model.description.scale}, this is scale={scale}: choose the same scale."
         )
-    network = model.network
-    rate = network.input_rate if isinstance(network, GuidedSeparator) else network.input_rate
-    if rate != sample_rate:
+    network: Any = model.network
+    if network.input_rate != sample_rate:
         raise UserError(
-            f"{model.path} was made for {rate} Hz, this data set is used at {sample_rate} Hz: set sample_rate={rate} "
-            "or give another checkpoint."
+            f"{model.path} was made for {network.input_rate} Hz, this data set is used at {sample_rate} Hz: set "
+            f"sample_rate={network.input_rate} or give another checkpoint."
         )
-    return TrainedModel(name, network, model.path, model.description)
 
 
 def start_stage_two(sed: SedModel, frontend: dict[str, Any], tagger: TrainedModel) -> None:

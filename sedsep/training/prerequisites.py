@@ -48,7 +48,9 @@ class Prerequisites:
         for recipe in self.recipes.values():
             check_file(recipe.ckpt)
 
-    def models(self, trainings: Trainings, layout: Layout, sample_rate: int, tracker: Tracker) -> dict[str, TrainedModel]:
+    def models(
+        self, trainings: Trainings, layout: Layout, sample_rate: int, tracker: Tracker
+    ) -> dict[str, TrainedModel]:
         """The trained models: those at `<option>.ckpt`, those an earlier run left in the cache, or trained now.
 
         Args:
@@ -99,6 +101,22 @@ class Prerequisites:
                 f"task.source={recipe.published}) or train some (python run.py model={recipe.name} "
                 f"scale={self.scale}), and give {option}.ckpt=PATH."
             )
+
+
+def check_weights(recipe: Recipe, prerequisites: Prerequisites) -> None:
+    """Make sure of the weights that training starts from and leans on, before a data set is made.
+
+    Args:
+        recipe: of the model that is trained.
+        prerequisites: that it leans on.
+
+    Raises:
+        UserError: as `Prerequisites.check`, or starting weights cannot be had.
+    """
+    prerequisites.check()
+    check_file(recipe.ckpt)
+    for each in (recipe, *prerequisites.recipes.values()):  # last: it may download
+        starting_file(each, prerequisites.cache)
 
 
 def needed_options(recipe: Recipe, label_sources: Sequence[str]) -> list[str]:

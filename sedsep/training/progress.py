@@ -79,9 +79,9 @@ class ProgressLog(Callback):
             loss = outputs["loss"].detach() * trainer.accumulate_grad_batches
             self._recent.append((now - self._last_batch, len(batch.names) * trainer.world_size, loss))
         self._last_batch = now
-        left = self._seconds_left(trainer, trainer.current_epoch)
-        if self.within and left is not None and now - self._last_line >= LINE_SECONDS:
+        if self.within and self._recent and now - self._last_line > LINE_SECONDS:
             self._last_line = now
+            left = self.seconds_left(trainer, trainer.current_epoch) or 0.0
             seconds, mixtures, losses = zip(*self._recent, strict=True)
             share = 100 * (batch_idx + 1) / trainer.num_training_batches
             loss = torch.stack(losses).mean().item()
@@ -97,7 +97,7 @@ class ProgressLog(Callback):
             if name in SHOWN and (validated or not name.startswith("valid/"))  # older ones are kept there
         )
         took = duration(time.monotonic() - self._epoch_start)
-        left = None if epochs == trainer.max_epochs else self._seconds_left(trainer, epochs)
+        left = None if epochs == trainer.max_epochs else self.seconds_left(trainer, epochs)
         self._line(trainer, f"  {values}  ({took})" if left is None else f"  {values}  ({took}, {duration(left)} left)")
 
     def on_validation_start(self, *_: Any) -> None:
@@ -120,7 +120,7 @@ class ProgressLog(Callback):
             left = (now - self._epoch_start) / done * (total - done)
             log.info("%s: %.0f %%, %s left", self.name, 100 * done / total, duration(left))
 
-    def _seconds_left(self, trainer: lightning.Trainer, epoch: int) -> float | None:
+    def seconds_left(self, trainer: lightning.Trainer, epoch: int) -> float | None:
         """Seconds until the training is over, validations as long as the last one included; `None` before there is
         anything to go by.
 

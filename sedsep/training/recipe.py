@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 RECIPE_VERSION = 1
-"""Of the code that networks, losses, optimisers and scenes are made by. Raise it whenever that code gives other numbers:
-SED models that were trained on the spot by an older one are then trained anew (tests/training/test_recipe.py notices)."""
+"""Of the code that networks, losses, optimisers and scenes are made by. Raise it whenever that code gives other numbers
+(tests/training/test_recipe.py notices): SED models that an older one trained on the spot are then trained anew."""
 
 
 @dataclass(frozen=True)

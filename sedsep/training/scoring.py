@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
@@ -13,7 +14,7 @@ from torch.utils.data import Dataset
 
 from sedsep.evaluation.evaluator import AnyEvaluator, MixtureResult
 from sedsep.scenes.datamodule import FixedScenes
-from sedsep.training.progress import ScoringProgress
+from sedsep.training.progress import Bar, ProgressLog
 from sedsep.types import Batch, Scene
 
 
@@ -33,8 +34,12 @@ def score_scenes(
         batch_size: scenes that a device takes at once.
         workers: processes that read and render.
     """
+    on_terminal = sys.stdout.isatty()
     trainer = make_trainer(
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, callbacks=[ScoringProgress()]
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=on_terminal,
+        callbacks=[ProgressLog("scoring", within=not on_terminal), *([Bar()] if on_terminal else [])],
     )
     system = ScoringSystem(evaluator)
     trainer.test(system, FixedScenes(scenes, evaluator.labels, batch_size, workers), verbose=False)

@@ -55,7 +55,7 @@ class SedSystem(System):
         self.clip_weight, self.frame_weight = clip_weight, frame_weight
         self.mixup, self.frequency_warp = mixup or Mixup(), frequency_warp or FrequencyWarp()
         self.valid_loss = mean_metric()
-        self.valid_accuracies = nn.ModuleList(mean_metric() for _ in self.thresholds)
+        self.valid_accuracies: Any = nn.ModuleList(mean_metric() for _ in self.thresholds)
         self.valid_pauroc = SedCurve([str(index) for index in range(network.classes)])
 
     def groups(self) -> list[dict[str, Any]]:

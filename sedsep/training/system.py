@@ -162,4 +162,6 @@ def draw(*of: object) -> int:
 
 def mean_metric() -> MeanMetric:
     """A mean in double precision; of nothing it is NaN."""
-    return MeanMetric(nan_strategy="disable").set_dtype(torch.float64)
+    mean = MeanMetric(nan_strategy="disable")
+    mean.set_dtype(torch.float64)
+    return mean

@@ -12,6 +12,7 @@ import torch
 from hydra.utils import instantiate
 from minis import refused
 from omegaconf import DictConfig, OmegaConf
+from sedsep.tasks.session import Session
 from torch import Tensor
 
 from sedsep import checkpoints
@@ -20,7 +21,6 @@ from sedsep.evaluation.evaluator import passes_to_score
 from sedsep.labels import LabelSet
 from sedsep.models import GuidedSeparator
 from sedsep.tasks import stages, train
-from sedsep.tasks.session import Session
 
 Compose = Callable[..., DictConfig]
 

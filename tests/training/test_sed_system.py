@@ -84,10 +84,10 @@ def test_a_short_fit_lowers_the_loss_and_scores_every_threshold() -> None:
     batch = make_batch([[0, 2, None], [1, None, None], [3, 4, 0], [2, 1, None]])
     system = make_system(make_sed(), thresholds=(0.1, 0.5))
     with torch.no_grad():
-        before = system.eval().loss(batch)
+        before = system.eval().training_step(batch, 0)
     trainer = fit(system, [batch] * 2, epochs=12)
     with torch.no_grad():
-        after = system.eval().loss(batch)
+        after = system.eval().training_step(batch, 0)
         probabilities = system.network(batch.mixture).clip_probabilities
     assert after < 0.8 * before
     logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
@@ -128,7 +128,7 @@ def test_without_frames_or_silent_segments_there_is_no_curve(head: str, seconds:
 def test_a_rank_that_has_fillers_alone_takes_part_in_the_score(tmp_path: Path) -> None:
     tests = Path(__file__).parents[1]
     env = {**os.environ, "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(tests / "systems" / "two_validations.py"), str(tmp_path)]
+    command = [sys.executable, str(tests / "training" / "two_validations.py"), str(tmp_path)]
     subprocess.run(command, env=env, check=True, capture_output=True, timeout=120)
     one, other, alone = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("0", "1", "alone"))
     assert one == other
@@ -138,7 +138,7 @@ def test_a_rank_that_has_fillers_alone_takes_part_in_the_score(tmp_path: Path) -
 
 def test_a_head_that_names_no_frames_learns_from_clips_alone() -> None:
     batch = make_batch([[0, None, None]])
-    loss = make_system(make_sed(head="linear", head_norm=False), clip_weight=1.0).loss(batch)
+    loss = make_system(make_sed(head="linear", head_norm=False), clip_weight=1.0).training_step(batch, 0)
     loss.backward()
     assert loss.isfinite()
 
@@ -177,7 +177,7 @@ def test_mixed_scenes_are_asked_for_what_was_mixed_into_them() -> None:
     system = make_system(make_sed(), mixup=Mixup(probability=1.0, alpha=5.0)).eval()
     batch = make_batch([[0, 2, None], [1, None, None], [3, None, None], [4, None, None]])
     torch.manual_seed(3)
-    loss = system.loss(batch)
+    loss = system.training_step(batch, 0)
     torch.manual_seed(3)
     mix = system.mixup.draw(4)
     output = system.network(mix(batch.mixture))
@@ -192,7 +192,7 @@ def test_a_warp_acts_in_training_alone() -> None:
     plain = make_system(make_sed()).eval()
     warped = make_system(plain.network, frequency_warp=FrequencyWarp(probability=1.0, smallest=0.3)).eval()
     batch = make_batch([[0, 2, None], [1, None, None]])
-    assert warped.loss(batch).item() != pytest.approx(plain.loss(batch).item(), rel=1e-6)
+    assert warped.training_step(batch, 0).item() != pytest.approx(plain.training_step(batch, 0).item(), rel=1e-6)
     scores = []
     for system in (plain, warped):
         system.on_validation_epoch_start()

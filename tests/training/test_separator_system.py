@@ -56,7 +56,7 @@ def make_system(network: nn.Module, **changes: Any) -> SeparatorSystem:
 def test_the_target_is_drawn_evenly_from_the_sources_that_sound() -> None:
     torch.manual_seed(0)
     network = Recorder()
-    make_system(network).loss(make_batch([[1, None, 4], [None, 0, None]] * 1500, length=8))
+    make_system(network).training_step(make_batch([[1, None, 4], [None, 0, None]] * 1500, length=8), 0)
     (query,) = network.queries
     assert query.shape == (3000, 1, CLASSES)
     drawn = Counter(query[::2, 0].argmax(1).tolist())
@@ -68,14 +68,14 @@ def test_the_target_is_drawn_evenly_from_the_sources_that_sound() -> None:
 
 def test_the_loss_is_against_the_dry_source_of_the_class_asked_for() -> None:
     network, batch = Recorder(), make_batch([[1, None, 4]])
-    loss = make_system(network).loss(batch)
+    loss = make_system(network).training_step(batch, 0)
     slot = 0 if network.queries[0][0, 0, 1] else 2
     assert loss.item() == pytest.approx(-snr_db(batch.targets[0, slot], batch.mixture[0, 0]).item(), abs=1e-4)
 
 
 def test_a_separator_of_several_outputs_is_asked_for_all_sources_and_scored_where_they_sound() -> None:
     network, batch = Recorder(outputs=3), make_batch([[1, None, 4], [None, 0, None]])
-    loss = make_system(network).loss(batch)
+    loss = make_system(network).training_step(batch, 0)
     assert torch.equal(network.queries[0], batch.query)
     snr = snr_db(batch.targets, batch.mixture[:, :1])[batch.query.any(2)]
     assert loss.item() == pytest.approx(-snr.mean().item(), abs=1e-4)
@@ -87,21 +87,21 @@ def test_passes_are_drawn_evenly_from_one_to_iters_and_alike_on_every_rank(monke
     for step in range(600):
         monkeypatch.setattr(SeparatorSystem, "global_step", step)
         torch.manual_seed(step)  # another rank draws other numbers
-        system.loss(batch)
+        system.training_step(batch, 0)
     counts = Counter(network.passes)
     assert set(counts) == {1, 2, 3}
     assert all(abs(count - 200) < 60 for count in counts.values())  # five deviations
     first, network.passes = network.passes, []
     for step in range(600):
         monkeypatch.setattr(SeparatorSystem, "global_step", step)
-        system.loss(batch)
+        system.training_step(batch, 0)
     assert network.passes == first
 
 
 @pytest.mark.parametrize("iters", [0, 1])
 def test_a_separator_of_one_pass_draws_nothing(iters: int) -> None:
     network = Recorder(iters=iters)
-    make_system(network).loss(make_batch([[1, None, None]], length=8))
+    make_system(network).training_step(make_batch([[1, None, None]], length=8), 0)
     assert network.passes == [None]
 
 
@@ -225,12 +225,12 @@ def test_a_scene_without_targets_adds_nothing() -> None:
     network = Recorder()
     batch = make_batch([[1, None, 4], [None, None, None]])
     alone = Batch(batch.mixture[:1], batch.targets[:1], batch.query[:1], batch.spans[:1], batch.names[:1])
-    assert make_system(network).loss(batch).item() == make_system(network).loss(alone).item()
+    assert make_system(network).training_step(batch, 0).item() == make_system(network).training_step(alone, 0).item()
 
 
 def test_a_batch_without_targets_asks_every_weight_for_nothing() -> None:
     system = make_system(make_guided(**PAPER, sed=make_sed()))
-    loss = system.loss(make_batch([[None, None, None]]))
+    loss = system.training_step(make_batch([[None, None, None]]), 0)
     loss.backward()
     assert loss.item() == 0
     gradients = [p.grad for group in system.groups() for p in group["params"]]
@@ -240,11 +240,11 @@ def test_a_batch_without_targets_asks_every_weight_for_nothing() -> None:
 def test_the_draws_do_not_depend_on_batches_and_ranks() -> None:
     together, apart = Recorder(), Recorder()
     batch = make_batch([[1, 2, 4]] * 8)
-    make_system(together).loss(batch)
+    make_system(together).training_step(batch, 0)
     for row in range(8):
         rows = slice(row, row + 1)
         one = Batch(batch.mixture[rows], batch.targets[rows], batch.query[rows], batch.spans[rows], batch.names[rows])
-        make_system(apart).loss(one)
+        make_system(apart).training_step(one, 0)
     assert torch.equal(together.queries[0], torch.cat(apart.queries))
 
 

@@ -36,7 +36,7 @@ def paper_network() -> nn.Module:
 
 def gradients(system: SeparatorSystem) -> tuple[Tensor, dict[str, Tensor]]:
     system.zero_grad()
-    loss = system.loss(make_batch([[0, 2, None], [1, None, None]]))
+    loss = system.training_step(make_batch([[0, 2, None], [1, None, None]]), 0)
     loss.backward()
     return loss, {name: p.grad for name, p in system.network.named_parameters() if p.grad is not None}
 

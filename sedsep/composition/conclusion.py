@@ -3,64 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 from omegaconf import OmegaConf
 from torch.utils.data import Dataset
 
+from sedsep.composition.parts import label_rule, plain, recipe
 from sedsep.evaluation.evaluator import AnyEvaluator
 from sedsep.evaluation.report import show_scores, take_apart, training_curves, write_report
 from sedsep.evaluation.results import Evaluation
 from sedsep.evaluation.writing import write_scores
-from sedsep.labels import LabelRule
+from sedsep.labels import LabelSet
 from sedsep.metrics.bootstrap import Bootstrap
 from sedsep.metrics.registry import ORACLE
 from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.directories import is_main_process
+from sedsep.runs.run import Run
 from sedsep.runs.tracking import Tracker, read_history
-from sedsep.tasks.session import Session
-from sedsep.tasks.stages import Trained
+from sedsep.training.build import TrainedModel
+from sedsep.training.fit import make_trainer
 from sedsep.training.scoring import score_scenes
 from sedsep.types import Scene
 
 
 def conclude(
-    session: Session,
+    run: Run,
     tracker: Tracker,
+    data: Path,
+    labels: LabelSet,
     scenes: Dataset[Scene],
     evaluator: AnyEvaluator,
-    trained: Sequence[Trained] = (),
+    models: Sequence[TrainedModel] = (),
 ) -> dict[str, float]:
     """Score the test scenes; write the scores, the page, and the tracking run's last entries.
 
     Of several processes all score, and the first alone writes.
 
     Args:
-        session: the job's surroundings.
-        tracker: its tracking run.
+        run: of the task.
+        tracker: its tracking.
+        data: folder of the data set.
+        labels: the classes.
         scenes: to score.
         evaluator: scores batches of them.
-        trained: the networks that are scored, for the page.
+        models: the networks that are scored, for the page.
 
     Returns:
         The metrics by name; of the other processes none.
     """
-    config = session.config
-    batch_size = config.model.training.eval_batch_size
-    results = score_scenes(evaluator, scenes, session.trainer, batch_size, config.data.workers)
+    config = run.config
+    trainer = partial(make_trainer, plain(config.trainer), default_root_dir=str(run.directory))
+    batch_size = recipe(config).plan.eval_batch_size
+    results = score_scenes(evaluator, scenes, trainer, batch_size, config.data.workers)
     if not is_main_process():
         return {}
     evaluation = Evaluation(
         config.data.module.test_split,
-        session.labels.names,
+        labels.names,
         results,
         evaluator.trained_passes,
-        LabelRule(config.task.threshold, at_most=config.slots),
+        label_rule(config),
         bootstrap=Bootstrap(config.task.resamples),
     )
-    facts, curves, notes = session.facts(), [], []
-    about = {"facts": dict(facts), "checkpoints": {network.name: str(network.checkpoint) for network in trained}}
-    files = write_scores(session.run_dir, evaluation, about)
-    for network in trained:
+    facts, curves, notes = run.facts(data), [], []
+    about = {"facts": dict(facts), "checkpoints": {network.name: str(network.checkpoint) for network in models}}
+    files = write_scores(run.directory, evaluation, about)
+    for network in models:
         duration = f"{network.seconds:.0f} s" if network.seconds else f"not trained now, read from {network.checkpoint}"
         facts.append((f"Training {network.name}", duration))
         if network.history is not None and network.history.is_file():
@@ -73,21 +82,21 @@ def conclude(
     if evaluation.main_source != ORACLE:
         notes.append(f"Precision and recall by class are those of the {evaluation.main_source} labels.")
     page, *figures = write_report(
-        session.run_dir,
+        run.directory,
         evaluation,
-        title=f"{config.model.name if trained else config.task.estimates} on {config.audio or config.data.name}",
+        title=f"{config.model.name if models else config.task.estimates} on {config.audio or config.data.name}",
         subtitle=f"{len(evaluation.mixtures)} mixtures{'' if config.audio else f' of the {evaluation.split} split'}",
         facts=facts,
         notes=notes,
         curves=curves,
-        examples=take_apart(evaluation, scenes, evaluator, config.task.examples, config.sample_rate, session.device),
+        examples=take_apart(evaluation, scenes, evaluator, config.task.examples, config.sample_rate, run.device),
         config_yaml=OmegaConf.to_yaml(config),
     )
     metrics = {name: score.value for name, score in evaluation.metrics.items()}
     tracker.metrics(metrics)
     for figure in figures:
         tracker.artifact(figure, "figures")
-    for file in (*files, session.run_dir / "config.yaml", page):
+    for file in (*files, run.directory / "config.yaml", page):
         tracker.artifact(file)
     show_scores(evaluation)
     print(f"Report: {page}")

@@ -1,8 +1,8 @@
-"""The parts that several tasks compose, made as the config says: classes, data set, scenes, recipes, trainings."""
+"""Parts made as the config says: classes, data set, scenes, recipes, trainings, evaluator."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sedsep.errors import UserError
-from sedsep.labels import LabelSet
+from sedsep.evaluation.evaluator import Evaluator, passes_to_score
+from sedsep.labels import LabelRule, LabelSet
+from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER
+from sedsep.models.guided import GuidedSeparator
+from sedsep.runs.run import Run
 from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.local_copy import local_copy
+from sedsep.training.build import TrainedModel
 from sedsep.training.fit import Trainings
 from sedsep.training.prerequisites import Prerequisites
 from sedsep.training.recipe import Plan, Recipe
@@ -84,6 +89,11 @@ def recipe(config: DictConfig, option: str = "model") -> Recipe:
     return Recipe.of(plain(config[option]), plain(config.scale), config.refinement.iters)
 
 
+def label_source(config: DictConfig, recipe: Recipe) -> str:
+    """As which label source a tagger is scored."""
+    return BASELINE if recipe.name == config.baseline.name else TAGGER
+
+
 def trainings(config: DictConfig, layout: Layout, labels: LabelSet) -> Trainings:
     """What all trainings of the run have in common."""
     data = plain(config.data)
@@ -106,6 +116,39 @@ def prerequisites(config: DictConfig, options: Sequence[str]) -> Prerequisites:
         config.scale.name,
         config.scale.trains_prerequisites,
         Path(config.paths.cache),
+    )
+
+
+def label_rule(config: DictConfig) -> LabelRule:
+    """How taggers' labels are chosen."""
+    return LabelRule(config.task.threshold, at_most=config.slots)
+
+
+def evaluator(
+    run: Run, labels: LabelSet, taggers: Mapping[str, TrainedModel], separator: GuidedSeparator | None = None
+) -> Evaluator:
+    """What scores scenes.
+
+    Args:
+        run: of the task.
+        labels: the classes.
+        taggers: by label source.
+        separator: `None` to score the taggers themselves.
+
+    Raises:
+        UserError: refinement passes that the separator has not.
+    """
+    config = run.config
+    networks: dict[str, Any] = {source: tagger.network for source, tagger in taggers.items()}
+    return Evaluator(
+        labels,
+        config.sample_rate,
+        networks,
+        separator,
+        () if separator is None else passes_to_score(config.refinement.eval_iters, separator),
+        separator is not None and ORACLE in config.task.label_sources,
+        label_rule(config),
+        run.directory / "estimates" if config.task.write_estimates and separator is not None else None,
     )
 
 

@@ -1,0 +1,1 @@
+"""What several tasks compose alike, as the config says."""

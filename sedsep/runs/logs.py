@@ -1,0 +1,22 @@
+"""Log lines on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+
+class ConsoleHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever standard output is at the moment: while a progress bar is shown, its lines go above the bar."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        """Stays standard output."""

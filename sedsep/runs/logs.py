@@ -8,7 +8,7 @@ from typing import TextIO
 
 
 class ConsoleHandler(logging.StreamHandler[TextIO]):
-    """Writes to whatever standard output is at the moment: while a progress bar is shown, its lines go above the bar."""
+    """Writes to whatever standard output is at the moment: while there is a progress bar, lines go above it."""
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)

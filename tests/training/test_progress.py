@@ -144,9 +144,8 @@ def test_log_lines_go_above_the_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     screen = io.StringIO()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(logging.getLogger(), "handlers", [ConsoleHandler()])
+    monkeypatch.setattr(logging.getLogger(LOGGED), "level", logging.INFO)
     bar = Bar()
     monkeypatch.setattr(bar, "_console_kwargs", {"file": screen, "force_terminal": True, "width": 80})
     fit(tmp_path, [bar, ProgressLog("tagger")], bar=True)
-    lines = screen.getvalue()
-    assert re.search(r"Epoch 3/3 .*3/3 .*loss_step: \d\.\d{3}", lines)
-    assert re.search(r"\x1b\[2K.*\n?tagger: epoch 4/4  ", lines), "the bar is wiped before a line is written"
+    assert re.search(r"\x1b\[2K[^\x1b\n]*tagger: epoch 4/4  ", screen.getvalue()), "the bar is wiped before a line"

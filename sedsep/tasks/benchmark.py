@@ -108,6 +108,5 @@ def _training(config: DictConfig, device: torch.device) -> CostTable:
         f"training {recipe.name}, scale={config.scale.name}, refinement.iters={config.refinement.iters}, "
         f"{plan.batch_size} x {plan.duration:g} s a batch, {config.trainer.precision}, data.workers={data.workers}"
     )
-    own = {"labels": labels} if recipe.kind == "separator" else {}
-    system = build_system(recipe, network, labels, config.scale.name, config.seed, **own)
+    system = build_system(recipe, network, labels, config.scale.name, config.seed)
     return training_costs(title, system, data, trainer, device, task.warm_up)

@@ -53,7 +53,7 @@ def run(config: DictConfig) -> dict[str, float]:
                 if network.sed is not None:
                     start_stage_two(network.sed, recipe.network["sed"]["backbone"]["frontend"], taggers[TAGGER])
                 validation = _validation_labels(run, data, taggers[BASELINE]) if BASELINE in taggers else None
-                model = trainings.fit(recipe, network, directory, logger, labels=labels, validation_labels=validation)
+                model = trainings.fit(recipe, network, directory, logger, validation_labels=validation)
                 models = [*taggers.values(), model]
                 assert isinstance(model.network, GuidedSeparator)
                 sources = {source: taggers[source] for source in taggers_among(config.task.label_sources)}

@@ -83,6 +83,8 @@ def build_system(recipe: Recipe, network: nn.Module, labels: LabelSet, scale: st
         parts: what the system takes beside the recipe.
     """
     make = instantiate(recipe.system, _convert_="all")
+    if recipe.kind == "separator":
+        parts["labels"] = labels
     return make(
         network=network,
         description=checkpoints.Description(recipe.kind, scale, recipe.network, labels.names),

@@ -196,7 +196,7 @@ def test_a_warp_acts_in_training_alone() -> None:
     scores = []
     for system in (plain, warped):
         system.on_validation_epoch_start()
-        system.validate(batch)
+        system.validation_step(batch, 0)
         scores.append(dict(system._scores))
     assert scores[0] == scores[1]
     assert warped.state_dict().keys() == plain.state_dict().keys()

@@ -117,7 +117,7 @@ def load_model(
     return TrainedModel(name, model.network, model.path, model.description)
 
 
-def check_fit(scale: str, sample_rate: int, model: checkpoints.Loaded) -> None:
+def check_fit(scale: str, sample_rate: int, model: checkpoints.Checkpoint) -> None:
     """Make sure that a checkpoint is of a scale and a rate.
 
     Args:

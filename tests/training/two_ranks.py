@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
@@ -16,9 +15,10 @@ from sedsep.training import SedRates, SeparatorRates, SeparatorSystem, warmup_co
 
 
 class Watched(SeparatorSystem):
-    def _loss(self, mixture: Any, query: Any, target: Any, passes: int | None = None) -> Any:
+    def draw_passes(self) -> int | None:
+        passes = super().draw_passes()
         self.passes = [*getattr(self, "passes", []), passes]
-        return super()._loss(mixture, query, target, passes)
+        return passes
 
     def on_train_end(self) -> None:
         weights = torch.cat([p.detach().flatten() for p in self.network.parameters()])

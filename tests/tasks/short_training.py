@@ -9,8 +9,9 @@ from hydra import compose, initialize_config_dir
 from tiny import write_tiny_set
 from torch import Tensor
 
-from sedsep.tasks import stages
-from sedsep.tasks.session import Session
+from sedsep.composition import parts
+from sedsep.runs.run import Run
+from sedsep.training.build import build_network
 
 CONF = Path(__file__).parents[2] / "conf"
 SHORT = (
@@ -41,19 +42,21 @@ def write_set(root: Path, valid_scenes: int = 2) -> Path:
     return write_tiny_set(root, seconds=1.0, scenes_per_split={"valid": valid_scenes, "test": 1})
 
 
-def open_session(root: Path, where: Path, *overrides: str) -> Session:
+def open_run(root: Path, where: Path, *overrides: str) -> Run:
     paths = [f"paths.work={where}", f"paths.run={where}", f"paths.cache={where.parent / 'cache'}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return Session.open(compose("config", overrides=[*paths, f"data.root={root}", *SHORT, *overrides]))
+        config = compose("config", overrides=[*paths, f"data.root={root}", *SHORT, *overrides])
+        parts.complete(config)
+        return Run.open(config)
 
 
 def train(root: Path, where: Path, *overrides: str) -> None:
     """Train the configured model in `where`, or go on with it there."""
     torch.set_num_threads(1)
-    session = open_session(root, where, *overrides)
-    node = session.config.model
-    labels = {} if node.kind == "sed" else {"labels": session.labels}
-    stages.train(session, node, stages.build(session, node), where, None, **labels)
+    config = open_run(root, where, *overrides).config
+    recipe, layout = parts.recipe(config), parts.data_set(config)
+    trainings = parts.trainings(config, layout, parts.class_labels(config))
+    trainings.fit(recipe, build_network(recipe, config.seed, Path(config.paths.cache)), where)
 
 
 def weights(where: Path, name: str = "last.ckpt") -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from tiny import write_tiny_set
 from torch import Tensor, nn
 
-from sedsep.labels import LabelSet
+from sedsep.composition import parts
 from sedsep.models import GuidedSeparator
 from sedsep.scenes.dataset import GeneratedScenes
-from sedsep.scenes.layout import Layout
-from sedsep.tasks.session import Session
-from sedsep.tasks.stages import build, train
+from sedsep.training.build import build_network
 from sedsep.training.groups import sed_groups, separator_groups
 
 Compose = Callable[..., DictConfig]
@@ -59,7 +58,7 @@ def test_the_paper_scale_has_the_published_recipe(composed: Compose, experiment:
     model = config.model
     batch, eval_batch, warmup, schedule = BATCHES[experiment]
     expected = TAGGER if experiment in TAGGERS else SEPARATOR
-    assert model.training == expected | {"batch_size": batch, "eval_batch_size": eval_batch}
+    assert asdict(parts.recipe(config).plan) == expected | {"batch_size": batch, "eval_batch_size": eval_batch}
     assert model.optim.schedule._target_ == f"sedsep.training.warmup_{schedule}"
     assert model.optim.schedule.warmup_steps == warmup
     assert (config.seed, config.trainer.gradient_clip_val, config.trainer.accumulate_grad_batches) == (0, 0.5, 1)
@@ -78,10 +77,13 @@ def test_the_paper_scale_has_the_published_recipe(composed: Compose, experiment:
 
 
 def test_a_batch_size_given_by_hand_wins(composed: Compose) -> None:
+    def batch_size(*overrides: str) -> int:
+        return parts.recipe(composed(*overrides)).plan.batch_size
+
     for option in ("model.training.batch_size=3", "scale.separator.training.batch_size=3"):
-        assert composed("experiment=separator_iter_2", "scale=paper", option).model.training.batch_size == 3
-    assert composed("scale=paper", "refinement.iters=7").model.training.batch_size == 1
-    assert composed("experiment=separator_iter_4").model.training.batch_size == 4  # the mini scale has its own
+        assert batch_size("experiment=separator_iter_2", "scale=paper", option) == 3
+    assert batch_size("scale=paper", "refinement.iters=7") == 1
+    assert batch_size("experiment=separator_iter_4") == 4  # the mini scale has its own
 
 
 FILM = 4_509_760 - 274_432  # label conditioning less its embedding
@@ -184,24 +186,17 @@ def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def session(composed: Compose, tiny_set: Path, tmp_path: Path) -> Callable[..., Session]:
-    """A session on the tiny data set, with overrides of its own."""
-
-    def make(*overrides: str) -> Session:
-        config = composed(*SMALL, f"data.root={tiny_set}", *overrides)
-        OmegaConf.resolve(config)
-        layout = Layout(tiny_set, config.sample_rate, config.microphones)
-        return Session(config, tmp_path, tmp_path, LabelSet(tuple(config.labels.names)), layout)
-
-    return make
+def small(composed: Compose, tiny_set: Path) -> Compose:
+    """A config on the tiny data set, with overrides of its own."""
+    return lambda *overrides: composed(*SMALL, f"data.root={tiny_set}", *overrides)
 
 
-def fit(session: Session, directory: Path) -> tuple[nn.Module, dict[str, Tensor], pandas.DataFrame]:
+def fit(config: DictConfig, directory: Path) -> tuple[nn.Module, dict[str, Tensor], pandas.DataFrame]:
     """Train the configured model: the network, its state before, and what was logged, step by step."""
-    network = build(session, session.config.model)
+    recipe, layout = parts.recipe(config), parts.data_set(config)
+    network = build_network(recipe, config.seed, directory)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    guided = isinstance(network, GuidedSeparator)
-    train(session, session.config.model, network, directory, None, **({"labels": session.labels} if guided else {}))
+    parts.trainings(config, layout, parts.class_labels(config)).fit(recipe, network, directory)
     logged = pandas.read_csv(directory / "metrics.csv").pivot(index="step", columns="name", values="value")
     return network, before, logged
 
@@ -212,24 +207,24 @@ def moved(network: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_trains(session: Callable[..., Session], tmp_path: Path, experiment: str) -> None:
-    opened = session(f"experiment={experiment}")
-    network, before, logged = fit(opened, tmp_path / "checkpoints")
+def test_every_experiment_trains(small: Compose, tmp_path: Path, experiment: str) -> None:
+    config = small(f"experiment={experiment}")
+    network, before, logged = fit(config, tmp_path / "checkpoints")
     assert logged["train/loss_epoch"].dropna().map(math.isfinite).all()
     assert logged["valid/loss"].dropna().map(math.isfinite).all()
     assert logged.index.max() == 2
     names = {id(p): name for name, p in network.named_parameters()}
-    grouped = [{names[id(p)] for p in group["params"]} for group in groups_of(opened.config, network)]
+    grouped = [{names[id(p)] for p in group["params"]} for group in groups_of(config, network)]
     changed = moved(network, before)
     assert all(group & changed for group in grouped)
     assert changed <= set.union(*grouped)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_baseline_tagger_goes_on_from_its_head(session: Callable[..., Session], tmp_path: Path) -> None:
-    first, _, _ = fit(session("experiment=baseline_tagger_head"), tmp_path / "head")
+def test_the_baseline_tagger_goes_on_from_its_head(small: Compose, tmp_path: Path) -> None:
+    first, _, _ = fit(small("experiment=baseline_tagger_head"), tmp_path / "head")
     given = (f"model.ckpt={tmp_path / 'head' / 'last.ckpt'}", "scale.baseline.trained_blocks=2")
-    second, before, _ = fit(session("experiment=baseline_tagger", *given), tmp_path / "second")
+    second, before, _ = fit(small("experiment=baseline_tagger", *given), tmp_path / "second")
     assert all(torch.equal(before[name], value) for name, value in first.state_dict().items())
     parts = {".".join(name.split(".")[:3]) for name in moved(second, before)}
     last = [f"backbone.blocks.{index}" for index in (2, 3)]
@@ -248,27 +243,27 @@ def test_the_baseline_tagger_goes_on_from_its_head(session: Callable[..., Sessio
         "model=tagger optim@model.optim=sgd speed.fused=true",
     ],
 )
-def test_every_way_to_train_trains(session: Callable[..., Session], tmp_path: Path, options: str) -> None:
-    network, before, logged = fit(session(*options.split()), tmp_path / "checkpoints")
+def test_every_way_to_train_trains(small: Compose, tmp_path: Path, options: str) -> None:
+    network, before, logged = fit(small(*options.split()), tmp_path / "checkpoints")
     assert logged["train/loss_epoch"].dropna().map(math.isfinite).all()
     assert moved(network, before)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_overfitting_repeats_its_batches_and_lowers_the_loss(
-    session: Callable[..., Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
     draw = GeneratedScenes.draw
     monkeypatch.setattr(GeneratedScenes, "draw", lambda self, item: drawn.append(item) or draw(self, item))
     options = ("model=tagger", "trainer=overfit", "trainer.max_epochs=20", "model.training.validate_every=20")
-    _, _, logged = fit(session(*options, "model.optim.warmup_steps=0"), tmp_path / "checkpoints")
+    _, _, logged = fit(small(*options, "model.optim.warmup_steps=0"), tmp_path / "checkpoints")
     losses = logged["train/loss_epoch"].dropna().tolist()
     assert drawn == [0, 1, 2, 3] * 20
     assert losses[-1] < 0.3 * losses[0]
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_profile_says_where_the_time_goes(session: Callable[..., Session], tmp_path: Path) -> None:
-    fit(session("trainer=profile", "model=tagger"), tmp_path / "checkpoints")
+def test_a_profile_says_where_the_time_goes(small: Compose, tmp_path: Path) -> None:
+    fit(small("trainer=profile", "model=tagger"), tmp_path / "checkpoints")
     assert "run_training_batch" in (tmp_path / "checkpoints" / "fit-profile.txt").read_text()

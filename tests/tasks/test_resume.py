@@ -21,11 +21,10 @@ import pytest
 import short_training
 import torch
 from minis import refused
-from short_training import open_session, weights, write_set
+from short_training import weights, write_set
 
 from sedsep.runs.command_line.continuing import continued
 from sedsep.runs.directories import FINISHED, INTERRUPTED, read_status
-from sedsep.tasks import stages
 from sedsep.training import SeparatorSystem
 from sedsep.types import Batch
 
@@ -158,10 +157,8 @@ def train_until_requeued(root: Path, where: Path, *overrides: str) -> None:
 
 def test_other_settings_are_refused(root: Path, uninterrupted: tuple[Path, float]) -> None:
     where = uninterrupted[0]
-    session = open_session(root, where, *REFINING, "seed=1")
-    node = session.config.model
     with refused(r"begun with seed=0, not 1: go on with the settings it was begun with"):
-        stages.train(session, node, stages.build(session, node), where, None, labels=session.labels)
+        short_training.train(root, where, *REFINING, "seed=1")
 
 
 def test_training_never_opens_the_test_split(root: Path, tmp_path: Path) -> None:

@@ -12,15 +12,17 @@ import torch
 from hydra.utils import instantiate
 from minis import refused
 from omegaconf import DictConfig, OmegaConf
-from sedsep.tasks.session import Session
 from torch import Tensor
 
 from sedsep import checkpoints
 from sedsep.checkpoints.published import PUBLISHED
+from sedsep.composition import parts
 from sedsep.evaluation.evaluator import passes_to_score
-from sedsep.labels import LabelSet
+from sedsep.evaluation.label_sources import taggers_among
 from sedsep.models import GuidedSeparator
-from sedsep.tasks import stages, train
+from sedsep.tasks import train
+from sedsep.training.build import build_network
+from sedsep.training.prerequisites import needed_options, recipe_key
 
 Compose = Callable[..., DictConfig]
 
@@ -35,14 +37,19 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEDSEP_OFFLINE", "1")
 
 
-def session(config: DictConfig) -> Session:
-    """A session without a data set: building a network needs none."""
-    cache, layout = Path(config.paths.cache), SimpleNamespace(fingerprint=lambda split: split)
-    return Session(config, cache, cache, LabelSet(tuple(config.labels.names)), layout)  # type: ignore[arg-type]
-
-
 def weights(config: DictConfig) -> dict[str, Tensor]:
-    return stages.build(session(config), config.model).state_dict()
+    return build_network(parts.recipe(config), config.seed, Path(config.paths.cache)).state_dict()
+
+
+def key(config: DictConfig) -> str:
+    """Of what is trained on the spot, on a data set that stays the same."""
+    layout: Any = SimpleNamespace(fingerprint=lambda split: split)
+    trainings = parts.trainings(config, layout, parts.class_labels(config))
+    return recipe_key(parts.recipe(config), trainings, layout, Path(config.paths.cache))
+
+
+def needed(config: DictConfig) -> list[str]:
+    return needed_options(parts.recipe(config), taggers_among(config.task.label_sources))
 
 
 def network(config: DictConfig) -> Any:
@@ -81,10 +88,10 @@ def test_a_checkpoint_wins_over_a_start(composed: Compose, tmp_path: Path) -> No
 
 def test_what_is_trained_on_the_spot_is_kept_apart_by_what_it_started_from(composed: Compose, m2d_file: Path) -> None:
     config = composed(*SMALL, f"model.start={m2d_file}")
-    key = stages._recipe_key(session(config), config.model)
-    assert stages._recipe_key(session(config), config.model) == key
+    before = key(config)
+    assert key(config) == before
     torch.save({"another": torch.zeros(1)}, m2d_file)
-    assert stages._recipe_key(session(config), config.model) != key
+    assert key(config) != before
 
 
 @pytest.mark.parametrize(
@@ -113,9 +120,9 @@ def test_a_tagger_is_needed_for_labels_and_by_guided_separators(composed: Compos
     config = composed(f"conditioning={conditioning}", "task.label_sources=[oracle]")
     separator = network(config)
     assert isinstance(separator, GuidedSeparator)
-    assert stages.prerequisites(config) == ([] if separator.sed is None else ["tagger"])
-    assert stages.prerequisites(composed(f"conditioning={conditioning}")) == ["baseline", "tagger"]
-    assert stages.prerequisites(composed("model=tagger")) == []
+    assert needed(config) == ([] if separator.sed is None else ["tagger"])
+    assert needed(composed(f"conditioning={conditioning}")) == ["baseline", "tagger"]
+    assert needed(composed("model=tagger")) == []
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
-from sedsep.parts import complete
 
 import sedsep.tasks  # noqa: F401 - registers the resolvers
+from sedsep.composition.parts import complete
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,8 +23,10 @@ import torch
 from minis import refused
 from short_training import weights, write_set
 
+from sedsep.checkpoints.own import RECIPE
 from sedsep.runs.command_line.continuing import continued
 from sedsep.runs.directories import FINISHED, INTERRUPTED, read_status
+from sedsep.runs.tracking import HistoryLogger
 from sedsep.training import SeparatorSystem
 from sedsep.types import Batch
 
@@ -58,13 +60,13 @@ def uninterrupted(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """A training nobody stopped, and the seconds it took once it had begun."""
     where = tmp_path_factory.mktemp("uninterrupted") / "run"
     finish(root, where, *REFINING)
-    return where, time.time() - (where / stages.RECIPE).stat().st_mtime
+    return where, time.time() - (where / RECIPE).stat().st_mtime
 
 
 def kill(root: Path, where: Path, seconds: float) -> None:
     """Begin a training, or go on with it, and kill it some seconds later."""
     process = training(root, where, *REFINING)
-    while not (where / stages.RECIPE).is_file():
+    while not (where / RECIPE).is_file():
         time.sleep(0.01)
     time.sleep(seconds)
     process.kill()
@@ -78,7 +80,7 @@ def alike(one: Path, other: Path, name: str) -> bool:
 
 def measured(where: Path) -> dict[tuple[str, int], float]:
     """What a training logged, but for what it cost: no value may be there twice."""
-    with (where / stages.HISTORY).open(newline="") as file:
+    with (where / HistoryLogger.NAME).open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["name"] not in COSTS]
     values = {(row["name"], int(row["step"])): float(row["value"]) for row in rows}
     assert len(values) == len(rows)

@@ -60,7 +60,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 @pytest.fixture(scope="session")
 def sampler(layout: Layout) -> SceneSampler:
     """Draws scenes of 2 s."""
-    return SceneSampler(layout.split("train"), layout.labels(), 2.0)
+    return SceneSampler(layout.split("train"), 2.0)
 
 
 @pytest.fixture(scope="session")

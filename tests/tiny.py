@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sedsep.datasets.synthetic import write_synthetic
+from sedsep.datasets.synthetic import ensure_synthetic
 
 LABELS = ("Doorbell", "Speech", "Typing")
 TINY = (
@@ -41,4 +41,4 @@ def write_tiny_set(root: Path, seconds: float = 2.0, **changes: Any) -> Path:
         "event_seconds": (0.5, 0.5 * seconds + 0.1),
         "response_seconds": 0.1,
     }
-    return write_synthetic(root, LABELS, **(recipe | changes))
+    return ensure_synthetic(root.parent, LABELS, **(recipe | changes)).rename(root)

@@ -101,7 +101,7 @@ def scene_costs(noise: NoiseSet, layout: Layout, device: torch.device, scenes: i
     keep_freed_memory()
     labels = layout.labels()
     most = min(3, len(labels))
-    sampler = SceneSampler(layout.split(SPLIT), labels, noise.scene_seconds, events=(1, most), slots=most)
+    sampler = SceneSampler(layout.split(SPLIT), noise.scene_seconds, events=(1, most), slots=most)
     renderer, threads = Renderer(layout), torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -81,10 +81,8 @@ def _rendered_sheet(spec: SceneSpec, scene: Scene, layout: Layout) -> SceneSheet
         if role == "background":
             label = role
         else:
-            assert event.position is not None
             room = open_room(layout.root / dirs.rooms / spec.room, layout.sample_rate, layout.channels)
-            index = room.nearest(event.position) if event.position_index is None else event.position_index
-            response = room.response(index)[spec.ref_channel].astype(np.float32)
+            response = room.response_of(event)[spec.ref_channel].astype(np.float32)
             reverberation = reverberation_time(response, spec.sample_rate)
             direct = direct_to_reverberant(response, spec.sample_rate)
             curve = energy_decay(response)

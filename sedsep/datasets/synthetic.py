@@ -125,28 +125,12 @@ class Recipe:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=tuple(name.encode())))
 
 
-def write_synthetic(root: Path | str, labels: Iterable[str], **options: Any) -> Path:
-    """Write a synthetic data set in the challenge's layout, with the splits train, valid and test.
+def ensure_synthetic(cache_dir: Path | str, labels: Iterable[str], **options: Any) -> Path:
+    """The synthetic data set with these parameters, in the challenge's layout with the splits train, valid and test;
+    made in `cache_dir` unless it is there already, and whole.
 
     The folder appears under its name only when complete. Several processes may ask for it at once: one writes, the
-    others wait. A complete set made with the same parameters is left as it is.
-
-    Args:
-        root: the folder to make.
-        labels: the target classes in the order of their one-hot entries.
-        options: the other attributes of `Recipe`.
-
-    Returns:
-        `root`.
-
-    Raises:
-        UserError: unusable parameters, a folder that holds something else, or one that cannot be written.
-    """
-    return _make(Path(root).absolute(), Recipe(tuple(labels), **options), overwrite=False)
-
-
-def ensure_synthetic(cache_dir: Path | str, labels: Iterable[str], **options: Any) -> Path:
-    """The synthetic data set with these parameters, made in `cache_dir` unless it is there already, and whole.
+    others wait.
 
     Args:
         cache_dir: holds one folder for each set of parameters; is created.
@@ -161,22 +145,12 @@ def ensure_synthetic(cache_dir: Path | str, labels: Iterable[str], **options: An
     """
     recipe = Recipe(tuple(labels), **options)
     root = Path(cache_dir).absolute() / f"synthetic-v{GENERATOR_VERSION}-{recipe.digest}"
-    return _make(root, recipe, overwrite=True)
-
-
-def _make(root: Path, recipe: Recipe, *, overwrite: bool) -> Path:
-    if _is_whole(root, recipe):
-        return root
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with sole_writer(root):
-            if _is_whole(root, recipe):
-                return root
-            if root.exists() and not overwrite and (not root.is_dir() or any(root.iterdir())):
-                raise UserError(
-                    f"{root} exists but is not the synthetic data set asked for: remove it or choose another folder."
-                )
-            _write(root, recipe)
+        if not _is_whole(root, recipe):
+            root.parent.mkdir(parents=True, exist_ok=True)
+            with sole_writer(root):
+                if not _is_whole(root, recipe):
+                    _write(root, recipe)
     except (OSError, soundfile.SoundFileError) as error:
         raise UserError(
             f"The synthetic data set cannot be written to {root} ({error}): free some space or choose another folder."
@@ -241,11 +215,10 @@ def _write_sound(folder: Path, recipe: Recipe, name: str, generator: synthesis.S
 
 def _write_room(folder: Path, recipe: Recipe, split: str, room: str) -> None:
     name, rate = f"room_ir/{split}/{room}.sofa", recipe.sample_rate
-    simulated = acoustics.simulate_room(
+    responses, positions, _ = acoustics.simulate_room(
         recipe.rng(name), positions=recipe.positions, sample_rate=rate, seconds=recipe.response_seconds
     )
-    responses = simulated.responses
-    rooms.write_sofa(folder / name, responses, simulated.positions, rate, title=f"{split} {room}")
+    rooms.write_sofa(folder / name, responses, positions, rate, title=f"{split} {room}")
     for index in range(recipe.noises_per_room):
         name = f"noise/{split}/{room}_{index:02d}.wav"
         noise = acoustics.room_noise(recipe.rng(name), responses, sample_rate=rate, seconds=recipe.noise_seconds)
@@ -262,7 +235,6 @@ def _write_scenes(folder: Path, recipe: Recipe) -> None:
     for split, count in recipe.scenes_per_split.items():
         sampler = SceneSampler(
             layout.split(split),
-            LabelSet(recipe.labels),
             recipe.scene_seconds,
             events=(1, min(recipe.slots, len(recipe.labels))),
             slots=recipe.slots,

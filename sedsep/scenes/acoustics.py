@@ -9,7 +9,6 @@ Axes: P source positions, M = 4 channels, N taps, L samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyroomacoustics as pra
@@ -32,21 +31,6 @@ MAX_ORDER = 30
 """Reflections followed; 30 fill a quarter of a second in all but the smallest rooms, and more cost their cube."""
 
 
-@dataclass(frozen=True)
-class SimulatedRoom:
-    """A room as measured from the listener's place.
-
-    Attributes:
-        responses: float32 [P, 4, N], W Y Z X.
-        positions: of the sources relative to the listener, metres, float64 [P, 3].
-        rt60: reverberation time the walls were chosen for, seconds.
-    """
-
-    responses: FloatArray
-    positions: NDArray[np.float64]
-    rt60: float
-
-
 def simulate_room(
     rng: Generator,
     *,
@@ -55,7 +39,7 @@ def simulate_room(
     seconds: float = 0.25,
     rt60_range: tuple[float, float] = (0.15, 0.5),
     distance_range: tuple[float, float] = (0.5, 2.5),
-) -> SimulatedRoom:
+) -> tuple[FloatArray, NDArray[np.float64], float]:
     """Draw a room, a listener and the sources around it, and simulate the responses by the image-source method.
 
     Args:
@@ -65,6 +49,10 @@ def simulate_room(
         seconds: length of the responses; the last fifth fades out.
         rt60_range: reverberation time, seconds, by Sabine's formula (raised where a room cannot be that dry).
         distance_range: from listener to source, metres.
+
+    Returns:
+        Responses, float32 [P, 4, N], W Y Z X; positions of the sources relative to the listener, metres [P, 3]; the
+        reverberation time the walls were chosen for, seconds.
     """
     size = np.array([rng.uniform(3.6, 7.5), rng.uniform(3.2, 6.0), rng.uniform(2.4, 3.4)])
     listener = size * rng.uniform(0.4, 0.6, 3)
@@ -76,7 +64,7 @@ def simulate_room(
     absorption, _ = pra.inverse_sabine(rt60, size, c=SPEED)
     places = size.tolist(), listener, listener + offsets
     responses = foa_responses(*places, absorption=float(absorption), sample_rate=sample_rate, seconds=seconds)
-    return SimulatedRoom(responses, offsets, rt60)
+    return responses, offsets, rt60
 
 
 def foa_responses(

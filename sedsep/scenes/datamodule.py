@@ -53,7 +53,7 @@ class SceneDataModule(LightningDataModule):
     Args:
         layout: the data set.
         labels: the classes.
-        sampler: a `SceneSampler` still lacking split, labels and duration.
+        sampler: a `SceneSampler` still lacking split and duration.
         seed: of the training scenes.
         epoch_size: training scenes of an epoch, over all devices.
         batch_size: training scenes a device takes at once.
@@ -172,7 +172,7 @@ class SceneDataModule(LightningDataModule):
         return f"{self.layout.fingerprint(split)}-{fingerprint(repr(specs))[:16]}"
 
     def _sampler(self, split: str, duration: float) -> SceneSampler:
-        return self._make_sampler(split=self.layout.split(split), labels=self.labels, duration=duration)
+        return self._make_sampler(split=self.layout.split(split), duration=duration)
 
 
 class FixedScenes(LightningDataModule):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ Item = tuple[Scene | SceneParts, list[Skip]]
 """What a worker makes: a scene, mixed or only read, and the files that were skipped on the way."""
 
 
+@dataclass(eq=False)
 class GeneratedScenes(Dataset[Scene]):
     """Scenes drawn and rendered on demand, without end.
 
@@ -52,14 +53,14 @@ class GeneratedScenes(Dataset[Scene]):
         UserError: an unknown `on_error`.
     """
 
-    def __init__(
-        self, sampler: SceneSampler, renderer: Renderer, seed: int, epoch_size: int, on_error: str = "raise"
-    ) -> None:
-        self.sampler = sampler
-        self.renderer = renderer
-        self.seed = seed
-        self.epoch_size = epoch_size
-        self.on_error = choice(on_error, ON_ERROR, "data.on_error")
+    sampler: SceneSampler
+    renderer: Renderer
+    seed: int
+    epoch_size: int
+    on_error: str = "raise"
+
+    def __post_init__(self) -> None:
+        choice(self.on_error, ON_ERROR, "data.on_error")
 
     @property
     def names(self) -> list[str]:
@@ -111,6 +112,7 @@ class GeneratedScenes(Dataset[Scene]):
         )
 
 
+@dataclass(eq=False)
 class TrainingItems(Dataset[Item]):
     """What workers make of generated scenes.
 
@@ -119,9 +121,8 @@ class TrainingItems(Dataset[Item]):
         mixed: whether workers mix them.
     """
 
-    def __init__(self, scenes: GeneratedScenes, mixed: bool) -> None:
-        self.scenes = scenes
-        self.mixed = mixed
+    scenes: GeneratedScenes
+    mixed: bool
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -154,6 +155,7 @@ class EpochSampler(DistributedSampler[int]):
         return (first + index for index in itertools.islice(super().__iter__(), self.seen(), None))
 
 
+@dataclass(eq=False)
 class IndexedScenes(Dataset[Scene]):
     """Fixed scenes, rendered on demand.
 
@@ -162,9 +164,8 @@ class IndexedScenes(Dataset[Scene]):
         renderer: renders them.
     """
 
-    def __init__(self, specs: Sequence[SceneSpec], renderer: Renderer) -> None:
-        self.specs = list(specs)
-        self.renderer = renderer
+    specs: Sequence[SceneSpec]
+    renderer: Renderer
 
     @property
     def names(self) -> list[str]:
@@ -182,6 +183,7 @@ class IndexedScenes(Dataset[Scene]):
         return self.renderer.render(self.specs[item])
 
 
+@dataclass(eq=False)
 class SharedScenes(Dataset[Item]):
     """One rank's share of fixed scenes. The ranks take turns, and all have as many items, so that none waits for a
     batch that another does not have: what is missing is filled up with scenes named `FILLER`, which nobody counts.
@@ -192,16 +194,17 @@ class SharedScenes(Dataset[Item]):
         rank: this one.
     """
 
-    def __init__(self, scenes: Dataset[Scene], replicas: int, rank: int) -> None:
-        self.scenes, self.replicas, self.rank = scenes, replicas, rank
-        self.total = len(scenes)  # type: ignore[arg-type]
+    scenes: Dataset[Scene]
+    replicas: int
+    rank: int
 
     def __len__(self) -> int:
-        return math.ceil(self.total / self.replicas)
+        return math.ceil(len(self.scenes) / self.replicas)  # type: ignore[arg-type]
 
     def __getitem__(self, item: int) -> Item:
         index = item * self.replicas + self.rank
-        return self.scenes[index] if index < self.total else replace(self.scenes[0], name=FILLER), []
+        missing = index >= len(self.scenes)  # type: ignore[arg-type]
+        return replace(self.scenes[0], name=FILLER) if missing else self.scenes[index], []
 
 
 def collate(scenes: Sequence[Scene], labels: LabelSet) -> Batch:

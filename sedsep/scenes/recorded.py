@@ -19,17 +19,6 @@ from sedsep.scenes.problems import DataProblem, raise_first
 from sedsep.types import FloatArray, Scene
 
 
-def mixtures(folder: Path) -> list[Path]:
-    """The mixtures of a split's folder, sorted by name.
-
-    Raises:
-        UserError: there are none.
-    """
-    place = Place(folder / MIXTURES, folder.name, MIXTURES)
-    raise_first(place.problems())
-    return place.files
-
-
 def target_problems(target: Path, mixtures: Collection[Path], labels: LabelSet) -> Iterator[DataProblem]:
     """Where the name of a target, `<name>_<Label>.wav`, tells no class or none of the mixtures `<name>.wav`."""
     name, _, label = target.stem.rpartition("_")
@@ -67,12 +56,13 @@ class RecordedScenes(Dataset[Scene]):
     def __init__(self, folder: Path, labels: LabelSet, sample_rate: int, channels: int) -> None:
         self.sample_rate = sample_rate
         self.channels = channels
-        self.mixtures = mixtures(folder)
+        places = [Place(folder / group, folder.name, group) for group in (MIXTURES, TARGETS)]
+        for place in places:
+            raise_first(place.problems())
+        self.mixtures, sources = (place.files for place in places)
         self.targets: dict[str, dict[str, Path]] = {path.stem: {} for path in self.mixtures}
-        sources = Place(folder / TARGETS, folder.name, TARGETS)
-        raise_first(sources.problems())
         present = set(self.mixtures)
-        for path in sources.files:
+        for path in sources:
             raise_first(target_problems(path, present, labels))
             name, _, label = path.stem.rpartition("_")
             self.targets[name][label] = path

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from sedsep.errors import UserError, choice
+from sedsep.errors import choice
 from sedsep.scenes import audio
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.problems import fit_problems, raise_first
@@ -183,12 +183,7 @@ class Renderer:
         peak = max(source.max(initial=0.0), -source.min(initial=0.0))
         if peak > 0:
             source = source / peak
-        if event.position_index is not None:
-            response = room.response(event.position_index)
-        elif event.position is not None:
-            response = room.response(room.nearest(event.position))
-        else:
-            raise UserError(f"The scene {spec.name} gives {event.source_file} no position: add one.")
+        response = room.response_of(event)
         direct = (0, 0)
         if slot is not None:
             peaks = response[spec.ref_channel]

@@ -17,10 +17,9 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sedsep.errors import UserError
 from sedsep.files import whole
 from sedsep.scenes.problems import FileError
-from sedsep.types import FloatArray
+from sedsep.types import Event, FloatArray
 
 OPEN_FILES = 16
 """Files a process keeps open. Each holds at most `CHUNK_CACHE` bytes, so a worker stays below 128 MiB."""
@@ -118,6 +117,15 @@ class Room:
         """The index of the source position closest to `position` [3]; the lowest one among equals."""
         return int(np.square(self.positions - np.asarray(position, np.float64)).sum(axis=1).argmin())
 
+    def response_of(self, event: Event) -> FloatArray:
+        """The response an event is played through, float32 [M, N]: the one it names, else the nearest; raises what
+        `response` does."""
+        index = event.position_index
+        if index is None:
+            assert event.position is not None
+            index = self.nearest(event.position)
+        return self.response(index)
+
     def response(self, index: int) -> FloatArray:
         """The response from source position `index`, float32 [M, N]; what the file masks is 0.
 
@@ -186,18 +194,8 @@ def write_sofa(
         title: the room's name.
         dtype: the responses are stored with.
         compressed: whether the responses are compressed, each position for itself.
-
-    Raises:
-        UserError: the shapes do not fit together, or a value is not finite.
     """
     responses, positions = np.asarray(responses, dtype), np.asarray(positions, np.float64)
-    if responses.ndim != 3 or positions.shape != (len(responses), 3) or 0 in responses.shape:
-        raise UserError(
-            f"The room {title} has responses {list(responses.shape)} and positions {list(positions.shape)}, "
-            "expected [positions, microphones, taps] and [positions, 3]."
-        )
-    if not (np.isfinite(responses).all() and np.isfinite(positions).all()):
-        raise UserError(f"The room {title} holds NaN or infinite values: only finite responses can be written.")
     p, m, n = responses.shape
     attributes = SOFA | {"APIVersion": h5py.__version__}
     attributes |= dict.fromkeys(("Title", "RoomDescription", "DatabaseName", "RoomShortName"), title)

@@ -7,30 +7,33 @@ source never exceeds the scene; the search for a placement ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from sedsep.errors import UserError
-from sedsep.labels import SILENCE, LabelSet
+from sedsep.labels import SILENCE
 from sedsep.scenes.layout import Split
 from sedsep.scenes.rooms import Room, open_room
 from sedsep.types import Event, SceneSpec
 
 T = TypeVar("T")
-Number = TypeVar("Number", int, float)
 
 GRID = 0.1
 """Seconds between the instants at which overlaps are counted; an event counts this much before and after itself."""
 
+ATTEMPTS = 100
+"""Onsets tried for an event, and events tried for a place in the scene."""
 
+
+@dataclass(eq=False)
 class SceneSampler:
     """Draws scenes of one split.
 
     Args:
         split: the files to draw from.
-        labels: the classes; every event label must be one of them.
         duration: of a scene, seconds; longer sources and backgrounds are cut at random.
         events: fewest and most target events, each of another class.
         interference: fewest and most interfering events; none where the split has no interference.
@@ -41,43 +44,43 @@ class SceneSampler:
         direct_path_ms: kept before and after the peak of the response for the dry targets, milliseconds.
         max_overlap: most events of a group that sound at once.
         slots: target slots, filled in order of onset, then with silence.
-        max_attempts: onsets tried for an event, and events tried for a place in the scene.
 
     Raises:
-        UserError: a range that cannot be drawn from, more events than slots or labels, a label outside `labels`, or a
-            room that cannot be read.
+        UserError: a range that cannot be drawn from, more events than slots or labels, or a room that cannot be read.
     """
 
-    def __init__(
-        self,
-        split: Split,
-        labels: LabelSet,
-        duration: float,
-        events: Sequence[int] = (1, 3),
-        interference: Sequence[int] = (1, 2),
-        event_snr: Sequence[float] = (5, 20),
-        interference_snr: Sequence[float] = (0, 15),
-        ref_db: float = -50,
-        ref_channel: int = 0,
-        direct_path_ms: Sequence[float] = (6, 50),
-        max_overlap: int = 3,
-        slots: int = 3,
-        max_attempts: int = 100,
-    ) -> None:
-        self.split = split
-        self.duration = float(duration)
-        self.events = _range("events", events)
-        self.interference = _range("interference", interference)
-        self.event_snr = _range("event_snr", event_snr)
-        self.interference_snr = _range("interference_snr", interference_snr)
-        self.ref_db = float(ref_db)
-        self.ref_channel = ref_channel
-        before, after = direct_path_ms
-        self.direct_path_ms = (float(before), float(after))
-        self.max_overlap = max_overlap
-        self.slots = slots
-        self.max_attempts = max_attempts
-        self._check(labels)
+    split: Split
+    duration: float
+    events: Sequence[int] = (1, 3)
+    interference: Sequence[int] = (1, 2)
+    event_snr: Sequence[float] = (5, 20)
+    interference_snr: Sequence[float] = (0, 15)
+    ref_db: float = -50
+    ref_channel: int = 0
+    direct_path_ms: Sequence[float] = (6, 50)
+    max_overlap: int = 3
+    slots: int = 3
+
+    def __post_init__(self) -> None:
+        split, events, (before, after) = self.split, list(self.events), self.direct_path_ms
+        for name in ("events", "interference", "event_snr", "interference_snr"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise UserError(f"{name}=[{low}, {high}] is no range: give the smaller number first.")
+        if self.duration <= 0 or int(self.duration * split.sample_rate) < 1:
+            raise UserError(f"A scene of {self.duration:g} s cannot be drawn: set a positive duration.")
+        if before < 0 or after <= 0:
+            raise UserError(f"direct_path_ms=[{before}, {after}] keeps nothing of the direct path: use times above 0.")
+        if min(events[0], self.interference[0]) < 0:
+            raise UserError(
+                f"events={events} and interference={list(self.interference)} count sounds: none may be negative."
+            )
+        most = min(self.slots, len(split.events))
+        if events[1] > most:
+            raise UserError(
+                f"events={events} asks for more events than there are slots ({self.slots}) or labels in "
+                f"split '{split.name}' ({len(split.events)}): use at most {most}."
+            )
         # Indexed here, before workers start from this process.
         self.rooms = {path: open_room(path, split.sample_rate, split.channels) for path in split.rooms}
 
@@ -114,8 +117,9 @@ class SceneSampler:
             spare = self.split.duration(noise) - self.duration
             # Whole seconds, as the challenge draws them.
             start = float(np.floor(rng.uniform(0, spare))) if spare > 0 else None
-            background.append(Event(None, noise.name, start, 0.0, self.duration, 0.0))
+            background.append(Event(None, noise.name, start, 0.0, float(self.duration), 0.0))
         foreground.sort(key=lambda event: event.event_time)
+        before, after = self.direct_path_ms
         labels = [str(event.label) for event in foreground]
         return SceneSpec(
             name=f"scene_{epoch:03d}_{index:06d}",
@@ -124,11 +128,11 @@ class SceneSampler:
             foreground=tuple(foreground),
             background=tuple(background),
             interference=tuple(interference),
-            duration=self.duration,
+            duration=float(self.duration),
             sample_rate=self.split.sample_rate,
-            ref_db=self.ref_db,
+            ref_db=float(self.ref_db),
             ref_channel=self.ref_channel,
-            direct_path_ms=self.direct_path_ms,
+            direct_path_ms=(float(before), float(after)),
             slots=(*labels, *[SILENCE] * (self.slots - len(labels))),
         )
 
@@ -137,16 +141,16 @@ class SceneSampler:
         rng: np.random.Generator,
         room: Room,
         files: dict[str, list[Path]],
-        snr: tuple[float, float],
+        snr: Sequence[float],
         others: list[Event],
     ) -> Event:
-        for _ in range(self.max_attempts):
+        for _ in range(ATTEMPTS):
             label = _pick(rng, sorted(files))
             path = _pick(rng, files[label])
             length, source_time = self.split.duration(path), 0.0
             if length > self.duration:
-                source_time, length = float(rng.uniform(0, length - self.duration)), self.duration
-            for _ in range(self.max_attempts):
+                source_time, length = float(rng.uniform(0, length - self.duration)), float(self.duration)
+            for _ in range(ATTEMPTS):
                 onset = float(rng.uniform(0, self.duration - length))
                 if len(others) < self.max_overlap or not _crowded(onset, length, others, self.max_overlap):
                     index = int(rng.integers(len(room)))
@@ -157,39 +161,14 @@ class SceneSampler:
                         source_time=source_time,
                         event_time=onset,
                         event_duration=length,
-                        snr=float(rng.uniform(*snr)),
+                        snr=float(rng.uniform(snr[0], snr[1])),
                         position=(x, y, z),
                         position_index=index,
                     )
         raise UserError(
             f"No placement of {len(others) + 1} events in {self.duration:g} s keeps at most {self.max_overlap} of them "
-            f"sounding at once after {self.max_attempts} attempts: allow more overlap, fewer events or longer scenes."
+            f"sounding at once after {ATTEMPTS} attempts: allow more overlap, fewer events or longer scenes."
         )
-
-    def _check(self, labels: LabelSet) -> None:
-        for label in self.split.events:
-            if label not in labels:
-                raise UserError(
-                    f"The sound events of split '{self.split.name}' hold the label '{label}', which is not in the "
-                    "label set: choose the label set of this data set."
-                )
-        if self.duration <= 0 or int(self.duration * self.split.sample_rate) < 1:
-            raise UserError(f"A scene of {self.duration:g} s cannot be drawn: set a positive duration.")
-        if self.direct_path_ms[0] < 0 or self.direct_path_ms[1] <= 0:
-            raise UserError(
-                f"direct_path_ms={list(self.direct_path_ms)} keeps nothing of the direct path: use times above 0."
-            )
-        if min(self.events[0], self.interference[0]) < 0:
-            raise UserError(
-                f"events={list(self.events)} and interference={list(self.interference)} count sounds: "
-                "none may be negative."
-            )
-        most = min(self.slots, len(self.split.events))
-        if self.events[1] > most:
-            raise UserError(
-                f"events={list(self.events)} asks for more events than there are slots ({self.slots}) or labels in "
-                f"split '{self.split.name}' ({len(self.split.events)}): use at most {most}."
-            )
 
 
 def _crowded(onset: float, length: float, others: list[Event], limit: int) -> bool:
@@ -203,10 +182,3 @@ def _crowded(onset: float, length: float, others: list[Event], limit: int) -> bo
 
 def _pick(rng: np.random.Generator, items: Sequence[T]) -> T:
     return items[int(rng.integers(len(items)))]
-
-
-def _range(name: str, bounds: Sequence[Number]) -> tuple[Number, Number]:
-    low, high = bounds
-    if low > high:
-        raise UserError(f"{name}=[{low}, {high}] is no range: give the smaller number first.")
-    return low, high

@@ -43,7 +43,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic.write_synthetic(tmp_path_factory.mktemp("made") / "set", LABELS, **SMALL)
+    return synthetic.ensure_synthetic(tmp_path_factory.mktemp("made"), LABELS, **SMALL)
 
 
 def test_the_layout_is_the_challenges(made: Path) -> None:
@@ -76,8 +76,8 @@ def test_its_scenes_render(made: Path) -> None:
 
 def test_it_is_the_same_twice_and_another_with_another_seed(made: Path, tmp_path: Path) -> None:
     first = contents(made)
-    assert contents(synthetic.write_synthetic(tmp_path / "again", LABELS, **SMALL)) == first
-    other = contents(synthetic.write_synthetic(tmp_path / "other", LABELS, **{**SMALL, "seed": 4}))
+    assert contents(synthetic.ensure_synthetic(tmp_path, LABELS, **SMALL)) == first
+    other = contents(synthetic.ensure_synthetic(tmp_path, LABELS, **{**SMALL, "seed": 4}))
     assert other.keys() == first.keys()
     audio = [name for name in first if name.endswith((".wav", ".sofa"))]
     assert not [name for name in audio if other[name] == first[name]]
@@ -86,7 +86,7 @@ def test_it_is_the_same_twice_and_another_with_another_seed(made: Path, tmp_path
 
 def test_a_file_does_not_depend_on_how_many_there_are(made: Path, tmp_path: Path) -> None:
     more = {**SMALL, "files_per_class": {"train": 3, "valid": 1, "test": 1}, "scenes_per_split": {}}
-    larger = contents(synthetic.write_synthetic(tmp_path / "more", LABELS, **more))
+    larger = contents(synthetic.ensure_synthetic(tmp_path, LABELS, **more))
     for name, content in contents(made).items():
         if name.endswith((".wav", ".sofa")):
             assert larger[name] == content
@@ -94,7 +94,7 @@ def test_a_file_does_not_depend_on_how_many_there_are(made: Path, tmp_path: Path
 
 def test_a_complete_set_is_left_alone(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "_write", lambda *_: pytest.fail("it was written again"))
-    assert synthetic.write_synthetic(made, LABELS, **SMALL) == made
+    assert synthetic.ensure_synthetic(made.parent, LABELS, **SMALL) == made
 
 
 @pytest.mark.parametrize("change", [{"seed": 4}, {"positions": 4}, {"rooms": {"train": 2, "valid": 1, "test": 1}}])
@@ -140,14 +140,6 @@ def test_a_damaged_set_is_made_again(made: Path, tmp_path: Path, victim: str, mo
     assert written == [root]
 
 
-def test_foreign_folders_are_not_touched(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="remove it or choose another folder"):
-        synthetic.write_synthetic(tmp_path / "mine", LABELS, **SMALL)
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
-
-
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
@@ -184,7 +176,8 @@ def test_processes_that_start_together_make_it_once(tmp_path: Path, monkeypatch:
 
 def test_it_is_never_seen_half_made(tmp_path: Path) -> None:
     """Whenever the folder exists, its manifest does and names only files that are there."""
-    root, seen, stop = tmp_path / "set", [], threading.Event()
+    root = tmp_path / f"synthetic-v{synthetic.GENERATOR_VERSION}-{synthetic.Recipe(LABELS, **SMALL).digest}"
+    seen, stop = [], threading.Event()
 
     def watch() -> None:
         while not stop.is_set():
@@ -195,7 +188,7 @@ def test_it_is_never_seen_half_made(tmp_path: Path) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        synthetic.write_synthetic(root, LABELS, **SMALL)
+        assert synthetic.ensure_synthetic(tmp_path, LABELS, **SMALL) == root
     finally:
         stop.set()
         watcher.join()

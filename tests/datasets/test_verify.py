@@ -68,8 +68,8 @@ def test_the_contents_are_counted(root: Path) -> None:
 @pytest.mark.parametrize("decode", [False, True])
 def test_a_synthetic_set_passes(tmp_path: Path, decode: bool) -> None:
     labels = LabelSet(("Speech", "Doorbell"))
-    root = synthetic.write_synthetic(
-        tmp_path / "set", labels, sample_rate=RATE, positions=2, noises_per_room=1, scene_seconds=2.0,
+    root = synthetic.ensure_synthetic(
+        tmp_path, labels, sample_rate=RATE, positions=2, noises_per_room=1, scene_seconds=2.0,
         noise_seconds=3.0, event_seconds=(0.5, 1.0), response_seconds=0.1, scenes_per_split={"valid": 2, "test": 2},
         files_per_class=dict.fromkeys(synthetic.SPLITS, 1), rooms=dict.fromkeys(synthetic.SPLITS, 1),
     )  # fmt: skip
@@ -379,7 +379,7 @@ def test_files_that_differ_in_one_bit_are_no_leak(root: Path) -> None:
 @pytest.fixture
 def scenes(root: Path) -> Path:
     """Three fixed scenes; the path of the first."""
-    sampler = SceneSampler(Layout(root, RATE, CHANNELS).split("valid"), LABELS, 2.0)
+    sampler = SceneSampler(Layout(root, RATE, CHANNELS).split("valid"), 2.0)
     write_index([sampler.sample(0, 0, index) for index in range(3)], root / "metadata" / "valid.json")
     return root / "metadata" / "valid" / "scene_000_000000.json"
 
@@ -441,7 +441,7 @@ def test_a_scene_that_cannot_be_rendered_is_named(
 
 
 def test_scenes_must_hold_classes(root: Path) -> None:
-    sampler = SceneSampler(Layout(root, RATE, CHANNELS).split("valid"), LABELS, 2.0, events=(1, 1))
+    sampler = SceneSampler(Layout(root, RATE, CHANNELS).split("valid"), 2.0, events=(1, 1))
     spec = sampler.sample(0, 0, 0)
     event = replace(spec.foreground[0], label="Cat")
     write_index([replace(spec, foreground=(event,), slots=("Cat",))], root / "metadata" / "valid.json")

@@ -48,7 +48,7 @@ def test_silent_sources_are_drawn_anew(root: Path) -> None:
     bell = root / "sound_event" / "train" / "Bell"
     soundfile.write(bell / "bell_0.wav", np.zeros(RATE), RATE)
     layout = Layout(root, RATE, 4)
-    sampler = SceneSampler(layout.split("train"), layout.labels(), 2.0)
+    sampler = SceneSampler(layout.split("train"), 2.0)
     scenes = GeneratedScenes(sampler, Renderer(layout), 0, 40)
     first = [scenes[i] for i in range(40)]
     sources = [(label, target) for scene in first for label, target in zip(scene.labels, scene.targets, strict=True)]
@@ -62,9 +62,7 @@ def test_a_data_set_of_silence_ends_with_a_sentence(root: Path) -> None:
     for path in (root / "sound_event").rglob("*.wav"):
         soundfile.write(path, np.zeros(RATE), RATE)
     layout = Layout(root, RATE, 4)
-    scenes = GeneratedScenes(
-        SceneSampler(layout.split("train"), layout.labels(), 2.0), Renderer(layout), 0, epoch_size=1
-    )
+    scenes = GeneratedScenes(SceneSampler(layout.split("train"), 2.0), Renderer(layout), 0, epoch_size=1)
     with pytest.raises(UserError, match=r"had a silent source or .*, the last one .*sound_event/train.*\.wav"):
         scenes[0]
 
@@ -228,7 +226,7 @@ def test_a_batch_is_its_scenes_stacked(sampler: SceneSampler, layout: Layout) ->
 
 
 def test_scenes_of_different_lengths_cannot_share_a_batch(sampler: SceneSampler, layout: Layout) -> None:
-    other = SceneSampler(layout.split("train"), layout.labels(), 1.0)
+    other = SceneSampler(layout.split("train"), 1.0)
     scenes = [Renderer(layout).render(drawn.sample(0, 0, 0)) for drawn in (sampler, other)]
     with pytest.raises(UserError, match="cannot share a batch"):
         collate(scenes, layout.labels())

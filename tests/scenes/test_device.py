@@ -98,7 +98,7 @@ def test_silence_stays_silent(layout: Layout, sampler: SceneSampler) -> None:
 
 
 def test_unlike_scenes_cannot_share_a_batch(layout: Layout, sampler: SceneSampler) -> None:
-    other = SceneSampler(layout.split("train"), layout.labels(), 1.0)
+    other = SceneSampler(layout.split("train"), 1.0)
     parts = [Renderer(layout).read(drawn.sample(0, 0, 0)) for drawn in (sampler, other)]
     with refused("cannot share a batch"):
         collate_parts(parts, layout.labels())

@@ -281,7 +281,6 @@ def test_files_at_other_rates_and_in_stereo_are_converted(root: Path, scene: Cal
         ({"room": "gone.sofa"}, r"gone\.sofa does not exist"),
         ({"foreground": (dataclasses.replace(COUGH, source_file="Cough/gone.wav"),)}, r"gone\.wav does not exist"),
         ({"foreground": (dataclasses.replace(COUGH, event_duration=0.6),)}, r"cough_0\.wav holds 4000 frames"),
-        ({"foreground": (dataclasses.replace(COUGH, position_index=None),)}, "no position"),
         ({"background": (dataclasses.replace(LONG, source_time=4.0),)}, r"long\.wav holds 44000 frames"),
     ],
 )

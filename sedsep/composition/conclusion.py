@@ -43,7 +43,7 @@ def conclude(
     Args:
         run: of the task.
         tracker: its tracking.
-        data: folder of the data set.
+        data: folder of the scenes.
         labels: the classes.
         scenes: to score.
         evaluator: scores batches of them.

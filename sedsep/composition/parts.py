@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +93,23 @@ def label_source(config: DictConfig, recipe: Recipe) -> str:
     return BASELINE if recipe.name == config.baseline.name else TAGGER
 
 
-def trainings(config: DictConfig, layout: Layout, labels: LabelSet) -> Trainings:
-    """What all trainings of the run have in common."""
+def trainings(config: DictConfig, labels: LabelSet, layout: Callable[[], Layout]) -> Trainings:
+    """What all trainings of the run have in common.
+
+    Args:
+        config: of the run.
+        labels: the classes.
+        layout: the data set, which an evaluation whose models are given need not have.
+    """
     data = plain(config.data)
     module = {name: value for name, value in data["module"].items() if name != "workers"}
     return Trainings(
         seed=config.seed,
         scale=config.scale.name,
         labels=labels,
-        scenes=partial(scenes, config, layout, labels),
+        scenes=lambda plan: scenes(config, layout(), labels, plan),
         data={"sampler": data["sampler"], "module": module},
+        content=lambda: [layout().fingerprint(module[split]) for split in ("train_split", "valid_split")],
         trainer=plain(config.trainer),
         callbacks=plain(config.callbacks),
     )

@@ -99,13 +99,13 @@ class Run:
         """What a reader of the report wants to know of its making.
 
         Args:
-            data: folder of the data set.
+            data: folder of the scenes.
         """
         threads = f"{platform.machine()}, {torch.get_num_threads()} threads"
         machine = torch.cuda.get_device_name() if self.device.type == "cuda" else threads
         return [
             ("Command", provenance.command()),
-            ("Data", str(self.config.audio or f"{self.config.data.name}: {data}")),
+            ("Data", str(data) if self.config.audio else f"{self.config.data.name}: {data}"),
             ("Scale", self.config.scale.name),
             ("Seed", str(self.config.seed)),
             ("Machine", f"{platform.node()} ({machine})"),

@@ -19,6 +19,7 @@ from sedsep.checkpoints.files import named_tensors, read_weights
 from sedsep.checkpoints.names import MEL_BASIS
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.reference import Variant, check_mel_basis, recognise
+from sedsep.composition.parts import complete
 from sedsep.errors import UserError
 from sedsep.runs.command_line.arguments import CONFIG
 
@@ -102,6 +103,7 @@ def _build(variant: Variant, source: Path, iters: int | None, given: Sequence[st
     texts += [text for text in given if not text.lstrip("+~").startswith(("task=", "task.", "hydra"))]
     overrides = zip(OverridesParser.create().parse_overrides(texts), texts, strict=True)
     config = compose(CONFIG, overrides=list({override.key_or_group: text for override, text in overrides}.values()))
+    complete(config)
     labels = tuple(config.labels.names)
     if len(labels) != variant.classes:
         raise UserError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -55,7 +57,8 @@ def run(config: DictConfig) -> dict[str, float]:
     if config.ckpt:
         prerequisites.check()
     run = Run.open(config)
-    labels, layout = parts.class_labels(config), parts.data_set(config)
+    labels, layout = parts.class_labels(config), cache(partial(parts.data_set, config))
+    data = Path(config.audio) if config.audio else layout().root
     if config.task.estimates:
         scenes = _scenes(config, recipe, layout, labels)
         estimates = Estimates(Path(config.task.estimates), scenes.names, labels, config.sample_rate)
@@ -65,7 +68,7 @@ def run(config: DictConfig) -> dict[str, float]:
                 len(missing), len(scenes.names), missing[0],
             )  # fmt: skip
         with run.tracker() as tracker:
-            return conclude(run, tracker, layout.root, labels, scenes, FileEvaluator(labels, estimates.of))
+            return conclude(run, tracker, data, labels, scenes, FileEvaluator(labels, estimates.of))
     any_labels = bool(config.audio)  # a folder of recordings has no classes of its own
     model = load_model(
         recipe.name, recipe.kind, config.ckpt, config.scale.name, config.sample_rate, None if any_labels else labels
@@ -77,22 +80,22 @@ def run(config: DictConfig) -> dict[str, float]:
         separator = model.network
         if not isinstance(separator, GuidedSeparator):
             evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): model})
-            return conclude(run, tracker, layout.root, labels, scenes, evaluator, [model])
+            return conclude(run, tracker, data, labels, scenes, evaluator, [model])
         _check_command(config, separator, model.checkpoint)
         passes_to_score(config.refinement.eval_iters, separator)
-        trainings = parts.trainings(config, layout, labels)
-        taggers = prerequisites.models(trainings, layout, config.sample_rate, tracker)
+        trainings = parts.trainings(config, labels, layout)
+        taggers = prerequisites.models(trainings, config.sample_rate, tracker)
         evaluator = parts.evaluator(run, labels, taggers, separator)
-        return conclude(run, tracker, layout.root, labels, scenes, evaluator, [*taggers.values(), model])
+        return conclude(run, tracker, data, labels, scenes, evaluator, [*taggers.values(), model])
 
 
 def _scenes(
-    config: DictConfig, recipe: Recipe, layout: Layout, labels: LabelSet
+    config: DictConfig, recipe: Recipe, layout: Callable[[], Layout], labels: LabelSet
 ) -> IndexedScenes | GeneratedScenes | RecordedScenes:
     """The recordings of the folder that `audio` names, or else the test scenes of the data set."""
     if config.audio:
         return RecordedScenes(Path(config.audio), labels, config.sample_rate, config.microphones)
-    data = parts.scenes(config, layout, labels, recipe.plan)
+    data = parts.scenes(config, layout(), labels, recipe.plan)
     scenes = data.eval_dataset(data.test_split)
     if not scenes.names:
         raise UserError(f"The split {data.test_split} has no scenes to score: choose another data.module.test_split.")

@@ -45,11 +45,11 @@ def run(config: DictConfig) -> dict[str, float]:
     try:
         with run.tracker() as tracker:
             network = build_network(recipe, config.seed, run.cache)
-            trainings = parts.trainings(config, layout, labels)
+            trainings = parts.trainings(config, labels, lambda: layout)
             directory, logger = run.directory / "checkpoints" / recipe.name, tracker.logger(recipe.name)
             if isinstance(network, GuidedSeparator):
                 passes_to_score(config.refinement.eval_iters, network)  # what is asked for is refused now, not then
-                taggers = prerequisites.models(trainings, layout, config.sample_rate, tracker)
+                taggers = prerequisites.models(trainings, config.sample_rate, tracker)
                 if network.sed is not None:
                     start_stage_two(network.sed, recipe.network["sed"]["backbone"]["frontend"], taggers[TAGGER])
                 validation = _validation_labels(run, data, taggers[BASELINE]) if BASELINE in taggers else None

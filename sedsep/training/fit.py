@@ -47,6 +47,7 @@ class Trainings:
         labels: the classes.
         scenes: makes the data module of a plan.
         data: settings of the data that a training cannot change on its way, for its notes.
+        content: digests of the training and validation scenes' files; the data set is made where it is missing.
         trainer: what `instantiate` makes the trainer of.
         callbacks: the same for callbacks, by name; `last` is a `LastCheckpoint`.
     """
@@ -56,6 +57,7 @@ class Trainings:
     labels: LabelSet
     scenes: Callable[[Plan], SceneDataModule]
     data: Mapping[str, Any]
+    content: Callable[[], list[str]]
     trainer: Mapping[str, Any]
     callbacks: Mapping[str, Any]
 

@@ -13,7 +13,6 @@ from sedsep.files import sole_writer
 from sedsep.fingerprint import fingerprint
 from sedsep.runs.directories import is_main_process
 from sedsep.runs.tracking import Tracker
-from sedsep.scenes.layout import Layout
 from sedsep.training.build import TrainedModel, build_network, load_model, starting_file
 from sedsep.training.fit import Trainings
 from sedsep.training.recipe import RECIPE_VERSION, Recipe
@@ -48,14 +47,11 @@ class Prerequisites:
         for recipe in self.recipes.values():
             check_file(recipe.ckpt)
 
-    def models(
-        self, trainings: Trainings, layout: Layout, sample_rate: int, tracker: Tracker
-    ) -> dict[str, TrainedModel]:
+    def models(self, trainings: Trainings, sample_rate: int, tracker: Tracker) -> dict[str, TrainedModel]:
         """The trained models: those at `<option>.ckpt`, those an earlier run left in the cache, or trained now.
 
         Args:
             trainings: of this run.
-            layout: the data set.
             sample_rate: Hz, that they must be made for.
             tracker: told of losses.
 
@@ -70,12 +66,12 @@ class Prerequisites:
                 )
             else:
                 self._check_given(option)
-                models[option] = self._cached(option, trainings, layout, tracker)
+                models[option] = self._cached(option, trainings, tracker)
         return models
 
-    def _cached(self, option: str, trainings: Trainings, layout: Layout, tracker: Tracker) -> TrainedModel:
+    def _cached(self, option: str, trainings: Trainings, tracker: Tracker) -> TrainedModel:
         recipe = self.recipes[option]
-        home = self.cache / "models" / f"{recipe.name}-{recipe_key(recipe, trainings, layout, self.cache)}"
+        home = self.cache / "models" / f"{recipe.name}-{recipe_key(recipe, trainings, self.cache)}"
         home.parent.mkdir(parents=True, exist_ok=True)
         if not is_main_process():  # of several, the first trains, on one device: it may still be at it
             while not home.is_dir():
@@ -142,7 +138,7 @@ def check_file(checkpoint: str | None) -> None:
         raise UserError(f"There is no checkpoint at {checkpoint}: check the path.")
 
 
-def recipe_key(recipe: Recipe, trainings: Trainings, layout: Layout, cache: Path) -> str:
+def recipe_key(recipe: Recipe, trainings: Trainings, cache: Path) -> str:
     """12 hexadecimal digits that change with anything that the trained weights depend on."""
     start = starting_file(recipe, cache)
     return fingerprint(
@@ -150,6 +146,6 @@ def recipe_key(recipe: Recipe, trainings: Trainings, layout: Layout, cache: Path
         trainings.settings(recipe),
         trainings.trainer,
         trainings.callbacks,
-        [layout.fingerprint(trainings.data["module"][split]) for split in ("train_split", "valid_split")],
+        trainings.content(),
         start or "",
     )[:12]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import sedsep.tasks  # noqa: F401 - registers the resolvers
 from sedsep.checkpoints.reference import Variant, check_mel_basis, family, recognise
+from sedsep.composition.parts import complete
 from sedsep.models import LogMel
 
 State = dict[str, Tensor]
@@ -63,6 +64,7 @@ def fits(found: Variant) -> bool:
     """Whether the network that the overrides compose has exactly the tensors found, by name and shape."""
     passes = ["refinement=iterative"] if found.refined else []
     config = compose("config", overrides=["scale=paper", *found.overrides, *passes])
+    complete(config)
     with torch.device("meta"):
         network = instantiate(OmegaConf.to_container(config.model.network, resolve=True), _convert_="all")
     return {k: v.shape for k, v in network.state_dict().items()} == {k: v.shape for k, v in found.state.items()}

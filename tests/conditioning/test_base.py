@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 import sedsep.tasks  # noqa: F401 - registers the resolvers
+from sedsep.composition.parts import complete
 from sedsep.conditioning import Condition, Host, Maps, NoCondition
 from sedsep.losses import negative_snr
 from sedsep.models import GuidedSeparator
@@ -62,6 +63,7 @@ class Echo(Condition):
 def build(*overrides: str) -> GuidedSeparator:
     with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
         config = compose("config", ["scale.separator.widths=[4,8]", "scale.separator.condition_width=8", *overrides])
+        complete(config)
     return instantiate(OmegaConf.to_container(config.model.network, resolve=True), _convert_="all")
 
 

@@ -55,7 +55,7 @@ def train(root: Path, where: Path, *overrides: str) -> None:
     torch.set_num_threads(1)
     config = open_run(root, where, *overrides).config
     recipe, layout = parts.recipe(config), parts.data_set(config)
-    trainings = parts.trainings(config, layout, parts.class_labels(config))
+    trainings = parts.trainings(config, parts.class_labels(config), lambda: layout)
     trainings.fit(recipe, build_network(recipe, config.seed, Path(config.paths.cache)), where)
 
 

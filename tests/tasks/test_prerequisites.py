@@ -44,8 +44,8 @@ def weights(config: DictConfig) -> dict[str, Tensor]:
 def key(config: DictConfig) -> str:
     """Of what is trained on the spot, on a data set that stays the same."""
     layout: Any = SimpleNamespace(fingerprint=lambda split: split)
-    trainings = parts.trainings(config, layout, parts.class_labels(config))
-    return recipe_key(parts.recipe(config), trainings, layout, Path(config.paths.cache))
+    trainings = parts.trainings(config, parts.class_labels(config), lambda: layout)
+    return recipe_key(parts.recipe(config), trainings, Path(config.paths.cache))
 
 
 def needed(config: DictConfig) -> list[str]:

@@ -196,7 +196,7 @@ def fit(config: DictConfig, directory: Path) -> tuple[nn.Module, dict[str, Tenso
     recipe, layout = parts.recipe(config), parts.data_set(config)
     network = build_network(recipe, config.seed, directory)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    parts.trainings(config, layout, parts.class_labels(config)).fit(recipe, network, directory)
+    parts.trainings(config, parts.class_labels(config), lambda: layout).fit(recipe, network, directory)
     logged = pandas.read_csv(directory / "metrics.csv").pivot(index="step", columns="name", values="value")
     return network, before, logged
 

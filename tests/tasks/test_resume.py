@@ -145,14 +145,14 @@ TOLD_AT = 7  # of 15 steps, in the middle of an epoch
 
 def train_until_requeued(root: Path, where: Path, *overrides: str) -> None:
     """A training whose scheduler listens for SIGUSR2, as submitit does, and sends it in the middle of a step."""
-    step, count = SeparatorSystem.loss, itertools.count(1)
+    step, count = SeparatorSystem.training_step, itertools.count(1)
 
-    def told(system: SeparatorSystem, batch: Batch) -> torch.Tensor:
+    def told(system: SeparatorSystem, batch: Batch, index: int) -> torch.Tensor:
         if next(count) == TOLD_AT:
             os.kill(os.getpid(), signal.SIGUSR2)
-        return step(system, batch)
+        return step(system, batch, index)
 
-    SeparatorSystem.loss = told  # type: ignore[method-assign]
+    SeparatorSystem.training_step = told  # type: ignore[method-assign]
     signal.signal(signal.SIGUSR2, lambda *_: os._exit(REQUEUED))
     short_training.train(root, where, *overrides)
 

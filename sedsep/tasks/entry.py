@@ -13,18 +13,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from sedsep.errors import UserError
 from sedsep.memory import keep_freed_memory
+from sedsep.runs.command_line import resolvers
+from sedsep.runs.command_line.explaining import explain
 from sedsep.runs.command_line.starting import prepare
 from sedsep.runs.directories import is_main_process, occupied
 from sedsep.runs.snapshots import PROJECT
-from sedsep.tasks import resolvers
 
 log = logging.getLogger(__name__)
 
@@ -99,24 +97,3 @@ def _cause(error: BaseException) -> str:
 def _tell(sentence: str) -> NoReturn:
     print(f"Error: {sentence}", file=sys.stderr)
     sys.exit(1)
-
-
-def explain(error: BaseException) -> str | None:
-    """The sentence for an error that the user can mend; `None` for a defect of ours."""
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__ or link.__context__
-    for link in chain:
-        # Lightning's own goes by its name: its import takes seconds.
-        if isinstance(link, UserError) or type(link).__name__ == "MisconfigurationException":
-            return str(link)
-    if any(isinstance(link, InstantiationException) for link in chain):
-        return None
-    for link in chain:
-        if isinstance(link, MissingMandatoryValue) and link.full_key:
-            return f"{link.full_key} is needed and not given: add {link.full_key}=VALUE to the command."
-    if any(isinstance(link, HydraException | OmegaConfBaseException) for link in chain):
-        return " ".join(next((str(link) for link in chain if str(link)), type(error).__name__).split())
-    return None

@@ -1,4 +1,4 @@
-"""Interpolations that the configs use, registered when the tasks are imported, so every process has them."""
+"""Interpolations that the configs use; registered when the tasks are imported, so every process has them."""
 
 from __future__ import annotations
 

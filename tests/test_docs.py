@@ -16,8 +16,8 @@ from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 
+from sedsep.runs.command_line import resolvers
 from sedsep.runs.command_line.arguments import check, parse
-from sedsep.tasks import resolvers
 
 PROJECT = Path(__file__).parents[1]
 README = PROJECT / "README.md"

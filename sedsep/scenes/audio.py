@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from sedsep.errors import reason
 from sedsep.scenes.problems import DataProblem, FileError
 from sedsep.types import FloatArray
 
@@ -97,7 +98,7 @@ def read(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> t
             file.seek(start)
             samples = file.read(count, dtype="int16" if whole else "float32", always_2d=True)
         except soundfile.SoundFileError as error:
-            raise FileError(f"{path} cannot be decoded ({_reason(error)}): fetch or convert it again.", path) from error
+            raise FileError(f"{path} cannot be decoded ({reason(error)}): fetch or convert it again.", path) from error
     if len(samples) < count:
         raise FileError(
             f"{path} ends after {start + len(samples)} of {start + count} frames: fetch or convert it again.", path
@@ -135,7 +136,7 @@ def _open(path: Path) -> soundfile.SoundFile:
         cut_off = _cut_off(path)
     except (soundfile.SoundFileError, OSError) as error:
         raise FileError(
-            f"{path} is not a readable audio file ({_reason(error)}): fetch or convert it again.", path
+            f"{path} is not a readable audio file ({reason(error)}): fetch or convert it again.", path
         ) from error
     if cut_off:
         problem = "is shorter than its header says"
@@ -154,8 +155,3 @@ def _cut_off(path: Path) -> bool:
     declared = int.from_bytes(head[4:8], "little")
     # All ones stand for a size unknown when the header was written.
     return head[:4] == b"RIFF" and declared != 0xFFFFFFFF and declared + 8 > path.stat().st_size
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return text.strip().rstrip(".")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sedsep.datasets.dcase2025.place import Journal, Licence, Place, now, read_json
-from sedsep.datasets.dcase2025.steps import Step
+from sedsep.datasets.dcase2025.steps import Curated, Speech, ZenodoArchive
 from sedsep.downloads import check_space
 from sedsep.errors import UserError, choice
 from sedsep.files import sole_writer, write_json
@@ -27,7 +27,7 @@ class Assembly:
         steps: by name, in order.
     """
 
-    def __init__(self, root: Path | str, steps: Mapping[str, Step]) -> None:
+    def __init__(self, root: Path | str, steps: Mapping[str, ZenodoArchive | Speech | Curated]) -> None:
         self.root = Path(root).absolute()
         self.steps = steps
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import urlsplit
 
 from sedsep.datasets.dcase2025.place import read_json
@@ -69,21 +68,11 @@ def split_archive(files: Sequence[RemoteFile], name: str) -> list[RemoteFile]:
     return [parts[part] for part in names]
 
 
-@dataclass(frozen=True)
-class ListedSound:
-    """A sound that the challenge takes.
+def read_listing(path: Path) -> list[tuple[PurePosixPath, PurePosixPath]]:
+    """Read a list of `{"file_name": ..., "t4_label": ..., "convert_path": ...}`: the sounds that the challenge takes.
 
-    Attributes:
-        source: its path in its own data set.
-        target: `<split>/<Label>/<file>.wav`, below `sound_event`.
-    """
-
-    source: PurePosixPath
-    target: PurePosixPath
-
-
-def read_listing(path: Path) -> list[ListedSound]:
-    """Read a list of `{"file_name": ..., "t4_label": ..., "convert_path": ...}`.
+    Returns:
+        The path of each in its own data set, and `<split>/<Label>/<file>.wav` below `sound_event`.
 
     Raises:
         UserError: the file is missing or holds something else.
@@ -94,19 +83,19 @@ def read_listing(path: Path) -> list[ListedSound]:
     entries = list(content.values()) if isinstance(content, dict) else content
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{path} lists no sounds: prepare the development set again.")
-    return [_listed_sound(entry, path) for entry in entries]
-
-
-def _listed_sound(entry: Any, path: Path) -> ListedSound:
-    try:
-        source, place = PurePosixPath(str(entry["file_name"])), PurePosixPath(str(entry["convert_path"]))
-        split, label, name = (place if place.suffix else place / source.name).parts[-3:]  # some name the folder alone
-        target = PurePosixPath(split, label, name).with_suffix(".wav")
-        if label != entry["t4_label"] or leads_outside(str(target)):
-            raise ValueError(target)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} has an entry that is not understood, {json.dumps(entry)[:200]}: expected file_name, t4_label, and "
-            "a convert_path that ends in split/label/file."
-        ) from error
-    return ListedSound(source, target)
+    sounds = []
+    for entry in entries:
+        try:
+            source, place = PurePosixPath(str(entry["file_name"])), PurePosixPath(str(entry["convert_path"]))
+            place = place if place.suffix else place / source.name  # some name the folder alone
+            split, label, name = place.parts[-3:]
+            target = PurePosixPath(split, label, name).with_suffix(".wav")
+            if label != entry["t4_label"] or leads_outside(str(target)):
+                raise ValueError(target)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path} has an entry that is not understood, {json.dumps(entry)[:200]}: expected file_name, t4_label, "
+                "and a convert_path that ends in split/label/file."
+            ) from error
+        sounds.append((source, target))
+    return sounds

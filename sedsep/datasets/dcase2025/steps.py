@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 from sedsep.datasets.dcase2025.archives import Archive, open_archive, unpack_split
 from sedsep.datasets.dcase2025.place import Journal, Licence, Place
 from sedsep.datasets.dcase2025.sounds import Cleaning, UnfitSound
-from sedsep.datasets.dcase2025.sources import ListedSound, RemoteFile, read_listing, record_files, split_archive
+from sedsep.datasets.dcase2025.sources import RemoteFile, read_listing, record_files, split_archive
 from sedsep.downloads import download, progress
 from sedsep.errors import UserError
 
@@ -30,30 +29,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Step(ABC):
-    """One part of the data set, from its source to its place.
-
-    Args:
-        licence: its terms.
-    """
-
-    licence: Licence
-
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """What its outcome depends on."""
-
-    def bytes_needed(self, place: Place) -> int:
-        """About what it will take on the disk, where that is known before a server tells: `download` looks again."""
-        return 0
-
-    @abstractmethod
-    def run(self, place: Place, journal: Journal) -> None:
-        """Do what is not done yet; the journal lies on the disk before anything else is written."""
-
-
-@dataclass(frozen=True)
-class ZenodoArchive(Step):
+class ZenodoArchive:
     """A set that Zenodo keeps as a split zip archive.
 
     Args:
@@ -65,6 +41,7 @@ class ZenodoArchive(Step):
         growth: bytes unpacked for a byte of archive, about.
     """
 
+    licence: Licence
     record: str
     archive: str
     holds: str
@@ -72,9 +49,11 @@ class ZenodoArchive(Step):
     growth: float
 
     def settings(self) -> dict[str, Any]:
+        """What its outcome depends on."""
         return {"archive": self.archive, "holds": self.holds, "target": self.target}
 
     def bytes_needed(self, place: Place) -> int:
+        """About what it will take on the disk."""
         if self._is_there(place):
             return 0
         parts = self._parts(place)
@@ -82,14 +61,15 @@ class ZenodoArchive(Step):
         return sum(missing) + round(self.growth * sum(part.size for part in parts))
 
     def run(self, place: Place, journal: Journal) -> None:
+        """Do what is not done yet; the journal lies on the disk before anything else is written."""
         if self._is_there(place):
             log.info("%s is there already.", place.data / self.target)
         else:
-            self._place(place, journal)
+            self._fetch(place, journal)
         for part in journal.parts:
             place.discard(place.archives / part)
 
-    def _place(self, place: Place, journal: Journal) -> None:
+    def _fetch(self, place: Place, journal: Journal) -> None:
         target = place.data / self.target
         if target.exists():
             raise UserError(f"{target} is there but holds no {self.holds}: move it away, or prepare another folder.")
@@ -121,7 +101,7 @@ class ZenodoArchive(Step):
 
 
 @dataclass(frozen=True)
-class ListedSounds(Step):
+class ListedSounds:
     """Sounds of another data set that the challenge lists, taken from its archives without unpacking them.
 
     Args:
@@ -131,43 +111,39 @@ class ListedSounds(Step):
         cleaning: of each sound.
     """
 
+    licence: Licence
     url: str
     listing: str
     cleaning: Cleaning
 
+    def bytes_needed(self, place: Place) -> int:
+        """Nothing that is known before a server tells: `download` looks again."""
+        return 0
+
     def settings(self) -> dict[str, Any]:
+        """What its outcome depends on."""
         return {"listing": self.listing, "cleaning": asdict(self.cleaning)}
 
-    def _write_listed(
-        self,
-        part: str,
-        archive: Archive,
-        sounds: Sequence[tuple[str | None, ListedSound]],
-        place: Place,
-        journal: Journal,
+    def _write(
+        self, part: str, archive: Archive, sounds: Sequence[tuple[str | None, PurePosixPath, Path]], journal: Journal
     ) -> None:
-        """Write listed sounds, each with its name in the archive, `None` where it is not there."""
-        folder = place.data / "sound_event"
-        jobs = [(name, folder / sound.target) for name, sound in sounds if name]
+        """Write sounds in the order they lie in the archive, and note what became of each; those of an earlier attempt
+        stay.
+
+        Args:
+            part: of the step.
+            archive: holds them.
+            sounds: name in the archive, `None` where it is not there, path in its own data set, and where it goes.
+            journal: of the step.
+        """
+        jobs = [(name, path) for name, _, path in sounds if name]
+        missing = [str(source) for name, source, _ in sounds if name is None]
         if not jobs:
             raise UserError(
-                f"None of the {len(sounds)} sounds that are listed, such as {sounds[0][1].source}, is in the archive: "
+                f"None of the {len(missing)} sounds that are listed, such as {missing[0]}, is in the archive: "
                 "check where it is from."
             )
-        missing = [str(sound.source) for name, sound in sounds if name is None]
-        self._write(part, archive, jobs, journal, missing)
-
-    def _write(
-        self,
-        part: str,
-        archive: Archive,
-        jobs: Sequence[tuple[str, Path]],
-        journal: Journal,
-        missing: Sequence[str] = (),
-    ) -> None:
-        """Write sounds by their name in the archive, in the order they lie there, and note what became of each; those
-        of an earlier attempt stay."""
-        kept, rejected = 0, {MISSING: list(missing)} if missing else {}
+        kept, rejected = 0, {MISSING: missing} if missing else {}
         order = {name: number for number, name in enumerate(archive.sizes)}
         with progress("Sounds", sum(archive.sizes[name] for name, _ in jobs)) as advance:
             for name, path in sorted(jobs, key=lambda job: order[job[0]]):
@@ -193,15 +169,16 @@ class Speech(ListedSounds):
     """
 
     def run(self, place: Place, journal: Journal) -> None:
+        """Do what is not done yet, speaker by speaker."""
         listing = place.data / self.listing
-        speakers: dict[str, list[ListedSound]] = defaultdict(list)
-        for sound in read_listing(listing):
-            match sound.source.parts:
+        speakers: dict[str, list[tuple[PurePosixPath, PurePosixPath]]] = defaultdict(list)
+        for source, target in read_listing(listing):
+            match source.parts:
                 case [*_, speaker, _] if SPEAKER.fullmatch(speaker):
-                    speakers[speaker].append(sound)
+                    speakers[speaker].append((source, target))
                 case _:
                     raise UserError(
-                        f"{listing} names {sound.source}, but a sound of EARS has the name of its speaker's folder and "
+                        f"{listing} names {source}, but a sound of EARS has the name of its speaker's folder and "
                         "its own, such as p001/file.wav: prepare the development set again."
                     )
         journal.save()
@@ -212,8 +189,9 @@ class Speech(ListedSounds):
                 download(self.url.format(speaker=speaker), path, mend=True)
                 with open_archive(path) as archive:
                     names = {PurePosixPath(name).parts[-2:]: name for name in archive.sizes}
-                    listed = [(names.get(sound.source.parts[-2:]), sound) for sound in sounds]
-                    self._write_listed(speaker, archive, listed, place, journal)
+                    folder = place.data / "sound_event"
+                    jobs = [(names.get(source.parts[-2:]), source, folder / target) for source, target in sounds]
+                    self._write(speaker, archive, jobs, journal)
             place.discard(path)
 
 
@@ -235,6 +213,7 @@ class Curated(ListedSounds):
         return {**super().settings(), "splits": dict(self.splits)}
 
     def run(self, place: Place, journal: Journal) -> None:
+        """Do what is not done yet, the listed sounds first."""
         sounds = read_listing(place.data / self.listing)
         journal.save()
         path = place.archives / PurePosixPath(urlsplit(self.url).path).name
@@ -245,8 +224,9 @@ class Curated(ListedSounds):
                 if "sound_event" not in journal.parts:
                     paths = [PurePosixPath(name) for name in archive.sizes]
                     names = {path.name: str(path) for path in paths if self.targets in path.parts}
-                    listed = [(names.get(sound.source.name), sound) for sound in sounds]
-                    self._write_listed("sound_event", archive, listed, place, journal)
+                    folder = place.data / "sound_event"
+                    listed = [(names.get(source.name), source, folder / target) for source, target in sounds]
+                    self._write("sound_event", archive, listed, journal)
                 if "interference" not in journal.parts:
                     jobs = list(self._interference(archive, place.data / "interference"))
                     if not jobs:
@@ -256,10 +236,11 @@ class Curated(ListedSounds):
                     self._write("interference", archive, jobs, journal)
         place.discard(path)
 
-    def _interference(self, archive: Archive, folder: Path) -> Iterator[tuple[str, Path]]:
-        """Names of sounds in the archive that are no targets, and where they go."""
+    def _interference(self, archive: Archive, folder: Path) -> Iterator[tuple[str, PurePosixPath, Path]]:
+        """Sounds in the archive that are no targets, as `_write` takes them."""
         for name in archive.sizes:
-            match PurePosixPath(name).parts:
+            path = PurePosixPath(name)
+            match path.parts:
                 case [*_, self.background, split, label, file] if split in self.splits:
                     if file.lower().endswith(".wav") and not file.startswith("."):
-                        yield name, (folder / self.splits[split] / label / file).with_suffix(".wav")
+                        yield name, path, (folder / self.splits[split] / label / file).with_suffix(".wav")

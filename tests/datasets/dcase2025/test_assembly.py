@@ -103,8 +103,7 @@ def whole() -> dict[str, dict[str, bytes]]:
 def interruptions() -> Iterator[tuple[Any, str, int]]:
     yield from ((steps, "download", at) for at in (1, 3, 6, 9, 11))
     yield from ((archives, "whole", at) for at in (1, 9, 27))
-    yield from ((steps.ListedSounds, "_write_listed", at) for at in (1, 2, 3))
-    yield (steps.ListedSounds, "_write", 4)
+    yield from ((steps.ListedSounds, "_write", at) for at in (1, 2, 3, 4))
     yield from ((steps.Place, "discard", at) for at in (1, 4, 9, 11))
     yield from ((steps.Path, "rename", at) for at in (1, 2))
     yield from ((steps.Journal, "save", at) for at in (1, 5, 12, 16))

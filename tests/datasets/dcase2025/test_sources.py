@@ -58,15 +58,15 @@ def listing(path: Path, content: Any) -> Path:
 def test_targets_are_taken_from_the_end_of_a_path(tmp_path: Path, root: str, form: Any) -> None:
     entries = [listed("/x/p001/a.wav", "train/Speech/p001_a.wav")]
     entries[0]["convert_path"] = root + entries[0]["convert_path"]
-    (found,) = read_listing(listing(tmp_path / "x.json", form(entries)))
-    assert str(found.target) == "train/Speech/p001_a.wav"
-    assert found.source.parts[-2:] == ("p001", "a.wav")
+    ((source, target),) = read_listing(listing(tmp_path / "x.json", form(entries)))
+    assert str(target) == "train/Speech/p001_a.wav"
+    assert source.parts[-2:] == ("p001", "a.wav")
 
 
 def test_a_folder_as_target_keeps_the_name(tmp_path: Path) -> None:
     entry = listed("p001/a.flac", "train/Speech/x.wav") | {"convert_path": "train/Speech"}
-    (found,) = read_listing(listing(tmp_path / "x.json", [entry]))
-    assert str(found.target) == "train/Speech/a.wav"
+    ((_, target),) = read_listing(listing(tmp_path / "x.json", [entry]))
+    assert str(target) == "train/Speech/a.wav"
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
@@ -40,3 +42,18 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], title: str, worke
         ThreadPoolExecutor(workers) as pool,
     ):
         yield from progress.track(pool.map(function, items), total=len(items), description=title)
+
+
+class ConsoleHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever standard output is at the moment: while there is a progress bar, lines go above it."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:  # which a logging config always hands over
+        super().__init__(sys.stdout)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        """Stays standard output."""

@@ -14,7 +14,9 @@ from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
+from sedsep.console import print_table
 from sedsep.evaluation.estimates import SUFFIX, Files, examine, meanings, mixture_of
 from sedsep.labels import LabelSet
 
@@ -124,9 +126,9 @@ class Verdict:
             if items:
                 more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
                 severity = "error" if kind in ERRORS else "warning"
-                table.add_row(severity, str(len(items)), title, "\n".join([*items[:SHOWN], *more]))
+                table.add_row(severity, str(len(items)), title, Text("\n".join([*items[:SHOWN], *more])))
         if table.row_count:
-            Console(markup=False, highlight=False).print(table)
+            print_table(table)
 
 
 def check(path: Path, rules: Rules, name: str | None = None) -> Verdict:

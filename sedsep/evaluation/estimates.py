@@ -26,7 +26,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from sedsep.errors import UserError
+from sedsep.errors import UserError, reason
 from sedsep.files import whole
 from sedsep.labels import LabelSet
 from sedsep.types import FloatArray, Sources
@@ -155,7 +155,7 @@ class Files:
         try:
             return (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            raise ValueError(str(getattr(error, "strerror", None) or error).strip().rstrip(".")) from error
+            raise ValueError(reason(error)) from error
 
 
 @dataclass(frozen=True)
@@ -187,8 +187,7 @@ def examine(files: Files, name: str, rate: int, length: int) -> tuple[FloatArray
             raise ValueError("it is shorter than its header says")  # which libsndfile reads without complaint
         samples, own_rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     except (ValueError, soundfile.SoundFileError) as error:
-        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        return np.zeros((0, 1), np.float32), [Fault("unreadable", f"cannot be read ({reason})")]
+        return np.zeros((0, 1), np.float32), [Fault("unreadable", f"cannot be read ({reason(error)})")]
     faults = []
     if samples.shape[1] != 1:
         faults.append(Fault("channels", f"has {samples.shape[1]} channels, not 1"))

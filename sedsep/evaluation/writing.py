@@ -1,5 +1,8 @@
-"""The scores of an evaluation as files: `metrics.json` is flat, `evaluation.json` has intervals and break-downs too,
-`mixtures.csv` has a line a mixture, `sources.csv` a line an entry of the score."""
+"""The scores of an evaluation on the terminal, and as files.
+
+`metrics.json` is flat, `evaluation.json` has intervals and break-downs too, `mixtures.csv` has a line a mixture,
+`sources.csv` a line an entry of the score.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
+from sedsep.console import print_table
 from sedsep.evaluation.results import Evaluation
 from sedsep.files import write_csv, write_json
 from sedsep.metrics.bootstrap import Estimate
+from sedsep.metrics.registry import CONSTANT, METRICS, SCORE_FILES
 
-SCORE_FILES = ("metrics.json", "evaluation.json", "mixtures.csv", "sources.csv")
+SHOWN = ("ca_sdri", "label_accuracy", "source_accuracy", "segment_pauroc")
+"""Metrics that matter most, for the terminal."""
 
 
 def write_scores(folder: Path, evaluation: Evaluation, about: Mapping[str, Any]) -> list[Path]:
@@ -67,3 +75,32 @@ def _plain(estimate: Estimate) -> dict[str, float | None]:
 def _number(value: float) -> float | None:
     """JSON has no NaN: an undefined number is null."""
     return value if math.isfinite(value) else None
+
+
+def show_scores(evaluation: Evaluation) -> None:
+    """Print scores by label source, and CA-SDRi by refinement passes where there are several numbers of them."""
+
+    def cell(score: Estimate | None) -> str:
+        if score is None or math.isnan(score.value):
+            return ""
+        interval = "" if math.isnan(score.low) else f"\n[dim]{score.low:.2f} to {score.high:.2f}[/dim]"
+        return f"{score.value:.2f}{interval}"
+
+    table = Table("", title="Test scores, with 95 % intervals", title_justify="left")
+    sources = [*evaluation.sources, CONSTANT]
+    for source in sources:
+        table.add_column(source, justify="right")
+    for name in SHOWN:
+        cells = [cell(evaluation.score(name, source)) for source in sources]
+        if any(cells):
+            table.add_row(METRICS[name].axis, *(text or "-" for text in cells))
+    print_table(table)
+    if len(evaluation.all_passes) > 1:
+        title = f"CA-SDRi (dB) by refinement passes; trained for {evaluation.passes}"
+        table = Table("", title=title, title_justify="left")
+        for passes in evaluation.all_passes:
+            table.add_column(str(passes), justify="right")
+        for source in evaluation.sources:
+            scores = (evaluation.score("ca_sdri", source, passes) for passes in evaluation.all_passes)
+            table.add_row(source, *("" if score is None else f"{score.value:.2f}" for score in scores))
+        print_table(table)

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from sedsep.evaluation.separating import separate
-from sedsep.inference.channels import channel_mix
 from sedsep.inference.chunks import FrameQueue, Span, joined, resampled, spans, windows
 from sedsep.inference.detection import Detection, SoundEvent, combine
 from sedsep.inference.guide import Guide
-from sedsep.inference.recordings import Recording
+from sedsep.inference.recordings import Recording, channel_mix
 from sedsep.labels import LabelRule, choose_labels
 from sedsep.models.sed import SedModel
 from sedsep.types import FloatArray

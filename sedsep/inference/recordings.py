@@ -1,6 +1,9 @@
-"""Recordings as they come: files that libsndfile reads, or arrays, handed out in blocks.
+"""Recordings as they come, files that libsndfile reads or arrays, and their channels as a network hears them.
 
-Axes: F frames, C channels of a recording.
+Axes: F frames, C channels of a recording, M microphones of the network.
+
+FOA is taken as the challenge has it, in the order of ACN (W, Y, Z, X) with SN3D levels: a plane wave from the left has
+Y = W.
 """
 
 from __future__ import annotations
@@ -175,3 +178,44 @@ def _lacks_its_end(path: Path) -> bool:
         rest = file.read()
     page = rest.rfind(b"OggS")
     return page < 0 or len(rest) < page + 6 or not rest[page + 5] & 4
+
+
+FOA = 4
+
+
+@dataclass(frozen=True)
+class ChannelMix:
+    """How channels become microphones.
+
+    Attributes:
+        matrix: [M, C], applied to every frame. Its first row makes the reference that stems and residual add up to.
+        description: in words.
+    """
+
+    matrix: FloatArray
+    description: str
+
+
+def channel_mix(channels: int, microphones: int) -> ChannelMix:
+    """The way from C channels to M microphones.
+
+    Nothing is made up: what a recording does not tell of direction stays silent in an FOA network's Y, Z and X.
+    """
+    count = f"{channels} channel{'s' * (channels > 1)}"
+    first = np.eye(microphones, channels, dtype=np.float32)
+    if channels == microphones:
+        kind = "FOA (W, Y, Z, X)" if microphones == FOA else "the network's own microphones"
+        return ChannelMix(first, f"{count}, taken as {kind}")
+    if channels >= FOA and math.isqrt(channels) ** 2 == channels and microphones in {1, FOA}:
+        used = "W, Y, Z and X are" if microphones == FOA else "W is"
+        return ChannelMix(first, f"{count}, taken as ambisonics: {used} used")
+    mean = np.full((microphones, channels), 1 / channels, np.float32)
+    source = count if channels == 1 else f"the mean of {count}"
+    if microphones != FOA:
+        return ChannelMix(mean, source + ", given to every microphone" * (microphones > 1))
+    mean[1:] = 0
+    if channels == 2:
+        mean[1] = 0.5, -0.5
+        text = f"{count}, left and right: W is half their sum, Y half their difference, Z and X silent"
+        return ChannelMix(mean, text)
+    return ChannelMix(mean, f"{source} as W: Y, Z and X silent")

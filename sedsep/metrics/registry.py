@@ -20,6 +20,8 @@ SOURCES = {
 }
 """Label sources with what they are, in the order they are shown in."""
 
+SCORE_FILES, REPORT = ("metrics.json", "evaluation.json", "mixtures.csv", "sources.csv"), "report.html"
+
 SELECTABLE = (BASELINE, TAGGER, ORACLE)
 """Label sources that `task.label_sources` may list."""
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sedsep.console import print_table
 from sedsep.files import write_csv, write_whole
 from sedsep.metrics.registry import MetricName, metric
 from sedsep.runs.sweeps import ORDER, SCORES, Manifest, Outcome, differing
 
 MARKDOWN, CSV = "jobs.md", "jobs.csv"
-WIDTH = 160
-"""Columns of a page that is no terminal: enough for a row a line."""
-
 STYLES = {"failed": "bold red", "interrupted": "red", "not started": "red", "finished": "green"}
 
 
@@ -41,16 +37,13 @@ def write(manifest: Manifest, outcomes: Sequence[Outcome]) -> None:
 
 def show(manifest: Manifest, outcomes: Sequence[Outcome]) -> None:
     """Print the table."""
-    console = Console(file=sys.stdout)
-    if not console.is_terminal:
-        console = Console(file=sys.stdout, width=WIDTH)
     header, rows = _cells(manifest, outcomes)
     table = Table(title=str(manifest.root), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in header:
         table.add_column(name, justify="right" if name in ("job", "time") else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    console.print(table)
+    print_table(table)
 
 
 def _by_urgency(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -17,10 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 import sedsep
 from sedsep.devices import evaluation_device
 from sedsep.files import flat
+from sedsep.metrics.registry import REPORT, SCORE_FILES
+from sedsep.runs import provenance
 from sedsep.runs.directories import is_main_process
-from sedsep.runs.snapshots import PROJECT, commit
+from sedsep.runs.provenance import PROJECT, commit
 from sedsep.runs.sweeps import Manifest, differing, sweep_dir
-from sedsep.runs.tracking import Logging, Tracker, provenance
+from sedsep.runs.tracking import Logging, Tracker
 
 ADVICE = (
     ".*does not have many workers.*",
@@ -38,7 +40,6 @@ ADVICE = (
 )
 
 ENVIRONMENT = "environment.txt"
-SCORES = ("metrics.json", "evaluation.json", "mixtures.csv", "sources.csv", "report.html")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Run:
         directory = Path(config.paths.run)
         if is_main_process():
             directory.mkdir(parents=True, exist_ok=True)
-            for name in SCORES:
+            for name in (*SCORE_FILES, REPORT):
                 (directory / name).unlink(missing_ok=True)
             (directory / "config.yaml").write_text(OmegaConf.to_yaml(config))
         return cls(config, directory, Path(config.paths.cache), evaluation_device(config.trainer.accelerator))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sedsep.errors import UserError
 from sedsep.files import sole_user
-from sedsep.runs import job_table, slurm, snapshots
+from sedsep.runs import job_table, provenance, slurm
 from sedsep.runs.command_line.arguments import check, combinations
 from sedsep.runs.command_line.starting import COMMAND
 from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING
@@ -90,7 +89,7 @@ class ResumableSweeper(Sweeper):
         return Manifest(
             root=root,
             jobs=[Job(number, job) for number, job in enumerate(overrides)],
-            command=os.environ.get(COMMAND, shlex.join(["python", *sys.argv])),
+            command=os.environ.get(COMMAND, provenance.command()),
             cwd=str(Path.cwd()),
             created=time.time(),
             hydra=[text for text in how if not text.startswith(("hydra.mode=", "hydra.sweep."))],
@@ -101,7 +100,7 @@ class ResumableSweeper(Sweeper):
         config = self._composed(job)
         directory = job.directory or str(config.hydra.sweep.subdir)
         printed = f"{directory}/{config.hydra.job.name}.log"
-        code = snapshots.current()
+        code = provenance.current()
         return manifest.record(job.number, directory=directory, code=code, id=None, log=printed, note=None), config
 
     def _composed(self, job: Job) -> DictConfig:
@@ -135,7 +134,7 @@ class ResumableSweeper(Sweeper):
 
 def _left(manifest: Manifest) -> list[Job]:
     """The jobs of a sweep that are to be run again, and a word on the others."""
-    results, code = outcomes(manifest, slurm.ask(manifest.ids)), snapshots.current()
+    results, code = outcomes(manifest, slurm.ask(manifest.ids)), provenance.current()
     log.info("%s: %s", manifest.root, counts(results))
     for result in results:
         if result.state in (QUEUED, RUNNING):
@@ -167,7 +166,7 @@ def _tracked(manifest: Manifest, config: DictConfig) -> Iterator[list[Outcome]]:
         "sedsep.sweep_dir": str(root),
         "sedsep.jobs": str(len(manifest.jobs)),
     }
-    if version := snapshots.commit(snapshots.PROJECT):
+    if version := provenance.commit(provenance.PROJECT):
         tags["mlflow.source.git.commit"] = version
     with _forgiven():
         tracker = instantiate(config.logger).sweep(root, "/".join(root.parts[-2:]), tags)

@@ -1,22 +1,89 @@
-"""The command line of a study: launch what is missing, collect, write."""
+"""The command line of a study: go on with earlier sweeps or launch new ones, collect, write."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pandas as pd
+import yaml  # type: ignore[import-untyped]
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from sedsep.errors import UserError
-from sedsep.studies import launching, writing
-from sedsep.studies.cells import Cell, settings_name
-from sedsep.studies.progress import Progress
-from sedsep.studies.results import Results
-from sedsep.studies.study import Study
+from sedsep.runs.sweeps import TO_RUN
+from sedsep.studies.progress import SWEEPS, Progress
+from sedsep.studies.results import Results, write
+from sedsep.studies.study import Cell, Study, products, settings_name
+
+
+def composed(run_py: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """The config of a job, as `run.py` composes it here.
+
+    Raises:
+        UserError: it cannot be composed.
+    """
+    command = [sys.executable, str(run_py), *overrides, "--cfg", "job", "--resolve"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError((done.stderr.strip() or "run.py failed.").splitlines()[-1].removeprefix("Error: "))
+    return yaml.safe_load(done.stdout)
+
+
+def launch(run_py: Path, study: str, progress: Progress, overrides: Sequence[str]) -> None:
+    """Run the sweeps that have unfinished jobs of missing cells, then new ones for cells that have never been tried.
+
+    What is at work is left alone, and so is what finished: its numbers have not arrived, and it took its time.
+
+    Args:
+        run_py: the entry of the project.
+        study: its name.
+        progress: how far it has come.
+        overrides: of Hydra itself: how jobs are launched.
+
+    Raises:
+        KeyboardInterrupt: told to stop; the jobs have been told, too.
+    """
+    tried = [progress.attempts[cell.key] for cell in progress.to_launch if cell.key in progress.attempts]
+    for sweep in dict.fromkeys(sweep for sweep, outcome in tried if outcome.state in TO_RUN):
+        _run(run_py, ["-m", f"sweep.resume={sweep}", *overrides])
+    for number, group in enumerate(products(c for c in progress.to_launch if c.key not in progress.attempts)):
+        experiments = ",".join(dict.fromkeys(cell.row.experiment for cell in group))
+        seeds = ",".join(dict.fromkeys(str(cell.seed) for cell in group))
+        settings = group[0].settings
+        tags = f"study:{study},settings:'{settings}',row:'${{hydra:runtime.choices.experiment}}',seed:'${{seed}}'"
+        directory = SWEEPS / study / settings / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{number}"
+        cells = [f"experiment={experiments}", f"seed={seeds}", *group[0].overrides, f"logger.tags={{{tags}}}"]
+        _run(run_py, ["-m", *cells, *overrides, f"hydra.sweep.dir={directory}"])
+
+
+def _run(run_py: Path, arguments: Sequence[str]) -> None:
+    """Run a sweep, whatever becomes of it: its table says so, and the store knows what finished."""
+
+    def stop(number: int, _: Any) -> NoReturn:
+        raise KeyboardInterrupt(number)
+
+    print("$", shlex.join(["python", "run.py", *arguments]), flush=True)
+    # A session of its own: a key pressed here reaches it through us alone, once, and it ends its jobs in its own time.
+    process = subprocess.Popen([sys.executable, str(run_py), *arguments], start_new_session=True)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        process.wait()
+    except KeyboardInterrupt as told:
+        process.send_signal(told.args[0])
+        process.wait()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
 
 USAGE = """
   seed=0,1        one run of each row for every seed (default: 0,1,2)
@@ -101,7 +168,7 @@ def run(study: Study, line: argparse.Namespace) -> int:
     settings = {row.experiment: (*row.overrides, *line.overrides) for row in study.rows}
     overrides = {experiment: (*scored.get(experiment, ()), *own) for experiment, own in settings.items()}
     first = study.rows[0].experiment
-    config = launching.composed(study.run_py, [*overrides[first], f"experiment={first}"])
+    config = composed(study.run_py, [*overrides[first], f"experiment={first}"])
     choices = {"scale": config["scale"]["name"], "data": config["data"]["name"]}
     names = {experiment: settings_name(choices, own, line.weights) for experiment, own in settings.items()}
     cells = [
@@ -110,7 +177,7 @@ def run(study: Study, line: argparse.Namespace) -> int:
     progress = Progress(study.name, cells, config)
     print(f"{study.name}: {len(progress.runs)} of {len(cells)} cells have a run", flush=True)
     if progress.to_launch and not line.collect:
-        launching.launch(study.run_py, study.name, progress, line.hydra)
+        launch(study.run_py, study.name, progress, line.hydra)
         progress = Progress(study.name, cells, config)
     table = [{"experiment": cell.row.experiment, "seed": cell.seed, **progress.runs.get(cell, {})} for cell in cells]
     results = Results(
@@ -121,5 +188,5 @@ def run(study: Study, line: argparse.Namespace) -> int:
         comparable=(*choices.values(), progress.split) == ("paper", "dcase2025", "test"),
     )
     folder = settings_name(choices, line.overrides, line.weights)
-    writing.write(results, line.out or study.folder / "results" / folder, sys.argv)
+    write(results, line.out or study.folder / "results" / folder, sys.argv)
     return 1 if results.missing else 0

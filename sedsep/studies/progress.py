@@ -14,7 +14,7 @@ from sedsep.runs.directories import FINISHED, RUNNING
 from sedsep.runs.slurm import QUEUED
 from sedsep.runs.sweeps import MISSING, Manifest, Outcome, outcomes
 from sedsep.runs.tracking.sending import reason
-from sedsep.studies.cells import Cell, Key
+from sedsep.studies.study import Cell, Key
 
 SWEEPS = Path("multirun/studies")
 """Holds a folder a study, in it one a choice of settings, in it the sweeps."""

@@ -22,7 +22,7 @@ from sedsep.runs.command_line import resolvers
 from sedsep.runs.command_line.explaining import explain
 from sedsep.runs.command_line.starting import prepare
 from sedsep.runs.directories import is_main_process, occupied
-from sedsep.runs.snapshots import PROJECT
+from sedsep.runs.provenance import PROJECT
 
 log = logging.getLogger(__name__)
 

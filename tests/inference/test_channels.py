@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sedsep.inference.channels import channel_mix
+from sedsep.inference.recordings import channel_mix
 
 
 @pytest.mark.parametrize(

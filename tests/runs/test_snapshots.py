@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sedsep.runs.snapshots import commit, take
+from sedsep.runs.provenance import commit, take
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from small_study import CHOICES
 
 from sedsep.studies import Row, Study, dots
-from sedsep.studies.cells import Cell, settings_name
+from sedsep.studies.study import Cell, settings_name
 
 PUBLISHED = """# from nowhere
 experiment,column,mean,deviation

@@ -9,9 +9,8 @@ import pytest
 from minis import refused
 from small_study import CHOICES, config_of, scored
 
-from sedsep.studies.cells import Cell, products, settings_name
 from sedsep.studies.progress import Progress, finished_runs
-from sedsep.studies.study import Row, Study
+from sedsep.studies.study import Cell, Row, Study, products, settings_name
 
 CellsOf = Callable[..., list[Cell]]
 Track = Callable[..., str]

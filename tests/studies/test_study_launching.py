@@ -18,10 +18,9 @@ from small_study import config_of, scored
 
 from sedsep.runs.directories import occupied
 from sedsep.runs.sweeps import Job, Manifest
-from sedsep.studies import command, launching
-from sedsep.studies.cells import Cell
+from sedsep.studies import command
 from sedsep.studies.progress import Progress
-from sedsep.studies.study import Study
+from sedsep.studies.study import Cell, Study
 
 ROOT = Path(__file__).parents[2]
 CellsOf = Callable[..., list[Cell]]
@@ -55,11 +54,11 @@ def launched(
 
     def launch() -> tuple[list[list[str]], list[str]]:
         calls: list[list[str]] = []
-        monkeypatch.setattr(launching, "_run", lambda _, arguments: calls.append(list(arguments)))
+        monkeypatch.setattr(command, "_run", lambda _, arguments: calls.append(list(arguments)))
         config = config_of(tracking_uri=uri, experiment="sedsep")
         progress = Progress("small", [cell for cell in cells_of() if cell.seed == 0], config)
         hydra = ["hydra/launcher=slurm"]
-        launching.launch(study.run_py, "small", progress, hydra)
+        command.launch(study.run_py, "small", progress, hydra)
         return calls, [progress.why(cell) for cell in progress.missing]
 
     return launch
@@ -126,7 +125,7 @@ def test_a_study_that_is_told_to_stop_waits_for_its_sweep_to_tidy_up(tmp_path: P
         time.sleep(60)
         """)
     )
-    call = "from pathlib import Path; from sedsep.studies import launching; launching._run(Path('run.py'), [])"
+    call = "from pathlib import Path; from sedsep.studies import command; command._run(Path('run.py'), [])"
     process = subprocess.Popen([sys.executable, "-c", call], stderr=subprocess.DEVNULL, start_new_session=True)
     while not Path("started").exists():
         time.sleep(0.05)
@@ -172,8 +171,8 @@ def test_checkpoints_to_score_must_be_there(study: Study, tmp_path: Path) -> Non
 
 
 def test_the_config_is_that_of_run_py_and_its_error_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    config: dict[str, Any] = launching.composed(ROOT / "run.py", ["scale=paper", "experiment=separator_dprnn"])
+    config: dict[str, Any] = command.composed(ROOT / "run.py", ["scale=paper", "experiment=separator_dprnn"])
     assert config["scale"]["name"] == "paper"
     assert config["logger"]["tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
     with refused("conditionin"):
-        launching.composed(ROOT / "run.py", ["conditionin=none"])
+        command.composed(ROOT / "run.py", ["conditionin=none"])

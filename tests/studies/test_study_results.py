@@ -11,8 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sedsep.studies import writing
-from sedsep.studies.results import Results
+from sedsep.studies.results import Results, markdown, write
 from sedsep.studies.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +63,7 @@ def test_an_effect_is_taken_seed_by_seed(results: Results) -> None:
 
 
 def test_at_another_scale_only_effects_stand_beside_published_ones(results: Results) -> None:
-    text = writing.markdown(results, ["experiments/small/study.py", "data.root=a b"])
+    text = markdown(results, ["experiments/small/study.py", "data.root=a b"])
     assert "`python experiments/small/study.py 'data.root=a b'`" in text
     assert "| Plain | 13.00 ± 3.61 | 16.00 ± 2.00 |" in text
     assert "| Other | 10.40 ± 1.27 (2 of 3) | 15.10 ± 1.41 (2 of 3) |" in text
@@ -75,7 +74,7 @@ def test_at_another_scale_only_effects_stand_beside_published_ones(results: Resu
 
 
 def test_at_the_published_scale_the_difference_is_printed(results: Results) -> None:
-    text = writing.markdown(replace(results, comparable=True), ["study.py"])
+    text = markdown(replace(results, comparable=True), ["study.py"])
     assert (
         "| Plain | 13.00 ± 3.61 | 16.00 ± 2.00 |\n"
         "| *published* | 13.00 ± 0.10 | 15.00 |\n"
@@ -85,12 +84,12 @@ def test_at_the_published_scale_the_difference_is_printed(results: Results) -> N
 
 
 def test_a_row_without_any_run_is_shown_as_missing(study: Study) -> None:
-    text = writing.markdown(results_of(study, {("plain", 0): (1.0, 2.0)}), ["study.py"])
+    text = markdown(results_of(study, {("plain", 0): (1.0, 2.0)}), ["study.py"])
     assert "| Plain | 1.00 (1 of 3) | 2.00 (1 of 3) |\n| Other | missing | missing |" in text
 
 
 def test_files(results: Results, tmp_path: Path, lines_of: Callable[[str], list[dict[str, str]]]) -> None:
-    writing.write(replace(results, comparable=True), tmp_path / "out", ["study.py"])
+    write(replace(results, comparable=True), tmp_path / "out", ["study.py"])
     cells = lines_of("cells.csv")
     assert len(cells) == 6
     assert cells[0] | {"experiment": "plain", "seed": "0", "ca_sdri/tagger": "10.0", "run": "id"} == cells[0]

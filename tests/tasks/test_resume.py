@@ -24,7 +24,7 @@ from minis import refused
 from short_training import weights, write_set
 
 from sedsep.checkpoints.own import RECIPE
-from sedsep.runs.command_line.continuing import continued
+from sedsep.runs.command_line.starting import continued
 from sedsep.runs.directories import FINISHED, INTERRUPTED, read_status
 from sedsep.runs.tracking import HistoryLogger
 from sedsep.training import SeparatorSystem

@@ -18,7 +18,7 @@ from minis import LABELS, make_batch, make_sed
 from torch.utils.data import DataLoader
 
 from sedsep.checkpoints import Description
-from sedsep.runs.logs import ConsoleHandler
+from sedsep.console import ConsoleHandler
 from sedsep.training import SedRates, SedSystem, progress, warmup_constant
 from sedsep.training.progress import Bar, ProgressLog, duration
 

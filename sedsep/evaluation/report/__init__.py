@@ -4,7 +4,7 @@ from sedsep.evaluation.report.examples import Example, Stem, take_apart
 from sedsep.evaluation.report.figures import Curve
 from sedsep.evaluation.report.page import training_curves, write_report
 from sedsep.evaluation.report.scenes import PlacedSound, SceneSheet, write_scenes
-from sedsep.evaluation.report.terminal import show_scores
+from sedsep.evaluation.writing import show_scores
 
 __all__ = [
     "Curve",

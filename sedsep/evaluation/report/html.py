@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sedsep.errors import UserError
+from sedsep.errors import UserError, reason
 from sedsep.evaluation.report.clips import PEAK, ROUNDING_DB
 from sedsep.evaluation.report.drawing import svg_uri
 from sedsep.files import write_whole
@@ -39,9 +39,8 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     try:
         write_whole(path, text)
     except OSError as error:
-        reason = error.strerror or error
         raise UserError(
-            f"The page cannot be written to {path} ({reason}): name a file in a writable folder."
+            f"The page cannot be written to {path} ({reason(error)}): name a file in a writable folder."
         ) from error
 
 

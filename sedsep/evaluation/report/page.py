@@ -19,7 +19,7 @@ from sedsep.evaluation.report.scores import (
     setting_panels,
 )
 from sedsep.evaluation.results import Evaluation
-from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, SOURCES
+from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, REPORT, SOURCES
 
 
 def write_report(
@@ -59,7 +59,7 @@ def write_report(
     source = evaluation.main_source
     confusion = confusion_view(source, evaluation.labels, evaluation.confusion(source)) if source != ORACLE else None
     drawn_curves = [(curve, curve_figure(curve), _ends(curve)) for curve in curves]
-    page = folder / "report.html"
+    page = folder / REPORT
     write_page(
         page,
         "template.html",

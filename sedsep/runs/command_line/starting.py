@@ -1,24 +1,93 @@
-"""Before Hydra starts: overrides are checked, and a sweep runs from a snapshot of the code, or goes on as it was."""
+"""Before Hydra starts: overrides are checked, and a sweep runs from a snapshot of the code, or goes on as it was.
+
+`ckpt=last` and `ckpt=DIRECTORY` go on with a training, or score it, by the command that it was begun with.
+"""
 
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from sedsep.errors import UserError
-from sedsep.runs import snapshots
+from sedsep.runs import provenance
 from sedsep.runs.command_line.arguments import CONFIG, check, parse, quoted
-from sedsep.runs.command_line.continuing import continued
-from sedsep.runs.snapshots import PROJECT, SNAPSHOT
+from sedsep.runs.directories import FINISHED, RUNNING, STATUS, read_status
+from sedsep.runs.provenance import PROJECT, SNAPSHOT
 from sedsep.runs.sweeps import Manifest
+
+OPTION, TASK = "ckpt=", "task="
+OVERRIDES = Path(".hydra") / "overrides.yaml"
+
+
+def continued(arguments: Sequence[str]) -> list[str]:
+    """The arguments of the training that `ckpt=` names, what is given beside it last; of other tasks than train and
+    evaluate, as they are.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    tasks = [argument for argument in arguments if argument.startswith(TASK)]
+    checkpoints = [argument.removeprefix(OPTION) for argument in arguments if argument.startswith(OPTION)]
+    scores = tasks == [f"{TASK}evaluate"]
+    if not checkpoints or checkpoints[-1] == "null" or not (scores or tasks in ([], [f"{TASK}train"])):
+        return list(arguments)
+    rest = [argument for argument in arguments if not argument.startswith(OPTION)]
+    path = Path(checkpoints[-1])
+    if checkpoints[-1] == "last":
+        run_dir = _newest(Path("outputs"), finished=scores)
+    elif not scores:
+        run_dir = _run_of(path)
+    elif (path / OVERRIDES).is_file():
+        run_dir = path
+    else:  # a checkpoint, or a directory of the cache
+        return list(arguments)
+    begun = [str(text) for text in OmegaConf.load(run_dir / OVERRIDES)]
+    if not scores:
+        return [*begun, *rest, f"hydra.run.dir={quoted(str(run_dir))}"]
+    # Data, scale and seed are what they were.
+    inherited = [text for text in begun if not text.startswith((OPTION, TASK, "hydra"))]
+    flags = list(takewhile(lambda argument: "=" not in argument, rest))  # Hydra takes them first
+    return [*flags, *inherited, *rest[len(flags) :], f"{OPTION}{quoted(str(run_dir))}"]
+
+
+def _newest(outputs: Path, finished: bool) -> Path:
+    """The training begun last that is finished, or else neither finished nor at work."""
+    statuses = {path.parent: read_status(path.parent) for path in outputs.glob(f"*/*/{STATUS}")}
+    begun = {
+        run_dir: status.started
+        for run_dir, status in statuses.items()
+        if status is not None
+        and status.task == "train"
+        and status.state != RUNNING
+        and (status.state == FINISHED) == finished
+    }
+    if not begun:
+        raise UserError(
+            f"There is no {'' if finished else 'un'}finished training below {outputs.absolute()}: give its directory "
+            "(ckpt=DIRECTORY), or begin one without ckpt."
+        )
+    return max(begun, key=begun.__getitem__)
+
+
+def _run_of(path: Path) -> Path:
+    """The run directory at a path, or the one that a checkpoint lies in."""
+    for folder in (path, *path.parents[:3]):
+        if (folder / OVERRIDES).is_file():
+            return folder
+    raise UserError(
+        f"{path} is not a run directory or a checkpoint in one: to go on with a training give its directory below "
+        "outputs/, to start from weights give model.ckpt=PATH."
+    )
+
 
 COMMAND = "SEDSEP_COMMAND"
 """The environment variable that has the command line of a sweep as it was typed."""
@@ -37,7 +106,7 @@ def prepare() -> None:
     """
     if os.environ.get(SNAPSHOT) == str(PROJECT):
         return  # all this was done when the sweep was started
-    typed = shlex.join(["python", *sys.argv])
+    typed = provenance.command()
     sys.argv[1:] = continued(sys.argv[1:])
     line, unknown = parse(sys.argv[1:])
     if unknown or any((line.help, line.hydra_help, line.version, line.shell_completion, line.experimental_rerun)):
@@ -65,7 +134,7 @@ def prepare() -> None:
             ("--config-dir", line.config_dir and str(_absolute(line.config_dir))),
         ):
             flags += [flag, value] if value else []
-        snapshot = snapshots.take(PROJECT, root / "code")
+        snapshot = provenance.take(PROJECT, root / "code")
         path = os.pathsep.join([str(snapshot), *filter(None, [os.environ.get("PYTHONPATH")])])
         arguments = [str(snapshot / "run.py"), *flags, *overrides, f"hydra.sweep.dir={quoted(str(root))}"]
         sys.stdout.flush()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,7 +43,7 @@ class Tracker:
 
 
 class Logging:
-    """What `logger=` makes: the tracking of this process's job, and of a sweep that it launches."""
+    """What `logger=` makes: the tracking of this process's job, and of a sweep that it launches; here none."""
 
     def job(self, run_dir: Path, run_name: str, params: Params, tags: Tags, sweep_dir: Path | None = None) -> Tracker:
         """Track the job of a directory; one that was tracked there before goes on.
@@ -58,10 +60,6 @@ class Logging:
     def sweep(self, sweep_dir: Path, name: str, tags: Tags) -> Tracker:
         """Track a sweep, whose jobs gather below it, before they start; one that was tracked there before goes on."""
         return Tracker()
-
-
-class NoTracking(Logging):
-    """`logger=none`."""
 
 
 class StepLogger(Logger):
@@ -89,3 +87,42 @@ class StepLogger(Logger):
     @property
     def save_dir(self) -> str:
         return str(self._directory)
+
+
+class Steps:
+    """How far each metric has come: a training that goes on repeats the steps after its last checkpoint."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, float]] = {}
+
+    def new(self, values: Mapping[str, float], step: int) -> dict[str, float]:
+        """Those that have not come this far."""
+        return {name: value for name, value in values.items() if name not in self._last or self._last[name][0] < step}
+
+    def changed(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Those that are defined and differ from their last value."""
+        last = {name: value for name, (_, value) in self._last.items()}
+        return {name: value for name, value in values.items() if math.isfinite(value) and last.get(name) != value}
+
+    def take(self, values: Mapping[str, float], step: int) -> None:
+        """Remember what a file holds."""
+        self._last.update({name: (step, value) for name, value in values.items()})
+
+
+def whole_lines(path: Path, offset: int = 0, *, mend: bool = False) -> Iterator[bytes]:
+    """The lines of a file, which may be absent; a last one that a kill has torn is left out.
+
+    Args:
+        path: of the file.
+        offset: byte where a line begins, the first to be read.
+        mend: also cut off a torn line, for the file's only writer.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line
+            elif mend:
+                os.truncate(path, path.stat().st_size - len(line))

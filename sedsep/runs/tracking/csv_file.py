@@ -14,8 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sedsep.files import write_json
-from sedsep.runs.tracking.base import Logging, Params, StepLogger, Tags, Tracker
-from sedsep.runs.tracking.files import Steps, whole_lines
+from sedsep.runs.tracking.base import Logging, Params, StepLogger, Steps, Tags, Tracker, whole_lines
 
 COLUMNS = ("time", "step", "name", "value")
 NUMBERS, FACTS = "tracking.csv", "tracking.json"

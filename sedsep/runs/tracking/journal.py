@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sedsep.runs.tracking.base import Params, StepLogger, Tags, Tracker
-from sedsep.runs.tracking.files import Steps, whole_lines
+from sedsep.runs.tracking.base import Params, StepLogger, Steps, Tags, Tracker, whole_lines
 
 FOLDER = "tracking"
 EVENTS = "events.jsonl"

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sedsep.runs.tracking.files import Steps
+from sedsep.runs.tracking.base import Steps
 from sedsep.runs.tracking.journal import EVENTS, Journal, events
 
 

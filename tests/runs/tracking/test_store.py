@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sedsep.runs.tracking
-from sedsep.runs.tracking import provenance
+from sedsep.runs import provenance
 
 PACKAGE = Path(sedsep.runs.tracking.__file__).parent
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sedsep.console import print_table
-from sedsep.evaluation.estimates import SUFFIX, Files, examine, meanings, mixture_of
+from sedsep.evaluation.estimates import SUFFIX, Files, Problem, examine, meaning_of
 from sedsep.labels import LabelSet
 
 NAME = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task4_[1-9][0-9]*_out\.zip")
@@ -69,21 +69,6 @@ class Rules:
     rate: int
     form: str
     slots: int
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is the matter with a submission.
-
-    Attributes:
-        kind: of `ERRORS` or `WARNINGS`.
-        item: the file or the mixture.
-        text: more, to be read after it.
-    """
-
-    kind: str
-    item: str
-    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,24 +158,18 @@ def check(path: Path, rules: Rules, name: str | None = None) -> Verdict:
 
 def _file_problems(files: Files, file: str, rules: Rules, labels: Mapping[str, list[str]]) -> Iterator[Problem]:
     """What is wrong with an estimate, whose label goes to `labels`, wherever it lies."""
-    name = PurePosixPath(file).name
-    is_wav = name.endswith(SUFFIX)
-    possible = meanings(name, rules.mixtures, rules.labels) if is_wav else []
-    expected = [meaning for meaning in possible if meaning.form == rules.form]
-    if len(expected) > 1:
-        one, other = expected[:2]
-        yield Problem("ambiguous", file, f"is {one.label} of {one.mixture} or {other.label} of {other.mixture}")
+    if not file.endswith(SUFFIX):
+        yield Problem("stray", file)
         return
-    if not possible:
-        mixture = mixture_of(name, rules.mixtures) if is_wav else None
-        yield Problem("label", file, f"of {mixture}") if mixture else Problem("stray", file)
+    meaning = meaning_of(file, rules.mixtures, rules.labels, rules.form)
+    if isinstance(meaning, Problem):
+        yield meaning
         return
-    if not expected:
+    if meaning.form != rules.form:
         yield Problem("form", file)
-    meaning = (expected or possible)[0]
     labels[meaning.mixture].append(meaning.label)
-    samples, faults = examine(files, file, rules.rate, rules.mixtures[meaning.mixture])
-    yield from (Problem(fault.kind, file, fault.text) for fault in faults)
+    samples, problems = examine(files, file, rules.rate, rules.mixtures[meaning.mixture])
+    yield from problems
     peak = float(np.abs(samples).max(initial=0.0))
     if samples.size and peak == 0:
         yield Problem("silent", file)

@@ -19,7 +19,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import soundfile
@@ -56,6 +56,21 @@ class Meaning:
         return FORMS[self.number is not None]
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Something that is the matter with estimates.
+
+    Attributes:
+        kind: a word for it.
+        item: the file or the mixture.
+        text: more, to be read after it.
+    """
+
+    kind: str
+    item: str
+    text: str = ""
+
+
 def meanings(file: str, mixtures: Collection[str], labels: LabelSet) -> list[Meaning]:
     """Everything that a file name can mean, of mixtures and labels that may have underscores and digits themselves."""
     stem, possible = Path(file).stem, []
@@ -70,10 +85,26 @@ def meanings(file: str, mixtures: Collection[str], labels: LabelSet) -> list[Mea
     return possible
 
 
-def mixture_of(file: str, mixtures: Collection[str]) -> str | None:
-    """The mixture, with the longest name, whose name and an underscore a file name begins with."""
-    starts = [file[: underscore.start()] for underscore in re.finditer("_", file)]
-    return next((start for start in reversed(starts) if start in mixtures), None)
+def meaning_of(file: str, mixtures: Collection[str], labels: LabelSet, form: str | None = None) -> Meaning | Problem:
+    """What a file name means in a form, or else in the other one; a problem where that is not clear.
+
+    Args:
+        file: its path.
+        mixtures: names of all.
+        labels: the classes.
+        form: that is expected; `None` for either.
+    """
+    name = PurePosixPath(file).name
+    possible = meanings(name, mixtures, labels)
+    expected = [meaning for meaning in possible if form in (None, meaning.form)]
+    if len(expected) > 1:
+        one, other = expected[:2]
+        return Problem("ambiguous", file, f"can be {one.label} of {one.mixture} or {other.label} of {other.mixture}")
+    if possible:
+        return (expected or possible)[0]
+    starts = [name[: underscore.start()] for underscore in re.finditer("_", name)]
+    mixture = next((start for start in reversed(starts) if start in mixtures), None)  # of several, the longest name
+    return Problem("label", file, f"of {mixture}") if mixture else Problem("stray", file)
 
 
 def file_names(mixture: str, labels: Sequence[str], form: str) -> list[str]:
@@ -158,20 +189,7 @@ class Files:
             raise ValueError(reason(error)) from error
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with the content of an estimate.
-
-    Attributes:
-        kind: unreadable, channels, rate, length or values.
-        text: to be read after the name of the file.
-    """
-
-    kind: str
-    text: str
-
-
-def examine(files: Files, name: str, rate: int, length: int) -> tuple[FloatArray, list[Fault]]:
+def examine(files: Files, name: str, rate: int, length: int) -> tuple[FloatArray, list[Problem]]:
     """Samples [F, C] of an estimate, and all that is wrong with them.
 
     Args:
@@ -187,17 +205,17 @@ def examine(files: Files, name: str, rate: int, length: int) -> tuple[FloatArray
             raise ValueError("it is shorter than its header says")  # which libsndfile reads without complaint
         samples, own_rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     except (ValueError, soundfile.SoundFileError) as error:
-        return np.zeros((0, 1), np.float32), [Fault("unreadable", f"cannot be read ({reason(error)})")]
-    faults = []
+        return np.zeros((0, 1), np.float32), [Problem("unreadable", name, f"cannot be read ({reason(error)})")]
+    problems = []
     if samples.shape[1] != 1:
-        faults.append(Fault("channels", f"has {samples.shape[1]} channels, not 1"))
+        problems.append(Problem("channels", name, f"has {samples.shape[1]} channels, not 1"))
     if own_rate != rate:
-        faults.append(Fault("rate", f"is sampled at {own_rate} Hz, not at {rate} Hz"))
+        problems.append(Problem("rate", name, f"is sampled at {own_rate} Hz, not at {rate} Hz"))
     if len(samples) != length:
-        faults.append(Fault("length", f"has {len(samples)} samples, its mixture {length}"))
+        problems.append(Problem("length", name, f"has {len(samples)} samples, its mixture {length}"))
     if not np.isfinite(samples).all():
-        faults.append(Fault("values", "holds NaN or infinite samples"))
-    return samples, faults
+        problems.append(Problem("values", name, "holds NaN or infinite samples"))
+    return samples, problems
 
 
 class Estimates:
@@ -252,30 +270,24 @@ class Estimates:
         """
         sources = []
         for label, file in self._of[mixture]:
-            samples, faults = examine(self.files, file, self.rate, length)
-            if faults:
+            samples, problems = examine(self.files, file, self.rate, length)
+            if problems:
                 raise UserError(
-                    f"{self.path / file} {faults[0].text}: estimates are whole wav files, mono, finite, at the data "
+                    f"{self.path / file} {problems[0].text}: estimates are whole wav files, mono, finite, at the data "
                     "set's rate and as long as their mixture."
                 )
             sources.append((label, torch.from_numpy(samples[:, 0])))
         return sources
 
     def _meaning(self, file: str, mixtures: Collection[str]) -> Meaning:
-        possible = meanings(file, mixtures, self.labels)
-        if len(possible) == 1:
-            return possible[0]
-        if possible:
-            one, other = possible[:2]
-            raise UserError(
-                f"{self.path / file} can be {one.label} of {one.mixture} or {other.label} of {other.mixture}: rename "
-                "mixtures or labels so that one is meant."
-            )
-        if mixture := mixture_of(file, mixtures):
-            raise UserError(
-                f"{self.path / file} is an estimate of {mixture} of no class: the classes are {', '.join(self.labels)}."
-            )
+        meaning = meaning_of(file, mixtures, self.labels)
+        if isinstance(meaning, Meaning):
+            return meaning
         raise UserError(
-            f"{self.path / file} is the estimate of no mixture: expected the name of a mixture, an underscore and a "
-            "class."
+            f"{self.path / file} "
+            + {
+                "ambiguous": f"{meaning.text}: rename mixtures or labels so that one is meant.",
+                "label": f"is an estimate {meaning.text} of no class: the classes are {', '.join(self.labels)}.",
+                "stray": "is the estimate of no mixture: expected the name of a mixture, an underscore and a class.",
+            }[meaning.kind]
         )

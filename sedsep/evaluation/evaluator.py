@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sedsep.errors import UserError
 from sedsep.evaluation.estimates import write_estimates
@@ -92,7 +92,9 @@ class Evaluator(nn.Module):
         with torch.autocast(batch.mixture.device.type, enabled=False):
             outputs = {source: tagger(batch.mixture) for source, tagger in self.taggers.items()}
             classes = self.classes(batch, outputs)
-            estimates = {} if self.separator is None else self.separate(batch.mixture, classes)
+            estimates: dict[tuple[str, int], list[Sources]] = {}
+            if self.separator is not None:
+                estimates = separate(self.separator, batch.mixture, classes, self.labels, self.passes)
         tables: dict[str, list[TaggerOutput]] = {}
         for source, output in outputs.items():
             clips, frames = output.clip_probabilities.tolist(), output.strong_probabilities
@@ -124,13 +126,6 @@ class Evaluator(nn.Module):
                 true = [list(dict.fromkeys(item)) for item in true]  # one answer a class, however often it sounds
             classes[ORACLE] = true
         return classes
-
-    def separate(
-        self, mixture: Tensor, classes: Mapping[str, Sequence[Sequence[int]]]
-    ) -> dict[tuple[str, int], list[Sources]]:
-        """Estimates as `separate` gives them; there must be a separator."""
-        assert self.separator is not None
-        return separate(self.separator, mixture, classes, self.labels, self.passes)
 
 
 class FileEvaluator(nn.Module):

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, choice
-from sedsep.evaluation.report.timelines import activity_figure
+from sedsep.evaluation.report.timelines import timeline_figure
 from sedsep.inference import Request, SceneSeparator, SeparationJob, find, from_file, load, write
 
 LIKELIEST = 3
@@ -100,8 +100,8 @@ def _separate(
         figures = {}
         if detection is not None:
             events = [(event.label, event.onset, event.offset) for event in job.events]
-            figures["events.svg"] = activity_figure(
-                detection.activity, detection.names, recording.duration, events, chosen=job.labels
+            figures["events.svg"] = timeline_figure(
+                detection.activity, detection.names, recording.duration, events, job.labels, alone=True
             )
         folder = write(job, parent, {"file": str(path.absolute()), **checkpoints}, figures)
     console.print(f"    {_sounds(job)} -> {folder}")

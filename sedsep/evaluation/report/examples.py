@@ -19,7 +19,7 @@ from sedsep.evaluation.report.clips import Clip, Clips, finite
 from sedsep.evaluation.report.html import number
 from sedsep.evaluation.report.timelines import timeline_figure
 from sedsep.evaluation.results import Evaluation
-from sedsep.evaluation.separating import true_sources
+from sedsep.evaluation.separating import separate, true_sources
 from sedsep.metrics.registry import FILES, METRICS, ORACLE, ordered_sources
 from sedsep.metrics.rows import PARTS
 from sedsep.metrics.sdri import score_mixture
@@ -126,7 +126,7 @@ def _take_apart(batch: Batch, evaluator: AnyEvaluator, evaluation: Evaluation, r
         if evaluator.separator is not None:
             shown = {ORACLE, evaluation.main_source}
             answers = {s: chosen for s, chosen in evaluator.classes(batch, outputs).items() if s in shown}
-            found = evaluator.separate(batch.mixture, answers)
+            found = separate(evaluator.separator, batch.mixture, answers, evaluator.labels, evaluator.passes)
             sounds = {source: item for (source, passes), (item,) in found.items() if passes == evaluation.passes}
     estimates = {}
     for source, pairs in sounds.items():
@@ -178,12 +178,13 @@ def example_view(example: Example) -> dict[str, Any]:
         rows.append({"label": label, "clips": cards, "badges": badges})
     timeline = None
     if example.sed_probabilities is not None:
+        predicted = [stem.label for source in estimates if source != ORACLE for stem in estimates[source]]
         timeline = timeline_figure(
             example.sed_probabilities,
             example.sed_labels,
             example.duration,
             example.spans,
-            predicted=[stem.label for source in estimates if source != ORACLE for stem in estimates[source]],
+            [*(label for label, *_ in example.spans), *predicted],
             seconds=clips.seconds,
         )
     return {

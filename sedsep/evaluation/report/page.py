@@ -84,7 +84,7 @@ def write_report(
         meaning=SOURCES,
         constant=CONSTANT,
     )
-    figures = {panel.title: panel.svg for panel in (classes, *breakdowns, *(p for _, ps in settings for p in ps))}
+    figures = {panel.title: panel.svg for panel in (classes, *breakdowns, *(p for s in settings for p in s["panels"]))}
     figures |= {curve.title: svg for curve, svg, _ in drawn_curves}
     figures["confusion"] = confusion["svg"] if confusion else None
     files = [page]

@@ -51,36 +51,20 @@ class Panel:
     digits: int = 2
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What scores were taken at several values of.
-
-    Attributes:
-        name: of the setting.
-        title: of its section.
-        own: what the job's own value is called.
-        meaning: a sentence for readers.
-    """
-
-    name: str
-    title: str
-    own: str
-    meaning: str
-
-
-THRESHOLD = Setting(
-    "threshold",
-    "Thresholds",
-    "in use",
-    "A class is named where the tagger's probability reaches the threshold: a low one invents events, a high one "
-    "misses them.",
-)
-PASSES = Setting(
-    "passes",
-    "Refinement",
-    "as trained",
-    "Each pass of refinement hands the separator its last estimate to improve on.",
-)
+SETTINGS = {
+    "threshold": (
+        "Thresholds",
+        "in use",
+        "A class is named where the tagger's probability reaches the threshold: a low one invents events, a high one "
+        "misses them.",
+    ),
+    "passes": (
+        "Refinement",
+        "as trained",
+        "Each pass of refinement hands the separator its last estimate to improve on.",
+    ),
+}
+"""What scores were taken at several values of: its section, what the job's own value is called, and a lead."""
 
 
 def by_source(evaluation: Evaluation, metric: str, setting: float | None = None) -> Scores:
@@ -96,13 +80,14 @@ def metric_table(evaluation: Evaluation) -> Panel:
     return Panel(f"Metrics, {evaluation.split} split", "", "Metric", columns, rows)
 
 
-def setting_panels(evaluation: Evaluation) -> list[tuple[Setting, list[Panel]]]:
-    """The metrics that were taken at several thresholds, and those at several numbers of refinement passes."""
-    panels: dict[Setting, list[Panel]] = {THRESHOLD: [], PASSES: []}
-    for setting, of in panels.items():
-        threshold = setting is THRESHOLD
+def setting_panels(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Sections on the metrics that were taken at several thresholds, or numbers of refinement passes."""
+    sections = []
+    for setting, (title, own_name, meaning) in SETTINGS.items():
+        threshold = setting == "threshold"
         own = evaluation.rule.threshold if threshold else evaluation.passes
-        for metric in (metric for metric in METRICS.values() if metric.setting == setting.name):
+        panels = []
+        for metric in (metric for metric in METRICS.values() if metric.setting == setting):
             places = evaluation.thresholds if threshold else evaluation.all_passes
             values = {at: scores for at in places if (scores := by_source(evaluation, metric.name, at))}
             if values and own is not None and own not in values:
@@ -111,21 +96,23 @@ def setting_panels(evaluation: Evaluation) -> list[tuple[Setting, list[Panel]]]:
                 plain = by_source(evaluation, metric.name)
                 values[own] = {source: score for source, score in plain.items() if source in moved}
             if values:
-                of.append(_setting_panel(metric, dict(sorted(values.items())), setting, own))
-    return [(setting, of) for setting, of in panels.items() if of]
+                panels.append(_setting_panel(metric, dict(sorted(values.items())), own, own_name))
+        if panels:
+            sections.append({"name": setting, "title": title, "meaning": meaning, "panels": panels})
+    return sections
 
 
-def _setting_panel(metric: Metric, values: Mapping[float, Scores], setting: Setting, own: float | None) -> Panel:
+def _setting_panel(metric: Metric, values: Mapping[float, Scores], own: float | None, own_name: str) -> Panel:
     sources = ordered_sources({source for scores in values.values() for source in scores})
     series, bounds = {}, {}
     for source in sources:
         line = {at: scores[source] for at, scores in values.items() if source in scores}
         series[source] = (list(line), [score.value for score in line.values()])
         bounds[source] = ([score.low for score in line.values()], [score.high for score in line.values()])
-    title, name = f"{metric.title} by {setting.name}", setting.name.capitalize()
-    mark = None if own is None else (own, f"{own:g} {setting.own}")
+    title, name = f"{metric.title} by {metric.setting}", str(metric.setting).capitalize()
+    mark = None if own is None else (own, f"{own:g} {own_name}")
     figure = curve_figure(Curve(title, name, metric.axis, series, bounds, mark))
-    rows = [(f"{at:g}", setting.own if at == own else "", scores) for at, scores in values.items()]
+    rows = [(f"{at:g}", own_name if at == own else "", scores) for at, scores in values.items()]
     return Panel(title, metric.axis, name, sources, rows, figure, metric.digits)
 
 

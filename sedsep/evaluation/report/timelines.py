@@ -19,6 +19,9 @@ from sedsep.types import FloatArray
 ROLES = ("target", "interference", "background")
 """What a sound is to a scene; each has a colour of its own."""
 
+ROWS = 6
+"""Classes that are drawn at least, where there are so many."""
+
 COLUMNS = 1200
 """Frames of a recording's activity that are drawn at most; of more, each column shows the likeliest moment."""
 
@@ -35,63 +38,37 @@ def timeline_figure(
     labels: Sequence[str],
     duration: float,
     spans: Spans,
+    needed: Sequence[str],
     *,
-    predicted: Sequence[str] = (),
     seconds: float | None = None,
-    most: int = 6,
+    alone: bool = False,
 ) -> Figure:
-    """Draw when a detector hears what: one strip a class, true events as bars under it.
+    """Draw when a SED model hears what: one strip a class, events as bars under it.
 
     Args:
         probabilities: [N, S], 0 to 1.
         labels: their N names.
         duration: of the frames together, seconds.
-        spans: of the true events.
-        predicted: labels the system settled on.
+        spans: of the events; true ones, or else those that were heard.
+        needed: labels that are drawn first, those of `spans` among them; the likeliest others fill up to `ROWS`.
         seconds: length of the time axis; that of the frames when `None`.
-        most: rows to fill up to with the next likeliest classes; true and predicted ones are always drawn.
+        alone: whether the figure is for no page: wider, with what was heard, in a recording of any length.
     """
-    names = timeline_labels(probabilities, labels, [*(span[0] for span in spans), *predicted], most)
-    figure, axes = _rows(names, seconds or duration)
-    _strips(figure, axes, names, probabilities, labels, duration)
-    for label, onset, offset in spans:
-        axes.barh(names.index(label) + 0.31, offset - onset, left=onset, height=0.16, color=SERIES_COLOURS[1])
-    _key(figure, {"detected": SERIES_COLOURS[0], "true event": SERIES_COLOURS[1]})
-    return figure
-
-
-@as_svg
-def activity_figure(
-    activity: FloatArray,
-    labels: Sequence[str],
-    seconds: float,
-    events: Spans,
-    chosen: Sequence[str],
-    most: int = 6,
-) -> Figure:
-    """Draw what a SED model heard in a recording of any length: one strip a class, its events as bars under it.
-
-    Args:
-        activity: probabilities [N, S], 0 to 1.
-        labels: their N names.
-        seconds: length of the recording.
-        events: what was separated.
-        chosen: labels that are drawn first, in bold.
-        most: rows to fill up to with the next likeliest classes.
-    """
-    names = timeline_labels(activity, labels, chosen, most)
-    figure, axes = _rows(names, seconds, 1.5 * WIDE[0])
-    _strips(figure, axes, names, condensed(activity), labels, seconds)
+    names = timeline_labels(probabilities, labels, needed)
+    figure, axes = _rows(names, seconds or duration, 1.5 * WIDE[0] if alone else WIDE[0])
+    _strips(figure, axes, names, condensed(probabilities), labels, duration)
     for row, label in enumerate(names):
-        bars = [(onset, offset - onset) for name, onset, offset in events if name == label]
+        bars = [(onset, offset - onset) for name, onset, offset in spans if name == label]
         axes.broken_barh(bars, (row + 0.23, 0.16), color=SERIES_COLOURS[1])  # seen however short they are
-    for tick, label in zip(axes.yaxis.get_major_ticks(), names, strict=True):
-        tick.label1.set_fontweight("bold" if label in chosen else "normal")
-    if seconds > IN_SECONDS:
+    if alone:
+        for tick, label in zip(axes.yaxis.get_major_ticks(), names, strict=True):
+            tick.label1.set_fontweight("bold" if label in needed else "normal")
+    if alone and duration > IN_SECONDS:
         axes.set_xlabel("Time (min:s)", labelpad=1)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at // 60:.0f}:{at % 60:02.0f}"))
         axes.locator_params(axis="x", steps=[1, 1.2, 3, 6, 10])
-    _key(figure, {"heard": SERIES_COLOURS[0], "event": SERIES_COLOURS[1]})
+    detected, event = ("heard", "event") if alone else ("detected", "true event")
+    _key(figure, {detected: SERIES_COLOURS[0], event: SERIES_COLOURS[1]})
     return figure
 
 
@@ -112,7 +89,9 @@ def sounds_figure(sounds: Sequence[tuple[str, str, float, float]], seconds: floa
     return figure
 
 
-def timeline_labels(probabilities: FloatArray, labels: Sequence[str], needed: Sequence[str], most: int) -> list[str]:
+def timeline_labels(
+    probabilities: FloatArray, labels: Sequence[str], needed: Sequence[str], most: int = ROWS
+) -> list[str]:
     """The classes that are drawn: all that are needed, then the likeliest, up to `most`."""
     peaks = np.nan_to_num(probabilities).max(axis=1)
     likeliest = [labels[index] for index in np.argsort(-peaks, kind="stable")]

@@ -12,7 +12,7 @@ from pages import LABELS, RATE, tone
 
 from sedsep.evaluation.report import Curve, clips, drawing
 from sedsep.evaluation.report.figures import bar_figure, curve_figure
-from sedsep.evaluation.report.timelines import COLUMNS, activity_figure, condensed, timeline_labels
+from sedsep.evaluation.report.timelines import COLUMNS, condensed, timeline_figure, timeline_labels
 from sedsep.metrics.bootstrap import Estimate
 
 CLASSES = [f"Class{index}" for index in range(9)]
@@ -46,7 +46,7 @@ def test_the_timeline_shows_the_classes_that_matter() -> None:
 
 def activity(seconds: float, chosen: list[str]) -> str:
     probabilities = np.linspace(0.1, 0.9, 9, dtype=np.float32)[:, None] * np.ones((1, int(seconds * 25)), np.float32)
-    return activity_figure(probabilities, CLASSES, seconds, [("Class0", 1.0, 2.0)], chosen).decode()
+    return timeline_figure(probabilities, CLASSES, seconds, [("Class0", 1.0, 2.0)], chosen, alone=True).decode()
 
 
 def test_what_was_separated_is_drawn_with_the_likeliest_others() -> None:

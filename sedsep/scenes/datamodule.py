@@ -8,6 +8,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -44,6 +45,7 @@ ENGINES = {"sedsep": Renderer, "spatialscaper": SpatialScaperRenderer}
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class SceneDataModule(LightningDataModule):
     """Training scenes drawn without end; validation and test scenes that stay fixed.
 
@@ -77,48 +79,32 @@ class SceneDataModule(LightningDataModule):
             another, or a package that is not installed.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        labels: LabelSet,
-        sampler: Callable[..., SceneSampler],
-        seed: int,
-        epoch_size: int,
-        batch_size: int,
-        eval_batch_size: int,
-        duration: float,
-        eval_duration: float,
-        workers: int,
-        eval_scenes: int = 24,
-        train_split: str = "train",
-        valid_split: str = "valid",
-        test_split: str = "test",
-        render: str = "worker",
-        engine: str = "sedsep",
-        on_error: str = "raise",
-        rendering: Mapping[str, str] | None = None,
-    ) -> None:
+    layout: Layout
+    labels: LabelSet
+    sampler: Callable[..., SceneSampler]
+    seed: int
+    epoch_size: int
+    batch_size: int
+    eval_batch_size: int
+    duration: float
+    eval_duration: float
+    workers: int
+    eval_scenes: int = 24
+    train_split: str = "train"
+    valid_split: str = "valid"
+    test_split: str = "test"
+    render: str = "worker"
+    engine: str = "sedsep"
+    on_error: str = "raise"
+    rendering: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
         super().__init__()
-        layout.check(labels)
-        if choice(render, RENDER, "data.render") == "device" and engine == "spatialscaper":
+        self.layout.check(self.labels)
+        if choice(self.render, RENDER, "data.render") == "device" and self.engine == "spatialscaper":
             raise UserError("data.render=device mixes with our own engine: leave data.engine=sedsep or render=worker.")
-        self.layout = layout
-        self.labels = labels
-        self.renderer = ENGINES[choice(engine, tuple(ENGINES), "data.engine")](layout, **(rendering or {}))
-        self.render = render
-        self.on_error = on_error
-        self.seed = seed
-        self.epoch_size = epoch_size
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
-        self.duration = duration
-        self.eval_duration = eval_duration
-        self.workers = workers
-        self.eval_scenes = eval_scenes
-        self.train_split = train_split
-        self.valid_split = valid_split
-        self.test_split = test_split
-        self._make_sampler = sampler
+        engine = ENGINES[choice(self.engine, tuple(ENGINES), "data.engine")]
+        self.renderer = engine(self.layout, **(self.rendering or {}))
 
     def train_dataloader(self) -> SceneLoader:
         """Scenes of the current epoch; the sampler learns the epoch from the trainer."""
@@ -139,7 +125,7 @@ class SceneDataModule(LightningDataModule):
 
     def train_dataset(self) -> GeneratedScenes:
         """The scenes drawn for training."""
-        sampler = self._sampler(self.train_split, self.duration)
+        sampler = self.sampler(split=self.layout.split(self.train_split), duration=self.duration)
         return GeneratedScenes(sampler, self.renderer, self.seed, self.epoch_size, self.on_error)
 
     def val_dataloader(self) -> SceneLoader:
@@ -161,7 +147,8 @@ class SceneDataModule(LightningDataModule):
             return RecordedScenes(folder, self.labels, self.layout.sample_rate, self.layout.channels)
         # The same scenes in every run, whatever its seed; each split's from a stream of its own.
         seed = zlib.crc32(f"evaluation/{split}".encode())
-        return GeneratedScenes(self._sampler(split, self.eval_duration), self.renderer, seed, self.eval_scenes)
+        sampler = self.sampler(split=self.layout.split(split), duration=self.eval_duration)
+        return GeneratedScenes(sampler, self.renderer, seed, self.eval_scenes)
 
     def fingerprint(self, split: str) -> str:
         """Changes with the fixed scenes of a split or the content of its files."""
@@ -171,10 +158,8 @@ class SceneDataModule(LightningDataModule):
         specs = [scenes.spec(index) for index in range(len(scenes))]
         return f"{self.layout.fingerprint(split)}-{fingerprint(repr(specs))[:16]}"
 
-    def _sampler(self, split: str, duration: float) -> SceneSampler:
-        return self._make_sampler(split=self.layout.split(split), duration=duration)
 
-
+@dataclass(eq=False, repr=False)
 class FixedScenes(LightningDataModule):
     """Fixed scenes to score.
 
@@ -185,9 +170,13 @@ class FixedScenes(LightningDataModule):
         workers: processes that read and render.
     """
 
-    def __init__(self, scenes: Dataset[Scene], labels: LabelSet, batch_size: int, workers: int) -> None:
+    scenes: Dataset[Scene]
+    labels: LabelSet
+    batch_size: int
+    workers: int
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.scenes, self.labels, self.batch_size, self.workers = scenes, labels, batch_size, workers
 
     def test_dataloader(self) -> SceneLoader:
         """The scenes in order; of several ranks, each has its share."""

@@ -12,7 +12,7 @@ from dcase_util.containers import MetaDataContainer
 from dcase_util.data import EventRollEncoder
 
 from sedsep.labels import LabelSet
-from sedsep.scenes.metadata import annotation, write_index
+from sedsep.scenes.metadata import write_index
 from sedsep.scenes.sampling import SceneSampler
 from sedsep.training.sed import frame_labels
 from sedsep.types import Batch, SceneSpec
@@ -42,10 +42,10 @@ def test_every_scene_of_an_index_has_an_annotation_that_dcase_util_reads(
             assert item["offset"] == pytest.approx(event.event_time + event.event_duration, abs=1e-6)
 
 
-def test_an_event_ends_with_the_scene_at_the_latest(specs: list[SceneSpec]) -> None:
+def test_an_event_ends_with_the_scene_at_the_latest(specs: list[SceneSpec], tmp_path: Path) -> None:
     late = replace(specs[0].foreground[0], event_time=1.9, event_duration=1.0)
-    (event,) = annotation(replace(specs[0], foreground=(late,)))
-    assert (event["onset"], event["offset"]) == (1.9, 2.0)
+    write_index([replace(specs[0], foreground=(late,))], tmp_path / "valid.json")
+    assert (tmp_path / "valid" / f"{specs[0].name}.txt").read_text() == f"1.9\t2.0\t{late.label}\n"
 
 
 def test_a_scene_without_events_has_an_empty_file(specs: list[SceneSpec], tmp_path: Path) -> None:

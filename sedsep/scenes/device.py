@@ -165,14 +165,8 @@ def mix_batch(batch: UnmixedBatch, device: torch.device) -> Batch:
 
 
 def _gains(source: Tensor, wet: Tensor, group: SoundGroup, size: int) -> Tensor:
-    """The factors that bring sounds to their levels, float32 [E]; 1 for silence.
-
-    Args:
-        source: their spectra [E, F].
-        wet: the spectra of their responses [E, M, F].
-        group: the sounds.
-        size: T.
-    """
+    """The factors that bring sounds to their levels, float32 [E], from the spectra of sources [E, F] and responses
+    [E, M, F]; 1 for silence."""
     source_energy, wet_energy = (torch.view_as_real(spectrum).square().sum(-1) for spectrum in (source, wet))
     energies = (source_energy * wet_energy.sum(1)).double()
     # A real signal's spectrum is stored by half: all but the first bin, and the last of an even length, count twice.

@@ -120,11 +120,10 @@ class Room:
     def response_of(self, event: Event) -> FloatArray:
         """The response an event is played through, float32 [M, N]: the one it names, else the nearest; raises what
         `response` does."""
-        index = event.position_index
-        if index is None:
-            assert event.position is not None
-            index = self.nearest(event.position)
-        return self.response(index)
+        if event.position_index is not None:
+            return self.response(event.position_index)
+        assert event.position is not None
+        return self.response(self.nearest(event.position))
 
     def response(self, index: int) -> FloatArray:
         """The response from source position `index`, float32 [M, N]; what the file masks is 0.

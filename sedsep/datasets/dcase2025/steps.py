@@ -128,14 +128,7 @@ class ListedSounds:
         self, part: str, archive: Archive, sounds: Sequence[tuple[str | None, PurePosixPath, Path]], journal: Journal
     ) -> None:
         """Write sounds in the order they lie in the archive, and note what became of each; those of an earlier attempt
-        stay.
-
-        Args:
-            part: of the step.
-            archive: holds them.
-            sounds: name in the archive, `None` where it is not there, path in its own data set, and where it goes.
-            journal: of the step.
-        """
+        stay. A sound is its name in the archive, `None` where it is not there, its source and where it goes."""
         jobs = [(name, path) for name, _, path in sounds if name]
         missing = [str(source) for name, source, _ in sounds if name is None]
         if not jobs:

@@ -37,12 +37,10 @@ class ResumableSweeper(Sweeper):
     """Composes all jobs, writes them down, launches those that are to be run, and ends with a table.
 
     Args:
-        max_batch_size: jobs handed to the launcher at a time; all where it is `None`.
         params: overrides to sweep over beside those of the command line.
     """
 
-    def __init__(self, max_batch_size: int | None, params: Mapping[str, str] | None) -> None:
-        self._batch_size = max_batch_size
+    def __init__(self, params: Mapping[str, str] | None) -> None:
         self._params = [f"{key}={value}" for key, value in (params or {}).items()]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -83,7 +81,7 @@ class ResumableSweeper(Sweeper):
         if (root / FILE).is_file():
             raise UserError(f"{root} holds a sweep: go on with it ({go_on(root)}) or give another hydra.sweep.dir.")
         if self._params:  # the command line was checked before
-            check([*self._params, *arguments], self._loader, True, self._config.hydra.job.config_name)
+            check([*self._params, *arguments], self._loader, True)
         overrides = combinations([*self._params, *arguments], self._loader)
         how = self._config.hydra.overrides.hydra
         return Manifest(
@@ -108,7 +106,7 @@ class ResumableSweeper(Sweeper):
             config = self._loader.load_sweep_config(self._config, list(job.overrides))
         except (HydraException, OmegaConfBaseException):
             overrides = [*self._config.hydra.overrides.hydra, *job.overrides]
-            check(overrides, self._loader, config_name=self._config.hydra.job.config_name)  # says it better, if it can
+            check(overrides, self._loader)  # says it better, if it can
             raise
         with open_dict(config):
             config.hydra.job.num = job.number
@@ -116,17 +114,15 @@ class ResumableSweeper(Sweeper):
 
     def _launch(self, manifest: Manifest, jobs: Jobs) -> BaseException | None:
         """Run the jobs; what stops that is returned, and does not hide what became of them."""
-        size = self._batch_size or len(jobs) or 1
         try:
-            for start in range(0, len(jobs), size):
-                batch = jobs[start : start + size]
-                if isinstance(self._launcher, SweepLauncher):
-                    self._launcher.launch_jobs(manifest, batch)
-                    continue
-                # Hydra's launchers count on from the first number.
-                for _, group in groupby(enumerate(batch), lambda place: place[1][0].number - place[0]):
-                    in_a_row = [job for _, (job, _) in group]
-                    self._launcher.launch([overrides_in_place(job) for job in in_a_row], in_a_row[0].number)
+            if isinstance(self._launcher, SweepLauncher):
+                if jobs:
+                    self._launcher.launch_jobs(manifest, jobs)
+                return None
+            # Hydra's launchers count on from the first number.
+            for _, group in groupby(enumerate(jobs), lambda place: place[1][0].number - place[0]):
+                in_a_row = [job for _, (job, _) in group]
+                self._launcher.launch([overrides_in_place(job) for job in in_a_row], in_a_row[0].number)
         except BaseException as error:
             return error
         return None

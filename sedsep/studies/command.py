@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pandas as pd
 import yaml  # type: ignore[import-untyped]
@@ -18,6 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from sedsep.errors import UserError
+from sedsep.runs.launchers.local import stoppable
 from sedsep.runs.sweeps import TO_RUN
 from sedsep.studies.progress import SWEEPS, Progress
 from sedsep.studies.results import Results, write
@@ -66,23 +66,16 @@ def launch(run_py: Path, study: str, progress: Progress, overrides: Sequence[str
 
 def _run(run_py: Path, arguments: Sequence[str]) -> None:
     """Run a sweep, whatever becomes of it: its table says so, and the store knows what finished."""
-
-    def stop(number: int, _: Any) -> NoReturn:
-        raise KeyboardInterrupt(number)
-
     print("$", shlex.join(["python", "run.py", *arguments]), flush=True)
     # A session of its own: a key pressed here reaches it through us alone, once, and it ends its jobs in its own time.
     process = subprocess.Popen([sys.executable, str(run_py), *arguments], start_new_session=True)
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        process.wait()
-    except KeyboardInterrupt as told:
-        process.send_signal(told.args[0])
-        process.wait()
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with stoppable():
+        try:
+            process.wait()
+        except KeyboardInterrupt as told:
+            process.send_signal(told.args[0])
+            process.wait()
+            raise
 
 
 USAGE = """

@@ -55,14 +55,13 @@ def combinations(overrides: Sequence[str], loader: ConfigLoader) -> list[tuple[s
     return list(itertools.product(*choices.values()))
 
 
-def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False, config_name: str = CONFIG) -> None:
+def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False) -> None:
     """Refuse overrides that lead nowhere, or give a word for a number.
 
     Args:
         overrides: of a job, or of a sweep.
         loader: which finds the configs.
         several: whether an option may have several values, for a job of each.
-        config_name: of the config that is composed.
 
     Raises:
         UserError: naming the override and the valid choices.
@@ -80,7 +79,7 @@ def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False,
             raise UserError(f"{override.input_line} stands for no value: give one that matches.")
 
     paths = [str(override.input_line) for override in parsed if override.key_or_group == "hydra.searchpath"]
-    names_in = partial(loader.get_group_options, config_name=config_name, overrides=paths)
+    names_in = partial(loader.get_group_options, config_name=CONFIG, overrides=paths)
     groups = names_in("", ObjectType.GROUP)
     choices, settings = list(paths), []
     for override in parsed:
@@ -95,7 +94,7 @@ def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False,
         elif not (override.is_add() or override.is_force_add() or override.is_delete()):
             settings.append(override)
     # What the first choices compose; the keys that are set must be in each composition of a sweep.
-    config = loader.load_configuration(config_name, choices, RunMode.RUN)
+    config = loader.load_configuration(CONFIG, choices, RunMode.RUN)
     for override in settings:
         _check_key(override.key_or_group, config, groups)
         if not override.is_hydra_override():

@@ -109,34 +109,26 @@ def prepare() -> None:
     typed = provenance.command()
     sys.argv[1:] = continued(sys.argv[1:])
     line, unknown = parse(sys.argv[1:])
-    if unknown or any((line.help, line.hydra_help, line.version, line.shell_completion, line.experimental_rerun)):
-        return
+    others = (line.help, line.hydra_help, line.version, line.shell_completion, line.experimental_rerun)
+    if unknown or any(others) or line.config_name or line.config_path or line.config_dir:
+        return  # Hydra's own affair
     overrides, resumed = list(line.overrides), _value(line.overrides, RESUME)
     several = bool(line.multirun or resumed or _value(overrides, "hydra.mode") == "MULTIRUN")
     is_sweep = several and not (line.cfg or line.info)
     root = _absolute(resumed) if resumed else None
     if is_sweep and root:
         overrides = _resumed(overrides, root)
-    searched = [f"hydra.searchpath=[{quoted(_absolute(line.config_dir).as_uri())}]"] if line.config_dir else []
-    name = line.config_name or CONFIG
-    with initialize_config_dir(str(PROJECT / (line.config_path or "conf")), version_base="1.3"):
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        check([*searched, *overrides], loader, several, name)
+        check(overrides, loader, several)
         if is_sweep and not root:
-            config = loader.load_configuration(name, [*searched, *overrides], RunMode.MULTIRUN)
+            config = loader.load_configuration(CONFIG, overrides, RunMode.MULTIRUN)
             HydraConfig.instance().set_config(config)
             root = _absolute(config.hydra.sweep.dir)
     if is_sweep and root:
-        flags = ["--multirun"]
-        for flag, value in (
-            ("--config-name", line.config_name),
-            ("--config-path", line.config_path),
-            ("--config-dir", line.config_dir and str(_absolute(line.config_dir))),
-        ):
-            flags += [flag, value] if value else []
         snapshot = provenance.take(PROJECT, root / "code")
         path = os.pathsep.join([str(snapshot), *filter(None, [os.environ.get("PYTHONPATH")])])
-        arguments = [str(snapshot / "run.py"), *flags, *overrides, f"hydra.sweep.dir={quoted(str(root))}"]
+        arguments = [str(snapshot / "run.py"), "--multirun", *overrides, f"hydra.sweep.dir={quoted(str(root))}"]
         sys.stdout.flush()
         sys.stderr.flush()
         environment = {**os.environ, SNAPSHOT: str(snapshot), COMMAND: typed, "PYTHONPATH": path}

@@ -116,7 +116,7 @@ def run_all(
     """
     waiting = list(commands)[::-1]
     running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}  # by slot
-    with _stoppable():
+    with stoppable():
         try:
             while waiting or running:
                 for slot, (number, process) in list(running.items()):
@@ -126,18 +126,30 @@ def run_all(
                 for slot, variables in enumerate(slots):
                     if waiting and slot not in running:
                         number = waiting.pop()
-                        running[slot] = number, _start(*commands[number], variables)
+                        arguments, printed = commands[number]
+                        printed.parent.mkdir(parents=True, exist_ok=True)
+                        with printed.open("ab") as file:
+                            # A session of its own: a key pressed here reaches the job through us alone, once.
+                            process = subprocess.Popen(
+                                arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                                env={**os.environ, **variables}, start_new_session=True,
+                            )  # fmt: skip
+                        running[slot] = number, process
                 time.sleep(poll_s)
         finally:
             _stop([process for _, process in running.values()])
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Take SIGINT and SIGTERM, which a process left alone may ignore: the jobs would stay behind otherwise."""
+def stoppable() -> Iterator[None]:
+    """Take SIGINT and SIGTERM, which a process left alone may ignore: the jobs would stay behind otherwise.
 
-    def stop(*_: Any) -> NoReturn:
-        raise KeyboardInterrupt
+    Raises:
+        KeyboardInterrupt: with the number of the signal.
+    """
+
+    def stop(number: int, _: Any) -> NoReturn:
+        raise KeyboardInterrupt(number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -145,20 +157,6 @@ def _stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _start(arguments: Sequence[str], printed: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    printed.parent.mkdir(parents=True, exist_ok=True)
-    with printed.open("ab") as file:
-        # A session of its own: a key pressed here reaches the job through us alone, once.
-        return subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **variables},
-            start_new_session=True,
-        )
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -17,11 +17,13 @@ from sedsep.files import write_json
 from sedsep.runs.tracking.base import Logging, Params, StepLogger, Steps, Tags, Tracker, whole_lines
 
 COLUMNS = ("time", "step", "name", "value")
-NUMBERS, FACTS = "tracking.csv", "tracking.json"
+NUMBERS = "tracking.csv"
 
 
-class CsvFile:
+class CsvFile(Tracker):
     """Numbers, one a row: `time` in Unix seconds, `step`, `name`, `value`. One that is there already is gone on with.
+
+    Parameters (config.yaml) and files lie beside it anyway; facts go to a JSON file of the same name.
 
     Args:
         path: of the file.
@@ -34,9 +36,16 @@ class CsvFile:
         """Numbers of a training step; those that have come this far already are passed over."""
         self._write(self._steps.new(values, step), step)
 
-    def results(self, values: Mapping[str, float]) -> None:
-        """Final numbers, where they are defined; those that did not change are passed over."""
+    def logger(self, prefix: str) -> StepLogger:
+        return StepLogger(self.steps, f"{prefix}/", self.path.parent)
+
+    def metrics(self, values: Mapping[str, float]) -> None:
         self._write(self._steps.changed(values), 0)
+
+    def tags(self, values: Tags) -> None:
+        file = self.path.with_suffix(".json")
+        earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        write_json(file, {**earlier, **values})
 
     @cached_property
     def _steps(self) -> Steps:
@@ -88,25 +97,6 @@ class Csv(Logging):
         return self.sweep(run_dir, run_name, tags)
 
     def sweep(self, sweep_dir: Path, name: str, tags: Tags) -> Tracker:
-        tracker = CsvTracker(sweep_dir)
+        tracker = CsvFile(sweep_dir / NUMBERS)
         tracker.tags({"name": name, **tags})
         return tracker
-
-
-class CsvTracker(Tracker):
-    """A tracker that writes into a directory, where parameters (config.yaml) and files lie anyway."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._file = CsvFile(directory / NUMBERS)
-
-    def logger(self, prefix: str) -> StepLogger:
-        return StepLogger(self._file.steps, f"{prefix}/", self._directory)
-
-    def metrics(self, values: Mapping[str, float]) -> None:
-        self._file.results(values)
-
-    def tags(self, values: Tags) -> None:
-        file = self._directory / FACTS
-        earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        write_json(file, {**earlier, **values})

@@ -6,11 +6,13 @@ Nothing in a file is run: torch files are opened with `weights_only=True`, safet
 from __future__ import annotations
 
 import json
-import re
+import pickletools
 import warnings
+import zipfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -43,9 +45,9 @@ def read_weights(path: Path | str) -> dict[str, Any]:
     try:
         content = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
     except Exception as error:  # torch raises many kinds for damaged, foreign and code-carrying files
-        if code := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
+        if code := _code(path):
             raise UserError(
-                f"{path} wants to run code ({code[1]}) and was not opened: ask its maker for the weights alone, a "
+                f"{path} wants to run code ({code}) and was not opened: ask its maker for the weights alone, a "
                 "state_dict of plain tensors."
             ) from error
         raise UserError(
@@ -54,6 +56,26 @@ def read_weights(path: Path | str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__} where weights by name are needed: give a checkpoint.")
     return content
+
+
+def _code(path: Path) -> str | None:
+    """The first function or class beyond torch's own that a torch file asks for; `None` where none is seen."""
+    try:
+        with ExitStack() as stack:
+            file: IO[bytes] = stack.enter_context(path.open("rb"))
+            if zipfile.is_zipfile(file):
+                archive = stack.enter_context(zipfile.ZipFile(file))
+                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+                file = stack.enter_context(archive.open(name))
+            else:
+                file.seek(0)
+            while file.peek(1):  # type: ignore[attr-defined]  # an old file is several pickles, one after the other
+                for operation, argument, _ in pickletools.genops(file):
+                    if operation.name == "GLOBAL" and not str(argument).startswith(("torch", "collections")):
+                        return ".".join(part for part in str(argument).split() if "builtin" not in part)
+    except Exception:  # of many kinds: the file may be damaged, too
+        return None
+    return None
 
 
 def _read_torch(path: Path) -> Any:

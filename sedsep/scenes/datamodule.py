@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 import zlib
 from collections import Counter
@@ -214,7 +213,7 @@ class SceneLoader(DataLoader[Batch]):
     ) -> None:
         # Workers run torch on one thread each by themselves, and the renderer uses no other threads.
         super().__init__(
-            items,  # type: ignore[arg-type]
+            _Answers(items),  # type: ignore[arg-type]
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=_start_worker,
@@ -234,7 +233,10 @@ class SceneLoader(DataLoader[Batch]):
         """
         try:
             start = time.perf_counter()
-            for batch, skipped in super().__iter__():
+            for answer in super().__iter__():
+                if isinstance(answer, UserError):
+                    raise answer
+                batch, skipped = answer
                 for file, sentence in skipped:
                     if file not in self.skipped:
                         log.warning("A scene is drawn anew: %s", sentence)
@@ -243,9 +245,6 @@ class SceneLoader(DataLoader[Batch]):
                 self.waited += time.perf_counter() - start
                 yield mixed
                 start = time.perf_counter()
-        except UserError as error:
-            # Without the traceback that torch puts around the errors of workers.
-            raise UserError(re.split(r"^sedsep\.[\w.]+: ", str(error), flags=re.MULTILINE)[-1].strip()) from error
         finally:
             if self.skipped:
                 log.warning(
@@ -254,12 +253,35 @@ class SceneLoader(DataLoader[Batch]):
                 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Answers(Dataset[Item | UserError]):
+    """Items, or the sentence for why there is none: of an error that a worker raises, torch makes another's text."""
+
+    items: Any
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Item | UserError:
+        try:
+            return self.items[index]
+        except UserError as error:
+            return UserError(str(error))
+
+
 def _start_worker(_: int) -> None:
     keep_freed_memory()
 
 
-def _gather(items: Sequence[Item], labels: LabelSet) -> tuple[Batch | UnmixedBatch, list[Skip]]:
-    """A batch of some items, mixed or not, and the files skipped on the way to them."""
+def _gather(
+    answers: Sequence[Item | UserError], labels: LabelSet
+) -> tuple[Batch | UnmixedBatch, list[Skip]] | UserError:
+    """A batch, mixed or not, and the files skipped on the way to its items; or the first error."""
+    items: list[Item] = []
+    for answer in answers:
+        if isinstance(answer, UserError):
+            return answer
+        items.append(answer)
     skipped = [skip for _, skips in items for skip in skips]
     if mixed := [scene for scene, _ in items if isinstance(scene, Scene)]:
         return collate(mixed, labels), skipped

@@ -17,14 +17,17 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sedsep.errors import UserError
-from sedsep.files import write_json, write_whole
+from sedsep.files import write_json
 from sedsep.labels import LabelSet
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.problems import raise_first, scene_problems
 from sedsep.types import Event, SceneDirs, SceneSpec
+
+if TYPE_CHECKING:
+    from dcase_util.containers import MetaDataContainer  # type: ignore[import-untyped]
 
 OFFICIAL_ROOT = "data/dev_set/"
 """How the official files name the data set's root."""
@@ -158,11 +161,7 @@ def write_index(specs: Sequence[SceneSpec], path: Path) -> None:
     folder = path.with_suffix("")
     for spec in specs:
         write_spec(spec, folder / f"{spec.name}.json")
-        lines = []  # ending as dcase_util ends them
-        for event in _by_onset(spec.foreground):
-            end = min(event.event_time + event.event_duration, spec.duration)
-            lines.append(f"{round(event.event_time, 6)}\t{round(end, 6)}\t{event.label}\r\n")
-        write_whole(folder / f"{spec.name}.txt", "".join(lines))
+        annotation(spec).save(filename=str(folder / f"{spec.name}.txt"))
     # The index comes last: where it lies, its scenes are complete.
     write_json(
         path, [{"metadata_path": f"{path.stem}/{spec.name}.json", "ref_event": list(spec.slots)} for spec in specs]
@@ -208,6 +207,22 @@ def write_spec(spec: SceneSpec, path: Path) -> None:
         "room": spec.room,
     }
     write_json(path, content)
+
+
+def annotation(spec: SceneSpec) -> MetaDataContainer:
+    """The target events of a scene: `onset` and `offset` in seconds, rounded to microseconds, and `event_label`."""
+    from dcase_util.containers import MetaDataContainer  # half a second, which only those who write files wait for
+
+    return MetaDataContainer(
+        [
+            {
+                "onset": round(event.event_time, 6),
+                "offset": round(min(event.event_time + event.event_duration, spec.duration), 6),
+                "event_label": event.label,
+            }
+            for event in _by_onset(spec.foreground)
+        ]
+    )
 
 
 def _by_onset(events: Iterable[Event]) -> tuple[Event, ...]:

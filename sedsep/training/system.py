@@ -4,6 +4,7 @@ itself. The steps themselves are those of `SedSystem` and `SeparatorSystem`."""
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,6 @@ def draw(*of: object) -> int:
 
 def mean_metric() -> MeanMetric:
     """A mean in double precision; of nothing it is NaN."""
-    mean = MeanMetric(nan_strategy="disable")
+    mean = MeanMetric(nan_strategy=math.nan)  # NaN stays; "disable" of torchmetrics 1.9 loses the weights
     mean.set_dtype(torch.float64)
     return mean

@@ -95,7 +95,7 @@ def test_a_mistake_is_one_sentence(
 
 
 def test_the_readme_s_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    examples = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
     found = [example for example in examples if "sedsep.load" in example]
     assert found
     saved(tmp_path, **GUIDED)

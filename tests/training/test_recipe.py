@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from minis import LABELS, fit, make_batch, make_guided, make_sed
-from tiny import LABELS as TINY_LABELS
 from tiny import write_tiny_set
 
 from sedsep.checkpoints import Description
 from sedsep.conditioning import Soundbeam, TimeFilm
-from sedsep.labels import LabelSet
 from sedsep.modules.dprnn import Dprnn
 from sedsep.scenes.dataset import GeneratedScenes
 from sedsep.scenes.layout import Layout
@@ -44,7 +42,7 @@ def trained_loss(system: System) -> float:
 def level(root: Path) -> float:
     """Of the first scene that a seed draws, dB."""
     layout = Layout(write_tiny_set(root), 16000, 4)
-    sampler = SceneSampler(layout.split("train"), LabelSet(TINY_LABELS), duration=1.5, events=(1, 3))
+    sampler = SceneSampler(layout.split("train"), duration=1.5, events=(1, 3))
     scene = GeneratedScenes(sampler, Renderer(layout), 1, 1)[0]
     return 10 * torch.from_numpy(scene.mixture).double().square().mean().log10().item()
 

@@ -31,6 +31,7 @@ def test_the_task_writes_what_it_prints(run_py: RunPy, tmp_path: Path) -> None:
     assert "not tagger" in refused_model.stderr
 
 
+@pytest.mark.slow
 def test_training_steps_are_split_into_phases(run_py: RunPy, tmp_path: Path) -> None:
     small = [f"task.sets.mini.{key}" for key in ("rooms=1", "positions=2", "taps=800", "source_seconds=[0.2,0.5]")]
     small += ["task.sets.mini.background_seconds=1", "task.training.steps=2", "task.training.warm_up=1"]

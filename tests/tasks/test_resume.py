@@ -90,7 +90,7 @@ def measured(where: Path) -> dict[tuple[str, int], float]:
 COSTS = {f"train/{cost}" for cost in ("step_seconds", "data_wait", "mixtures_per_second", "memory_gb")}
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_with_the_same_weights(
     root: Path, uninterrupted: tuple[Path, float], tmp_path: Path, kills: int
 ) -> None:

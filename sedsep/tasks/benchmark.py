@@ -11,13 +11,13 @@ import torch
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from sedsep.benchmarks.costs import CostTable
 from sedsep.benchmarks.scenes import NoiseSet, scene_costs
 from sedsep.benchmarks.separator import separator_costs
 from sedsep.benchmarks.training import training_costs
 from sedsep.composition import parts
+from sedsep.console import print_table
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, choice
 from sedsep.files import write_json, write_whole
@@ -38,14 +38,14 @@ def run(config: DictConfig) -> dict[str, float]:
         UserError: an unknown part, or the model is no separator that answers one query at a time.
     """
     device = evaluation_device(config.trainer.accelerator)
-    parts = {"scenes": _scenes, "separator": _separator, "training": _training}
+    benchmarks = {"scenes": _scenes, "separator": _separator, "training": _training}
     tables: list[CostTable] = []
     metrics: dict[str, float] = {}
     for part in config.task.parts:
-        table = parts[choice(part, tuple(parts), "task.parts")](config, device)
+        table = benchmarks[choice(part, tuple(benchmarks), "task.parts")](config, device)
         tables.append(table)
         metrics |= table.metrics
-        Console().print(table.printed())
+        print_table(table.printed())
     run_dir = Path(config.paths.run)
     write_json(run_dir / "metrics.json", metrics)
     write_whole(run_dir / "benchmark.md", "\n".join(table.markdown() for table in tables))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from sedsep.console import print_table
 from sedsep.errors import UserError
 from sedsep.runs.directories import RUNNING, read_status
 from sedsep.runs.tracking.journal import EVENTS, FOLDER, Journal, latest_start
@@ -43,7 +43,7 @@ def run(config: DictConfig) -> None:
     if not table.row_count:
         print(f"Nothing is left to send below {root}.")
         return
-    Console().print(table)
+    print_table(table)
     if failed:
         raise UserError(f"{failed} of {table.row_count} could not be sent, as listed above: mend that and sync again.")
 

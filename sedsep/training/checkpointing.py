@@ -63,6 +63,8 @@ class LastCheckpoint(Checkpoint):
         self._save_time = self._count_time = time.monotonic()
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.is_global_zero:
+            (Path(trainer.default_root_dir) / NEXT).unlink(missing_ok=True)  # of a training that was killed
         self._save_time = self._count_time = time.monotonic()
         listener = signal.getsignal(signal.SIGUSR2)
         if callable(listener):  # nobody listens outside of a scheduler's job

@@ -5,8 +5,6 @@ Axes: L samples, T frames, F frequency bins.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torchaudio.functional as AF
 from torch import Tensor, nn
@@ -78,8 +76,3 @@ def snr_db(reference: Tensor, estimate: Tensor, eps: float = torch.finfo(torch.f
     signal = reference.square().sum(-1)
     error = (reference - estimate).square().sum(-1)
     return 10.0 * torch.log10((signal + eps) / (error + eps))
-
-
-def db_to_gain(db: float) -> float:
-    """Decibels to an amplitude factor."""
-    return math.pow(10.0, db / 20.0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from minis import noise
 
-from sedsep.dsp import Stft, db_to_gain, fit_length, resample, snr_db
+from sedsep.dsp import Stft, fit_length, resample, snr_db
 
 
 @pytest.mark.parametrize(("n_fft", "hop", "length"), [(64, 16, 640), (64, 24, 1001), (2048, 160, 4099)])
@@ -68,9 +68,3 @@ def test_snr_stays_finite_for_silence_and_for_a_perfect_estimate() -> None:
     assert snr_db(silence, silence) == 0
     assert 70 < snr_db(sound, sound) < 90  # (10 + eps) / eps
     assert -90 < snr_db(silence, sound) < -70
-
-
-def test_decibels_are_of_amplitude() -> None:
-    assert db_to_gain(0) == 1
-    assert db_to_gain(-20) == pytest.approx(0.1)
-    assert db_to_gain(6.0206) == pytest.approx(2, rel=1e-5)

@@ -122,12 +122,6 @@ class MetricName:
         return "/".join(part for part in (self.split, metric, self.source) if part)
 
 
-def in_order(metrics: Iterable[str]) -> list[str]:
-    """Metrics as they are shown, those that are not known last."""
-    order = {name: index for index, name in enumerate(METRICS)}
-    return sorted(metrics, key=lambda name: order.get(name, len(order)))
-
-
 def ordered_sources(sources: Iterable[str]) -> list[str]:
     """Label sources as they are shown: the two that bound the others last, before them, by name, those not known."""
     order = {source: index for index, source in enumerate(SOURCES)}

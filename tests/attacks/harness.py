@@ -1,0 +1,139 @@
+"""Commands of the suite against input that means no good: each in a process of its own, all judged alike."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sedsep.errors import UserError
+
+RUN_PY = Path(__file__).parents[2] / "run.py"
+LONGEST_S = 60.0
+"""No answer may take longer."""
+
+# Processes fork from one that has imported everything and computed nothing: seconds less for each of hundreds.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    [
+        "sedsep.tasks.entry",
+        *(f"sedsep.tasks.{path.stem}" for path in sorted((RUN_PY.parent / "sedsep/tasks").glob("[a-z]*.py"))),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a command.
+
+    Attributes:
+        code: its exit code, as a shell sees it.
+        out: what it printed.
+        err: what it said on stderr.
+        seconds: that it took.
+        folder: where it ran.
+    """
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    folder: Path
+
+    @property
+    def half_written(self) -> list[Path]:
+        """What a command that was stopped or failed left unfinished."""
+        return [path for path in self.folder.rglob("*") if "partial" in path.name or path.name.startswith(".next")]
+
+    @property
+    def run_dirs(self) -> list[Path]:
+        """Run directories made below the working directory."""
+        return sorted(path for path in self.folder.glob("outputs/*/*") if path.is_dir())
+
+
+def command(folder: Path, *arguments: str, longest_s: float = LONGEST_S, **environment: str) -> Outcome:
+    """Run `python run.py` with arguments in a folder, with a cache there.
+
+    Args:
+        folder: the working directory.
+        arguments: of the command line.
+        longest_s: after so many seconds it is killed, and the test fails.
+        environment: variables set for it.
+    """
+    out, err = folder / ".out.txt", folder / ".err.txt"
+    environment = {"SEDSEP_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", **environment}
+    process = _CONTEXT.Process(target=_run, args=(folder, arguments, environment, out, err))
+    start = time.monotonic()
+    process.start()
+    process.join(longest_s)
+    seconds = time.monotonic() - start
+    if process.exitcode is None:
+        assert process.pid is not None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+        pytest.fail(f"{' '.join(arguments)} took longer than {longest_s:g} s: {err.read_text()[-2000:]}")
+    code = process.exitcode if process.exitcode >= 0 else 128 - process.exitcode
+    return Outcome(code, out.read_text(errors="replace"), err.read_text(errors="replace"), seconds, folder)
+
+
+def _run(folder: Path, arguments: tuple[str, ...], environment: dict[str, str], out: Path, err: Path) -> None:
+    os.setsid()
+    os.chdir(folder)
+    os.environ.update(environment)
+    for path, stream in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+    sys.argv = [str(RUN_PY), *arguments]
+    runpy.run_path(str(RUN_PY), run_name="__main__")
+
+
+def assert_refused(outcome: Outcome, *words: str) -> None:
+    """The command ended with one sentence that has these words, exit code 1, and nothing half-written."""
+    assert "Traceback" not in outcome.err + outcome.out, outcome.err[-3000:]
+    sentences = [line for line in outcome.err.splitlines() if line.startswith("Error: ")]
+    assert outcome.code == 1, (outcome.code, outcome.out[-1000:], outcome.err[-2000:])
+    assert len(sentences) == 1, outcome.err[-3000:]
+    assert_sentence(sentences[0], words)
+    assert not outcome.half_written
+
+
+def assert_accepted(outcome: Outcome) -> None:
+    """The command did what it was asked to, with no traceback on the way, and nothing half-written."""
+    assert "Traceback" not in outcome.err + outcome.out, outcome.err[-3000:]
+    assert outcome.code == 0, (outcome.code, outcome.err[-3000:])
+    assert not outcome.half_written
+
+
+def assert_refuses(call: Callable[[], Any], *words: str) -> None:
+    """A call ends in one sentence that has these words, in time."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"no answer within {LONGEST_S:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(int(LONGEST_S))
+    try:
+        with pytest.raises(UserError) as caught:
+            call()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert_sentence(str(caught.value), words)
+
+
+def assert_sentence(text: str, words: Iterable[str]) -> None:
+    """It is what a person can read in one go, and has these words."""
+    assert "\n" not in text.strip(), text
+    assert text.rstrip().endswith((".", "?", ")", "!")), text
+    assert len(text) < 1200, text
+    for word in words:
+        assert word in text, (word, text)

@@ -19,3 +19,10 @@ def reason(error: Exception) -> str:
     """What a library or the system says is wrong, without a full stop: for the middle of a sentence."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return text.strip().rstrip(".")
+
+
+def printable(text: str, most: int = 200) -> str:
+    """Somebody else's text for the middle of a sentence: on one line, no longer than `most`, nothing that a terminal
+    would obey."""
+    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -1,4 +1,4 @@
-"""Files that are whole at any moment, whoever is killed while writing them, and locks across processes."""
+"""Files that are whole at any moment, whoever is killed while writing them, JSON that is read, and locks of files."""
 
 from __future__ import annotations
 
@@ -6,29 +6,51 @@ import csv
 import io
 import json
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
-from sedsep.errors import UserError
+from sedsep.errors import UserError, printable, reason
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LARGEST_JSON = 2**28
+"""Bytes that a JSON file may have: the index of a million scenes has fewer."""
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A place beside `path`, whose folder is made, for what then replaces it; after an error nothing of it is left."""
+    """A place beside `path`, whose folder is made, for what then replaces it; after an error nothing of it is left.
+
+    It lies on the disk before it gets its name: a machine that loses its power has the old file or the new one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
+        _sync(partial)
         partial.replace(path)
+        with suppress(OSError):  # not every file system knows it of folders
+            _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -40,6 +62,75 @@ def write_whole(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Replace a JSON file as a whole or not at all."""
     write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, kind: type[T], advice: str) -> T:
+    """What a JSON file holds: the one door for JSON that lies on a disk, whoever wrote it.
+
+    Args:
+        path: of the file.
+        kind: what it must hold, `dict[str, float]` or a dataclass for instance; fields that a dataclass does not know
+            are left out; `object` is anything.
+        advice: ends the sentence of an error: what to do.
+
+    Raises:
+        UserError: the file is missing, no file, too large, cut off, no JSON, or holds something else.
+    """
+    try:
+        if not path.is_file():
+            problem = "is no file" if path.exists() else "does not exist"
+        elif path.stat().st_size > LARGEST_JSON:
+            problem = f"has {path.stat().st_size} bytes, which no file of its kind has"
+        else:
+            return parsed_json(path.read_bytes(), kind)
+    except OSError as error:
+        problem = f"cannot be read ({reason(error)})"
+    except ValueError as error:
+        problem = f"is damaged or holds something else ({error})"
+    raise UserError(f"{path} {problem}: {advice}.")
+
+
+def parsed_json(text: bytes | str, kind: type[T]) -> T:
+    """What a JSON text holds: its numbers are finite and have 64 bits, its nesting has an end.
+
+    Args:
+        text: in UTF-8.
+        kind: as for `read_json`.
+
+    Raises:
+        ValueError: it is no such JSON; says in a few words what is wrong.
+    """
+    try:
+        json.loads(text, parse_float=_finite, parse_constant=_finite, parse_int=_integer)  # what pydantic lets pass
+        return _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type] # types have a hash
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(printable(": ".join(filter(None, (place, first["msg"]))))) from None
+    except UnicodeDecodeError:
+        raise ValueError("not in UTF-8") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(printable(str(error))) from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{printable(text, 30)} is no finite number")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"{printable(text, 30)} is too large a number")
+    return int(text)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

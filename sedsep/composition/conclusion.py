@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from torch.utils.data import Dataset
 
-from sedsep.composition.parts import label_rule, plain, recipe
+from sedsep.composition.parts import event_rule, label_rule, plain, recipe
 from sedsep.evaluation.evaluator import AnyEvaluator
 from sedsep.evaluation.report import show_scores, take_apart, training_curves, write_report
 from sedsep.evaluation.results import Evaluation
@@ -64,6 +64,7 @@ def conclude(
         results,
         evaluator.trained_passes,
         label_rule(config),
+        event_rule(config),
         bootstrap=Bootstrap(config.task.resamples),
     )
     facts, curves, notes = run.facts(data), [], []

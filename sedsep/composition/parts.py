@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sedsep.errors import UserError
 from sedsep.evaluation.evaluator import Evaluator, passes_to_score
+from sedsep.events import EventRule
 from sedsep.labels import LabelRule, LabelSet
 from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER
 from sedsep.models.guided import GuidedSeparator
@@ -128,6 +129,11 @@ def prerequisites(config: DictConfig, options: Sequence[str]) -> Prerequisites:
 def label_rule(config: DictConfig) -> LabelRule:
     """How taggers' labels are chosen."""
     return LabelRule(config.task.threshold, at_most=config.slots)
+
+
+def event_rule(config: DictConfig) -> EventRule:
+    """How events are read from what SED models say of each frame."""
+    return EventRule(**plain(config.task.events))
 
 
 def evaluator(

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from sedsep.evaluation.evaluator import MixtureResult
+from sedsep.events import EventRule
 from sedsep.labels import LabelRule, choose_labels
 from sedsep.metrics.bootstrap import Bootstrap, Estimate
 from sedsep.metrics.labels import constant_answer_accuracy
@@ -37,6 +38,7 @@ class Evaluation:
         mixtures: in the order of the split.
         passes: the number of refinement passes that metrics without one are for; `None` where nothing was separated.
         rule: by which labels were chosen.
+        events: how events are read from the taggers' frames.
         thresholds: more of them, at which accuracies are given.
         bootstrap: of the intervals.
     """
@@ -46,6 +48,7 @@ class Evaluation:
     mixtures: Sequence[MixtureResult]
     passes: int | None = None
     rule: LabelRule = LabelRule()  # noqa: RUF009
+    events: EventRule = EventRule()  # noqa: RUF009
     thresholds: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     bootstrap: Bootstrap = Bootstrap()  # noqa: RUF009
 
@@ -122,12 +125,13 @@ class Evaluation:
         scenes = [scene for mixture in self.mixtures if (scene := mixture.outputs[source].scene) is not None]
         if not any(scene.events for scene in scenes):
             return {}
+        smooth = [scene.smoothed(self.labels, self.events) for scene in scenes]
         # Each resample makes the curves anew: a tenth of them will do, and of those that take seconds none.
         fewer = replace(self.bootstrap, resamples=self.bootstrap.resamples // 10)
         return {
             "segment_pauroc": segment_pauroc(scenes, self.labels, fewer).overall,
-            "psds1": psds1(scenes, self.labels).overall,
-            "collar_f1": collar_f1(scenes, self.labels, self.rule.threshold).overall,
+            "psds1": psds1(smooth, self.labels).overall,
+            "collar_f1": collar_f1(smooth, self.labels, self.rule.threshold).overall,
         }
 
     @cached_property

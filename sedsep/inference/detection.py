@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.ndimage import median_filter
 
+from sedsep.events import EventRule
 from sedsep.inference.chunks import Span
 from sedsep.types import FloatArray
 
 FRAME_S = 0.04
 """A frame where the SED model has none of its own."""
-
-SMOOTHED_S = 0.28
-"""Events and gaps of less than half of this are taken for flicker: the width of a median filter."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +60,12 @@ class Detection:
         highest = dict(zip(self.names, self.pieces.max(axis=1).tolist(), strict=True))
         return dict(sorted(highest.items(), key=lambda item: -item[1]))
 
-    def events(self, labels: Iterable[str], threshold: float) -> list[SoundEvent]:
-        """When each of some classes is at or above a threshold, smoothed, in order of onset."""
-        events = []
+    def events(self, labels: Iterable[str], threshold: float, rule: EventRule = EventRule()) -> list[SoundEvent]:  # noqa: B008
+        """When each of some classes is at or above a threshold, without flicker, in order of onset."""
+        smooth, events = rule.smooth(self.activity, self.names, self.frame_s), []
         for label in labels:
-            curve = self.activity[self.names.index(label)]
-            active = median_filter(curve, round(SMOOTHED_S / self.frame_s) | 1, mode="nearest") >= threshold
+            row = self.names.index(label)
+            curve, active = self.activity[row], smooth[row] >= threshold
             turns = np.flatnonzero(np.diff(active, prepend=False, append=False)).reshape(-1, 2)
             for start, stop in turns.tolist():
                 onset, offset = start * self.frame_s, min(stop * self.frame_s, self.duration)

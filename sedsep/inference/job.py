@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sedsep.evaluation.separating import separate
+from sedsep.events import EventRule
 from sedsep.inference.chunks import FrameQueue, Span, joined, resampled, spans, windows
 from sedsep.inference.detection import Detection, SoundEvent, combine
 from sedsep.inference.guide import Guide
@@ -47,6 +48,7 @@ class Request:
         iters: refinement passes; `None` for as many as the separator is made for.
         level_db: (lowest, highest) mean level at which networks hear, dB re full scale. A recording beyond is brought
             there for them, and what they give back to the recording's own level; `None` leaves it as it is.
+        events: how events are read from what was heard.
     """
 
     labels: tuple[str, ...] | None = None
@@ -54,6 +56,7 @@ class Request:
     per_chunk: bool = False
     iters: int | None = None
     level_db: tuple[float, float] | None = TRAINED_LEVELS
+    events: EventRule = EventRule()  # noqa: RUF009
 
 
 class SeparationJob:
@@ -91,7 +94,8 @@ class SeparationJob:
     @property
     def events(self) -> list[SoundEvent]:
         """When the sounds to separate were heard."""
-        return [] if self.detection is None else self.detection.events(self.labels, self.request.threshold)
+        request = self.request
+        return [] if self.detection is None else self.detection.events(self.labels, request.threshold, request.events)
 
     def asks(self, label: str, piece: int) -> bool:
         """Whether a sound is asked for in a piece."""

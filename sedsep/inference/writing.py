@@ -122,6 +122,7 @@ def _account(job: SeparationJob, files: Mapping[str, str], events: Sequence[Soun
             "by": system.named_by,
             "threshold": request.threshold,
         },
+        "events_by": asdict(request.events),
         "passes": system.network.trained_passes if request.iters is None else request.iters,
         "chunks": [[piece.start / system.rate, piece.stop / system.rate] for piece in job.pieces],
         "stems": [

@@ -15,6 +15,9 @@ from sedsep.errors import UserError
 
 DRAWS_AT_ONCE = 4_000_000
 
+FEWEST = 5
+"""Mixtures in which a metric must count for an interval: resamples of fewer say nothing of what others would give."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -22,7 +25,7 @@ class Estimate:
 
     Attributes:
         value: NaN where nothing counted.
-        low: lower bound; NaN, too, without resamples, and where there is a single mixture.
+        low: lower bound; NaN, too, without resamples, and where it counts in fewer than `FEWEST` mixtures.
         high: upper bound, as `low`.
         count: of mixtures behind it.
     """
@@ -84,7 +87,7 @@ def ratios(parts_nm2: NDArray[np.float64], bootstrap: Bootstrap) -> list[Estimat
         how_often_rn = np.bincount(flat, minlength=r * n).reshape(r, n).astype(float)
         resampled.append(_ratio(np.tensordot(how_often_rn, parts_nm2, 1)))
     counts = np.count_nonzero(parts_nm2[..., 1], axis=0)
-    low, high = np.where(counts > 1, bootstrap.interval(np.concatenate(resampled)), np.nan)  # one has no spread
+    low, high = np.where(counts >= FEWEST, bootstrap.interval(np.concatenate(resampled)), np.nan)
     columns = (column.tolist() for column in (_ratio(parts_nm2.sum(0)), low, high, counts))
     return [Estimate(*row) for row in zip(*columns, strict=True)]
 

@@ -1,7 +1,8 @@
 """How well events were found in time, over all thresholds, by sed_scores_eval.
 
 A class without an event in the scenes has no curve and is left out of the mean. Events of one class that overlap or
-touch are one, for frame-wise probabilities cannot tell them apart. Nothing smooths the probabilities.
+touch are one, for frame-wise probabilities cannot tell them apart. Nothing smooths the probabilities but
+`SedScene.smoothed`, for measures of events.
 
 Axes: B batch, N classes, S SED frames.
 """
@@ -9,14 +10,15 @@ Axes: B batch, N classes, S SED frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from sedsep.errors import UserError
-from sedsep.metrics.bootstrap import Bootstrap, Estimate
+from sedsep.events import EventRule
+from sedsep.metrics.bootstrap import FEWEST, Bootstrap, Estimate
 from sedsep.types import Batch, FloatArray
 
 SEGMENT_S = 1.0
@@ -47,6 +49,11 @@ class SedScene:
     probabilities: FloatArray
     events: tuple[SedEvent, ...]
     duration: float
+
+    def smoothed(self, labels: Sequence[str], rule: EventRule) -> SedScene:
+        """The scene with what a rule leaves of the probabilities of the N classes `labels`."""
+        frame_s = self.duration / len(self.probabilities)
+        return replace(self, probabilities=rule.smooth(self.probabilities.T, labels, frame_s).T)
 
 
 @dataclass(frozen=True)
@@ -181,7 +188,7 @@ def _measure(
             return value_of(*({str(place): item for place, item in enumerate(part)} for part in parts))
 
     overall, per_class = value(range(len(scenes)))
-    drawn = bootstrap.draws(len(scenes)) if kept and len(scenes) > 1 else ()
+    drawn = bootstrap.draws(len(scenes)) if kept and len(scenes) >= FEWEST else ()
     low, high = bootstrap.interval([value(numbers)[0] for block in drawn for numbers in block.tolist()]).tolist()
     return SedScore(Estimate(overall, low, high, len(scenes)), {label: float(v) for label, v in per_class.items()})
 

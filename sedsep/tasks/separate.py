@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from sedsep.composition.parts import event_rule
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, choice
 from sedsep.evaluation.report.timelines import timeline_figure
@@ -30,7 +31,7 @@ def run(config: DictConfig) -> None:
         raise UserError("task=separate needs something to separate: add audio=PATH of a file, a folder or a glob.")
     if not config.ckpt:
         raise UserError("task=separate needs a trained separator: add ckpt=PATH (and tagger.ckpt=PATH to name sounds).")
-    request, paths = _request(config.task), find(str(config.audio))
+    request, paths = _request(config), find(str(config.audio))
     device = evaluation_device(config.trainer.accelerator)
     system = load(config.ckpt, config.tagger.ckpt, device, config.task.chunk, Path(config.paths.cache))
     system.check(request)
@@ -57,7 +58,8 @@ def run(config: DictConfig) -> None:
         )
 
 
-def _request(task: DictConfig) -> Request:
+def _request(config: DictConfig) -> Request:
+    task = config.task
     labels = [task.labels] if isinstance(task.labels, str) else task.labels
     level = OmegaConf.to_object(task.level) if OmegaConf.is_list(task.level) else task.level
     if level is not None:
@@ -70,6 +72,7 @@ def _request(task: DictConfig) -> Request:
         per_chunk=choice(task.decide, ("recording", "chunk"), "task.decide") == "chunk",
         iters=task.iters,
         level_db=level,
+        events=event_rule(config),
     )
 
 

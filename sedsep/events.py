@@ -25,10 +25,10 @@ class EventRule:
     What lies at an end of the recording may go on beyond it and is left as it is.
 
     Args:
-        median: width in seconds of a median filter over each curve; 0: none.
+        median: width in seconds of a median filter over each curve; 0 for none.
         medians: other widths, by class.
-        shortest_gap: pauses of less, in seconds, between two events of a class are part of one event; 0: none are.
-        shortest_event: events of less, in seconds, are none; 0: all are.
+        shortest_gap: pauses of less, in seconds, between two events of a class are part of one event; 0 for none.
+        shortest_event: events of less, in seconds, are dropped; 0 for none.
 
     Raises:
         UserError: a duration that is negative or not finite.

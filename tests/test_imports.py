@@ -13,7 +13,8 @@ PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "sedsep"
 
 GROUND = {
-    "console", "errors", "labels", "types", "dsp", "memory", "files", "fingerprint", "devices", "downloads", "losses",
+    "console", "errors", "events", "labels", "types", "dsp", "memory", "files", "fingerprint", "devices", "downloads",
+    "losses",
 }  # fmt: skip
 PARTS = GROUND | {"modules", "metrics", "scenes"}
 NETWORKS = PARTS | {"conditioning", "models"}
@@ -25,6 +26,7 @@ MAY_IMPORT = {
     ROOT: {"inference"},  # when it is asked for
     "console": set(),
     "errors": set(),
+    "events": {"errors", "types"},
     "memory": set(),
     "files": {"errors"},
     "fingerprint": set(),

@@ -133,7 +133,7 @@ def label_rule(config: DictConfig) -> LabelRule:
 
 def event_rule(config: DictConfig) -> EventRule:
     """How events are read from what SED models say of each frame."""
-    return EventRule(**plain(config.task.events))
+    return EventRule(**{name: value for name, value in plain(config.task.events).items() if value is not None})
 
 
 def evaluator(

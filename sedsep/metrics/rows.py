@@ -9,8 +9,9 @@ Axes: n rows, m metrics.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from statistics import fmean
 from typing import Literal, TypeVar
@@ -18,7 +19,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from torch import Tensor
 
-from sedsep.metrics.bootstrap import Bootstrap, Estimate, ratios
+from sedsep.metrics.bootstrap import FEWEST, Bootstrap, Estimate, ratios
 from sedsep.metrics.labels import exact, hits
 from sedsep.metrics.sdri import ClassScore, Waveforms, pairs, score_mixture
 
@@ -135,13 +136,21 @@ def summarise(
 def by_class(
     rows: Sequence[MixtureRow], of: Improvement = "improvement", bootstrap: Bootstrap = BOOTSTRAP
 ) -> dict[str, Estimate]:
-    """Mean over the entries of each class, dB; misses and false alarms count 0 dB, as in CAPI-SDRi."""
+    """Mean over the entries of each class, dB; misses and false alarms count 0 dB, as in CAPI-SDRi.
+
+    A class that sounds fewer than `FEWEST` times has no interval, however often it was named.
+    """
 
     def named(label: str) -> Callable[[ClassScore], bool]:
         return lambda score: score.label == label
 
     labels = sorted({score.label for row in rows for score in row.scores})
-    return _estimates(rows, {label: _entries(of, named(label)) for label in labels}, bootstrap)
+    estimates = _estimates(rows, {label: _entries(of, named(label)) for label in labels}, bootstrap)
+    events = Counter(label for row in rows for label in row.true)
+    return {
+        label: one if events[label] >= FEWEST else replace(one, low=math.nan, high=math.nan)
+        for label, one in estimates.items()
+    }
 
 
 def by_count(

@@ -148,16 +148,20 @@ def test_without_resamples_there_is_no_interval() -> None:
 
 
 def test_resamples_that_miss_a_rare_class_are_left_out() -> None:
-    rows = [*many(30), row(hit("Siren", 4.0)), row(hit("Siren", 6.0))]
+    rows = [*many(200), *(row(hit("Siren", value)) for value in (4.0, 4.0, 5.0, 6.0, 6.0))]
     siren = by_class(rows)["Siren"]
-    assert (siren.value, siren.low, siren.high, siren.count) == (5, 4, 6, 2)
+    assert (siren.value, siren.low, siren.high, siren.count) == (5, 4, 6, 5)
 
 
-def test_a_single_mixture_has_no_interval() -> None:
-    bell = by_class(ROWS[:1])["Bell"]
-    assert bell.value == 9
-    assert math.isnan(bell.low)
-    assert math.isnan(bell.high)
+def test_four_events_have_no_interval_however_often_they_are_named() -> None:
+    sirens = [row(hit("Siren", value)) for value in (4.0, 5.0, 6.0, 7.0)]
+    siren = by_class(
+        [*many(30), *sirens, row(ClassScore("Siren", "false_alarm")), row(ClassScore("Siren", "false_alarm"))]
+    )["Siren"]
+    assert siren.value == pytest.approx(22 / 6)
+    assert math.isnan(siren.low)
+    assert math.isnan(siren.high)
+    assert math.isnan(summarise(sirens)["ca_sdri"].low)
 
 
 def test_blocks_of_resamples_are_the_resamples(monkeypatch: pytest.MonkeyPatch) -> None:

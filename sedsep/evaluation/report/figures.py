@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sedsep.evaluation.report.drawing import INK, SERIES_COLOURS, as_svg, colours, legend, plain
 from sedsep.metrics.bootstrap import Estimate
 
-LINE_STYLES = ("-", "--", "-.", ":")
+LINE_STYLES, MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D")
 # A curve drawn 500 pixels wide shows no more than this, and a long run logs a hundred times as much.
 CURVE_POINTS = 1000
 # An interval is drawn across the end of its bar, and seen there.
@@ -63,20 +63,25 @@ def curve_figure(curve: Curve) -> Figure:
     handles = []
     for index, (name, colour) in enumerate(colours(curve.series).items()):
         x, y = (np.asarray(values, float) for values in curve.series[name])
+        # Lines that lie on one another: the later ones are thinner, their markers smaller, and the earlier show beside.
+        weight = min(len(curve.series) - index - 1, 2)
         step = -(-len(x) // CURVE_POINTS) or 1
         handles += axes.plot(
             x[::step],
             y[::step],
             color=colour,
-            linestyle=LINE_STYLES[index % len(LINE_STYLES)],
+            # Two measurements say nothing of the way between them.
+            linestyle=LINE_STYLES[index % len(LINE_STYLES)] if len(x) > 2 else "none",
             # A short curve is a handful of measurements, and a single one has no line to see.
-            marker="o" if len(x) <= 30 else None,
-            markersize=3,
-            linewidth=1.4,
+            marker=MARKERS[index % len(MARKERS)] if len(x) <= 30 else None,
+            markersize=3 + 2 * weight,
+            linewidth=1.4 + 1.2 * weight,
+            alpha=1 - 0.2 * weight,
         )
         if name in curve.bounds:
             low, high = (np.asarray(values, float) for values in curve.bounds[name])
-            axes.vlines(x[::step], low[::step], high[::step], color=colour, linewidth=1, alpha=0.6)
+            look = {"color": colour, "linewidth": 1 + 1.5 * weight, "alpha": 0.6 - 0.15 * weight}
+            axes.vlines(x[::step], low[::step], high[::step], **look)
     names = list(curve.series)
     if curve.mark is not None:
         place, why = curve.mark

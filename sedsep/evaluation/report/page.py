@@ -19,6 +19,7 @@ from sedsep.evaluation.report.scores import (
     setting_panels,
 )
 from sedsep.evaluation.results import Evaluation
+from sedsep.metrics.bootstrap import FEWEST
 from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, REPORT, SOURCES
 
 
@@ -66,7 +67,7 @@ def write_report(
         title=title,
         subtitle=subtitle,
         facts=facts,
-        notes=notes,
+        notes=[*notes, *_doubts(evaluation)],
         split=evaluation.split,
         headline=METRICS["ca_sdri"],
         improvements=by_source(evaluation, "ca_sdri"),
@@ -83,6 +84,7 @@ def write_report(
         config_yaml=config_yaml,
         meaning=SOURCES,
         constant=CONSTANT,
+        fewest=FEWEST,
     )
     figures = {panel.title: panel.svg for panel in (classes, *breakdowns, *(p for s in settings for p in s["panels"]))}
     figures |= {curve.title: svg for curve, svg, _ in drawn_curves}
@@ -94,6 +96,18 @@ def write_report(
             files[-1].parent.mkdir(exist_ok=True)
             files[-1].write_bytes(svg)
     return files
+
+
+def _doubts(evaluation: Evaluation) -> list[str]:
+    """Label sources that are right no more often than one answer that is always the same."""
+    accuracies = by_source(evaluation, "label_accuracy")
+    floor = accuracies.pop(CONSTANT, None)
+    return [
+        f"The {source} labels are exactly right in {number(score.value, 1, '%')} of the recordings, no more often than "
+        f"always the same answer would be ({number(floor.value, 1, '%')}): they say nothing of a recording yet."
+        for source, score in accuracies.items()
+        if floor is not None and score.value <= floor.value
+    ]
 
 
 def _ends(curve: Curve) -> list[tuple[str, str, str]]:

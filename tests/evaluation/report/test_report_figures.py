@@ -102,3 +102,20 @@ def test_a_mark_and_bounds_are_drawn() -> None:
     assert b"3 as trained" in curve_figure(marked)
     assert b"as trained" not in curve_figure(plain)
     assert curve_figure(replace(marked, bounds={})) != curve_figure(marked)
+
+
+def widths(**series: tuple[list[float], list[float]]) -> list[str]:
+    """Of the lines in the axes, in the order they are drawn."""
+    svg = curve_figure(Curve("Loss", "step", "dB", series)).decode()
+    return re.findall(r'clip-path="[^"]*" style="fill: none;[^"]*#(?:0072b2|d55e00)[^"]*stroke-width: ([\d.]+)', svg)
+
+
+def test_lines_on_one_another_can_be_told_apart() -> None:
+    flat = ([0.1, 0.5, 0.9], [0.0, 0.0, 0.0])
+    below, above = widths(tagger=flat, baseline=flat)
+    assert float(below) > float(above) + 1
+
+
+def test_two_measurements_are_no_line() -> None:
+    assert len(widths(tagger=([1, 2, 3], [1.0, 2.0, 3.0]))) == 1
+    assert widths(tagger=([1, 2], [1.0, 2.0])) == []

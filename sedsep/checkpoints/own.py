@@ -7,28 +7,35 @@ network: a model is loaded from the file alone.
 from __future__ import annotations
 
 import importlib
-import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from sedsep import __version__
-from sedsep.checkpoints.files import named_tensors, read_weights, write_weights
+from sedsep.checkpoints.files import ENTRY, named_tensors, read_weights, write_weights
+from sedsep.checkpoints.integrity import MOST_TENSORS, Unfit
 from sedsep.checkpoints.names import listed
 from sedsep.checkpoints.reference import family
-from sedsep.errors import UserError
+from sedsep.errors import UserError, printable
+from sedsep.files import read_json
 from sedsep.labels import LabelSet
+from sedsep.models import GuidedSeparator, SedModel
 
 RECIPE = "recipe.json"
 """Beside the checkpoints of a training: the settings that it was begun with."""
 
-ENTRY = "sedsep"
 FORMAT = 1
+KINDS: dict[str, type[SedModel] | type[GuidedSeparator]] = {"sed": SedModel, "separator": GuidedSeparator}
+KEPT = ("best", "last")
 NETWORK_PREFIX = "network."
 NETWORK_PACKAGES = ("sedsep.models", "sedsep.conditioning", "sedsep.modules")
 
@@ -94,17 +101,14 @@ def weights_file(path: Path) -> Path:
     """The weights that the recipe of a training in a run directory keeps; a file as it is.
 
     Raises:
-        UserError: nothing was trained in the directory, or not for long enough.
+        UserError: nothing was trained in the directory, or not for long enough, or its recipe is damaged.
     """
     if not path.is_dir():
         return path
     for recipe in [*path.glob(RECIPE), *sorted(path.glob(f"checkpoints/*/{RECIPE}"))]:
-        try:
-            keep = json.loads(recipe.read_text()).get("model.training.keep")
-        except ValueError as error:
-            raise UserError(f"{recipe} is not readable as JSON: give the checkpoint itself.") from error
-        for file in (recipe.with_name(f"{keep}.ckpt"), recipe.with_name("last.ckpt")):
-            if file.is_file():
+        keep = read_json(recipe, dict[str, Any], "give the checkpoint itself").get("model.training.keep")
+        for name in (keep, "last"):
+            if name in KEPT and (file := recipe.with_name(f"{name}.ckpt")).is_file():
                 return file
     raise UserError(f"{path} holds no checkpoint of a training: give the directory of a run that trained, or a file.")
 
@@ -120,8 +124,9 @@ def rebuild(content: dict[str, Any], path: Path | str) -> Checkpoint:
         UserError: not one of ours, or one that this version cannot build.
     """
     description = _description(path, content)
-    network = _build(path, description.network)
-    load_state(network, network_state(named_tensors(content, path)), path)
+    state = network_state(named_tensors(content, path))
+    network = _build(path, description, state)
+    load_state(network, state, path)
     return Checkpoint(network, description, Path(path))
 
 
@@ -132,7 +137,7 @@ def save(path: Path | str, network: nn.Module, description: Description) -> None
         UserError: the file cannot be written.
     """
     state = {f"{NETWORK_PREFIX}{name}": value for name, value in network.state_dict().items()}
-    write_weights(path, state, **{ENTRY: description.entry()})
+    write_weights(path, state, description.entry())
 
 
 def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: Path | str) -> None:
@@ -140,6 +145,16 @@ def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: Path | 
 
     Raises:
         UserError: entries are missing, left over or of another shape.
+    """
+    check_fit(network, state, path)
+    network.load_state_dict(state)
+
+
+def check_fit(network: nn.Module, state: dict[str, torch.Tensor], path: Path | str) -> None:
+    """Compare names and shapes with a network, which may be on the meta device.
+
+    Raises:
+        UserError: as `load_state`.
     """
     own = network.state_dict()
     wrong = [name for name in own if name in state and own[name].shape != state[name].shape]
@@ -156,7 +171,25 @@ def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: Path | 
             f"{path} does not fit this model (missing: {listed(absent)}; left over: {listed(foreign)}): choose the "
             "model and conditioning it was trained with."
         )
-    network.load_state_dict(state)
+
+
+@contextmanager
+def declared() -> Iterator[None]:
+    """Networks that are built here have shapes and no values; one of endlessly many parameters comes to an end."""
+    parameters = 0
+
+    def count(*_: object) -> None:
+        nonlocal parameters
+        parameters += 1
+        if parameters > MOST_TENSORS:
+            raise Unfit(f"more than {MOST_TENSORS} parameters")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        hook.remove()
 
 
 def network_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -171,27 +204,40 @@ def _description(path: Path | str, content: dict[str, Any]) -> Description:
             f"{path} is a checkpoint of the reference: convert it first with `python run.py task=convert "
             f"task.source={path}`."
         )
-    if not isinstance(entry, dict) or {field.name for field in fields(Description)} - set(entry):
-        raise UserError(
-            f"{path} does not say what network it holds (no entry '{ENTRY}', or half of one): give one we wrote."
-        )
-    if entry["format"] != FORMAT:
-        raise UserError(f"{path} has format {entry['format']}, this version reads {FORMAT}: update sedsep.")
-    return Description(**{**entry, "labels": tuple(entry["labels"])})
+    if not isinstance(entry, dict):
+        raise UserError(f"{path} does not say what network it holds (no entry '{ENTRY}'): give one we wrote.")
+    if (written := entry.get("format", FORMAT)) != FORMAT:
+        raise UserError(f"{path} has format {printable(str(written))}, this version reads {FORMAT}: update sedsep.")
+    try:
+        description = TypeAdapter(Description).validate_python(entry)
+        LabelSet(description.labels)
+        if description.kind not in KINDS:
+            raise UserError(f"The kind {printable(description.kind)} is none of {', '.join(KINDS)}.")
+    except (ValidationError, UserError) as error:
+        wrong = error.errors()[0]["loc"][0] if isinstance(error, ValidationError) else str(error).rstrip(".")
+        raise UserError(f"{path} describes its network wrongly ({wrong}): give one we wrote.") from error
+    return description
 
 
-def _build(path: Path | str, config: Any) -> nn.Module:
-    """The network that a file's config describes, from this package's network classes alone."""
+def _build(path: Path | str, description: Description, state: dict[str, torch.Tensor]) -> nn.Module:
+    """The network that a file describes, from this package's network classes alone, once its sizes are known to fit."""
+    config = description.network
     _check_targets(path, config)
     try:
-        network = instantiate(config, _convert_="all")
+        with declared():
+            outline = instantiate(config, _convert_="all")
     except (HydraException, TypeError, ValueError) as error:
         raise UserError(
             f"{path} describes a network that sedsep {__version__} cannot build: use the version that wrote it."
         ) from error
-    if not isinstance(network, nn.Module):
-        raise UserError(f"{path} describes no network: give a checkpoint that we wrote.")
-    return network
+    if not isinstance(outline, KINDS[description.kind]):
+        raise UserError(f"{path} describes no {description.kind} model: give a checkpoint that we wrote.")
+    check_fit(outline, state, path)
+    if outline.classes != len(description.labels):
+        raise UserError(
+            f"{path} names {len(description.labels)} classes, its network knows {outline.classes}: give one we wrote."
+        )
+    return instantiate(config, _convert_="all")
 
 
 def _check_targets(path: Path | str, node: Any) -> None:

@@ -15,6 +15,8 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
+from sedsep.checkpoints.files import read_weights, with_digest
+
 LAST = "last.ckpt"
 NEXT = ".next.ckpt"
 
@@ -31,10 +33,13 @@ class WholeCheckpoints(TorchCheckpointIO):
         # Of the directory's only writer, always by this name: what a kill leaves is overwritten.
         partial = target.with_name(f".{target.name}.partial")
         with partial.open("wb") as file:
-            torch.save(checkpoint, file)
+            torch.save(with_digest(checkpoint), file)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(target)
+
+    def load_checkpoint(self, path: str | os.PathLike[str], *_: Any, **__: Any) -> dict[str, Any]:
+        return read_weights(Path(path))  # what is damaged is told, and not gone on from
 
 
 class LastCheckpoint(Checkpoint):

@@ -188,9 +188,7 @@ def _look(file: File, layout: Layout, decode: bool) -> File:
         if file.place.group == ROOMS:
             room = Room(path, layout.sample_rate, layout.channels)
             for index in range(len(room)) if decode else ():
-                if not room.response(index).any():
-                    text = f"{path} has a response of nothing but zeros at position {index}: fetch or prepare it again."
-                    file.problems.append(DataProblem("silence", path, text))
+                room.response(index)
         else:
             file.info = audio.info(path)
             file.problems.extend(_audio_problems(path, file.info, file.place.group, layout, decode))

@@ -18,18 +18,23 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sedsep.files import whole
+from sedsep.scenes import hdf5
 from sedsep.scenes.problems import FileError
 from sedsep.types import Event, FloatArray
 
 OPEN_FILES = 16
-"""Files a process keeps open. Each holds at most `CHUNK_CACHE` bytes, so a worker stays below 128 MiB."""
-
-CHUNK_CACHE = 8 * 2**20
-"""Bytes of decompressed chunks kept per file: some writers put the whole room into one chunk, which would otherwise
-be decompressed for every measurement read."""
+"""Files a process keeps open. Each holds at most `hdf5.CHUNK_CACHE` bytes, so a worker stays below 128 MiB."""
 
 NETCDF_FILL = 9.969209968386869e36
 """What netCDF stores where no number was written, when a file names no fill value of its own."""
+
+LOUDEST = 1e6
+"""Values of responses lie below: they are about 1, and squares of such sums still have room in float32."""
+
+FARTHEST = 1e6
+"""Coordinates of positions, in metres or degrees, go no further."""
+
+HERTZ = ("hertz", "hz")
 
 SOFA = {
     "Conventions": "SOFA",
@@ -80,35 +85,45 @@ class Room:
             if not fits:
                 raise FileError(f"{path} {problem}.", path)
 
-        with _open(path) as file:
-            missing = [name for name in ("Data.IR", "Data.SamplingRate", "SourcePosition") if name not in file]
-            require(not missing, f"is no SOFA room: it lacks {', '.join(missing)}; use SingleRoomSRIR files")
-            rates = np.unique(file["Data.SamplingRate"][()])
+        with hdf5.open_file(path) as file:
+            rates, unit = _rates(path, hdf5.numbers(path, file, "Data.SamplingRate"))
             require(
-                rates.tolist() == [sample_rate],
-                f"is sampled at {', '.join(f'{rate:g}' for rate in rates)} Hz, not at {sample_rate} Hz: resample its "
-                "responses",
+                rates == [sample_rate],
+                f"is sampled at {', '.join(f'{rate:g}' for rate in rates[:3]) or 'no'} Hz, not at {sample_rate} Hz: "
+                "resample its responses",
             )
-            stored = file["Data.IR"]
+            require(unit in HERTZ, f"gives Data.SamplingRate in {unit}, expected hertz: prepare it again")
+            stored = hdf5.numbers(path, file, "Data.IR")
             require(
                 len(stored.shape) == 3 and stored.shape[1] == channels and 0 not in stored.shape,
                 f"holds responses of shape {list(stored.shape)}, expected [positions, {channels}, taps]: use a room "
                 f"measured with {channels} microphones",
             )
-            self.positions = np.asarray(file["SourcePosition"][()], np.float64)
             require(
-                self.positions.shape == (len(stored), 3) and bool(np.isfinite(self.positions).all()),
-                f"has source positions of shape {list(self.positions.shape)}, expected finite numbers of shape "
+                stored.dtype.kind == "f",
+                f"holds responses as whole numbers ({stored.dtype}), expected floating-point ones: prepare it again",
+            )
+            positions = hdf5.numbers(path, file, "SourcePosition")
+            require(
+                positions.shape == (len(stored), 3),
+                f"has source positions of shape {list(positions.shape)}, expected finite numbers of shape "
                 f"[{len(stored)}, 3]: store one position for each response",
             )
+            with hdf5.reading(path, "SourcePosition"):
+                self.positions = np.asarray(positions[()], np.float64)
+            require(
+                bool((np.abs(self.positions) <= FARTHEST).all()),
+                f"has source positions that are no places, expected finite numbers up to {FARTHEST:g}: prepare it "
+                "again",
+            )
             self.taps = int(stored.shape[2])
-            # What netCDF readers take for no value: the variable's own fill values, or netCDF's when it names none;
-            # rounded as the stored values were.
-            attributes = ("_FillValue", "missing_value")
-            fills = [value for name in attributes for value in np.atleast_1d(stored.attrs.get(name, []))]
-            self._fills = np.asarray(fills or [NETCDF_FILL]).astype(stored.dtype).astype(np.float64).tolist()
-        suspects = [float(np.finfo(np.float32).max), *self._fills]
-        self._suspect = min(abs(value) for value in suspects if not math.isnan(value))
+            with hdf5.reading(path, "the fill values of Data.IR"), np.errstate(over="ignore"):
+                # What netCDF readers take for no value: the variable's own fill values, or netCDF's when it names none;
+                # rounded as the stored values were.
+                own = [stored.attrs[name] for name in ("_FillValue", "missing_value") if name in stored.attrs]
+                fills = np.concatenate([np.ravel(value) for value in own or [NETCDF_FILL]])
+                self._fills = fills.astype(stored.dtype).astype(np.float64).tolist()
+        self._suspect = min([LOUDEST, *(abs(value) for value in self._fills if not math.isnan(value))])
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -129,19 +144,23 @@ class Room:
         """The response from source position `index`, float32 [M, N]; what the file masks is 0.
 
         Raises:
-            FileError: the response cannot be read or holds NaN or infinite values.
+            FileError: the response cannot be read, or holds NaN, infinite or absurdly large values,
+                or nothing but zeros.
         """
-        again = f"at position {index}: fetch or prepare it again."
-        try:
+        with hdf5.reading(self.path, f"Data.IR, position {index}"):
             response = _responses(self.path, os.getpid())[index]
-        except (OSError, KeyError) as error:
-            raise FileError(f"{self.path} is damaged {again}", self.path) from error
-        # One look at the largest magnitude rules out masked, NaN and infinite values all at once.
-        if not np.abs(response).max() < self._suspect:
+        # One look at the largest magnitude rules out masked, NaN, infinite, huge and missing values all at once.
+        if not 0 < np.abs(response).max() < self._suspect:
             for fill in self._fills:
                 response[np.isnan(response) if np.isnan(fill) else response == fill] = 0.0
-            if not np.isfinite(response).all():
-                raise FileError(f"{self.path} holds NaN or infinite values {again}", self.path)
+            largest = np.abs(response).max()
+            if not 0 < largest < LOUDEST:
+                what = f"a magnitude of {largest:g}" if largest else "nothing but zeros"
+                raise FileError(
+                    f"{self.path} holds {what} in Data.IR, position {index}, expected finite numbers below "
+                    f"{LOUDEST:g}: fetch or prepare it again.",
+                    self.path,
+                )
         return response.astype(np.float32, copy=False)
 
 
@@ -158,17 +177,15 @@ def _responses(path: Path, _: int) -> h5py.Dataset:
     A handle inherited through fork belongs to the parent: the process is part of the key. The variable is kept, not the
     file: HDF5 caches chunks with it.
     """
-    return _open(path)["Data.IR"]
+    return hdf5.numbers(path, hdf5.open_file(path), "Data.IR")
 
 
-def _open(path: Path) -> h5py.File:
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise FileError(f"The room {path} {what}: check the data set's root and the scene's room.", path)
-    try:
-        return h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
-    except OSError as error:
-        raise FileError(f"{path} is not a readable SOFA file: fetch or prepare it again.", path) from error
+def _rates(path: Path, entry: h5py.Dataset) -> tuple[list[float], str]:
+    """The different rates that a file gives, and their unit."""
+    with hdf5.reading(path, "Data.SamplingRate"):
+        unit = entry.attrs.get("Units", HERTZ[0])
+        text = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
+        return np.unique(entry[()]).tolist(), " ".join(text.strip("\0").lower().split())[:40]
 
 
 def write_sofa(

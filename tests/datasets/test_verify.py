@@ -266,8 +266,8 @@ def silent_room(root: Path) -> Path:
     [
         (not_a_number, "NaN or infinite samples"),
         (damage_inside, "cannot be decoded|ends after"),
-        (room_with_nan, "NaN or infinite values at position 2"),
-        (silent_room, "nothing but zeros at position 2"),
+        (room_with_nan, "a magnitude of nan in Data.IR, position 2"),
+        (silent_room, "nothing but zeros in Data.IR, position 2"),
     ],
 )
 def test_damage_inside_a_file_is_found_by_decoding(root: Path, damage: Damage, says: str) -> None:

@@ -188,5 +188,5 @@ def test_a_missing_or_foreign_file_is_refused(tmp_path: Path) -> None:
 def test_a_response_with_nan_is_refused(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["Data.IR"][1, 0, 0] = np.nan
-    with pytest.raises(UserError, match=r"room\.sofa holds NaN or infinite values at position 1"):
+    with pytest.raises(UserError, match=r"room\.sofa holds a magnitude of nan in Data.IR, position 1"):
         Room(path, RATE, 4).response(1)

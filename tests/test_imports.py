@@ -14,7 +14,7 @@ PACKAGE = PROJECT / "sedsep"
 
 GROUND = {
     "console", "errors", "events", "labels", "types", "dsp", "memory", "files", "fingerprint", "devices", "downloads",
-    "losses",
+    "losses", "wiring",
 }  # fmt: skip
 PARTS = GROUND | {"modules", "metrics", "scenes"}
 NETWORKS = PARTS | {"conditioning", "models"}
@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "dsp": {"errors"},
     "downloads": {"errors", "files"},
     "losses": {"dsp", "types"},
+    "wiring": {"errors"},
     "modules": GROUND,
     "metrics": GROUND,
     "scenes": GROUND,
@@ -54,7 +55,7 @@ MAY_IMPORT = {
 }
 
 MAY_USE = {
-    "hydra": {"tasks", "checkpoints", "studies", "runs", "composition", "training"},
+    "hydra": {"tasks", "studies", "runs"},
     "omegaconf": {"tasks", "runs", "composition"},
     "lightning": {"scenes", "training", "benchmarks", "tasks", "runs"},
     "mlflow": {"runs", "studies"},

@@ -6,7 +6,6 @@ network: a model is loaded from the file alone.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import HydraException
-from hydra.utils import instantiate
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -29,6 +26,7 @@ from sedsep.errors import UserError, printable
 from sedsep.files import read_json
 from sedsep.labels import LabelSet
 from sedsep.models import GuidedSeparator, SedModel
+from sedsep.wiring import NETWORKS, build
 
 RECIPE = "recipe.json"
 """Beside the checkpoints of a training: the settings that it was begun with."""
@@ -37,7 +35,6 @@ FORMAT = 1
 KINDS: dict[str, type[SedModel] | type[GuidedSeparator]] = {"sed": SedModel, "separator": GuidedSeparator}
 KEPT = ("best", "last")
 NETWORK_PREFIX = "network."
-NETWORK_PACKAGES = ("sedsep.models", "sedsep.conditioning", "sedsep.modules")
 
 
 @dataclass(frozen=True)
@@ -222,11 +219,12 @@ def _description(path: Path | str, content: dict[str, Any]) -> Description:
 def _build(path: Path | str, description: Description, state: dict[str, torch.Tensor]) -> nn.Module:
     """The network that a file describes, from this package's network classes alone, once its sizes are known to fit."""
     config = description.network
-    _check_targets(path, config)
     try:
         with declared():
-            outline = instantiate(config, _convert_="all")
-    except (HydraException, TypeError, ValueError) as error:
+            outline = build(config, source=path, packages=NETWORKS)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a network says to sizes that are none
         raise UserError(
             f"{path} describes a network that sedsep {__version__} cannot build: use the version that wrote it."
         ) from error
@@ -237,33 +235,4 @@ def _build(path: Path | str, description: Description, state: dict[str, torch.Te
         raise UserError(
             f"{path} names {len(description.labels)} classes, its network knows {outline.classes}: give one we wrote."
         )
-    return instantiate(config, _convert_="all")
-
-
-def _check_targets(path: Path | str, node: Any) -> None:
-    """A config names the classes to build: a file may name network classes of ours, by their own names, nothing else.
-
-    Interpolations are refused too: a file has no business reading the environment.
-    """
-    if isinstance(node, dict) and "_target_" in node and not _is_network_class(node["_target_"]):
-        raise UserError(f"{path} asks to run {node['_target_']}, which is not part of sedsep: do not use this file.")
-    if isinstance(node, str) and "${" in node:
-        raise UserError(f"{path} asks for {node}, which is not part of sedsep: do not use this file.")
-    if isinstance(node, dict | list | tuple):
-        for child in node.values() if isinstance(node, dict) else node:
-            _check_targets(path, child)
-
-
-def _is_network_class(target: Any) -> bool:
-    """Whether a dotted name leads to a class that our network packages define.
-
-    The name alone says nothing: attributes of our modules lead on to any imported module.
-    """
-    if not isinstance(target, str) or not target.startswith(NETWORK_PACKAGES):
-        return False
-    module, _, name = target.rpartition(".")
-    try:
-        value = getattr(importlib.import_module(module), name, None)
-    except ImportError:
-        return False
-    return isinstance(value, type) and value.__module__.startswith(NETWORK_PACKAGES)
+    return build(config, source=path, packages=NETWORKS)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sedsep.errors import UserError
@@ -23,6 +22,7 @@ from sedsep.training.build import TrainedModel
 from sedsep.training.fit import Trainings
 from sedsep.training.prerequisites import Prerequisites
 from sedsep.training.recipe import Plan, Recipe
+from sedsep.wiring import build
 
 
 def complete(config: DictConfig) -> None:
@@ -46,7 +46,7 @@ def class_labels(config: DictConfig) -> LabelSet:
 
 def data_root(config: DictConfig) -> Path:
     """Where the configured data set lies; one that is made on the spot is made first where it is missing."""
-    return Path(instantiate(config.data.prepare) if config.data.prepare else config.data.root)
+    return Path(build(plain(config.data.prepare)) if config.data.prepare else config.data.root)
 
 
 def data_set(config: DictConfig) -> Layout:
@@ -64,7 +64,7 @@ def data_set(config: DictConfig) -> Layout:
 
 def scenes(config: DictConfig, layout: Layout, labels: LabelSet, plan: Plan) -> SceneDataModule:
     """The scenes of a data set, in the batches and lengths of a plan."""
-    make = instantiate(config.data.module, sampler=instantiate(config.data.sampler))
+    make = build(plain(config.data.module), sampler=build(plain(config.data.sampler)))
     return make(layout=layout, labels=labels, **plan.scenes())
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import sedsep
@@ -23,6 +22,7 @@ from sedsep.runs.directories import is_main_process
 from sedsep.runs.provenance import PROJECT, commit
 from sedsep.runs.sweeps import Manifest, differing, sweep_dir
 from sedsep.runs.tracking import Logging, Tracker
+from sedsep.wiring import build
 
 ADVICE = (
     ".*does not have many workers.*",
@@ -72,7 +72,7 @@ class Run:
 
     def tracker(self) -> Tracker:
         """The run's tracking, with the resolved config as parameters; of several processes, the first's alone."""
-        logging_: Logging = instantiate(self.config.logger) if is_main_process() else Logging()
+        logging_: Logging = build(OmegaConf.to_container(self.config.logger)) if is_main_process() else Logging()
         tags = {
             "sedsep.run_dir": str(self.directory),
             **provenance.facts(commit(PROJECT), HydraConfig.get().overrides.task),

@@ -16,8 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from sedsep.errors import UserError
@@ -29,6 +28,7 @@ from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING
 from sedsep.runs.launchers.base import Jobs, SweepLauncher, overrides_in_place
 from sedsep.runs.slurm import QUEUED
 from sedsep.runs.sweeps import FILE, MISSING, ORDER, SWEEP, TO_RUN, Job, Manifest, Outcome, counts, outcomes
+from sedsep.wiring import build
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,9 @@ def _tracked(manifest: Manifest, config: DictConfig) -> Iterator[list[Outcome]]:
     if version := provenance.commit(provenance.PROJECT):
         tags["mlflow.source.git.commit"] = version
     with _forgiven():
-        tracker = instantiate(config.logger).sweep(root, "/".join(root.parts[-2:]), tags)
+        tracker = build(OmegaConf.to_container(config.logger, resolve=True)).sweep(
+            root, "/".join(root.parts[-2:]), tags
+        )
     yield results
     states = {result.state for result in results}
     if tracker is not None and not states & {QUEUED, RUNNING}:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,6 +26,7 @@ from sedsep.runs.run import set_up
 from sedsep.scenes.layout import Layout
 from sedsep.training.build import build_system
 from sedsep.training.fit import make_trainer
+from sedsep.wiring import build
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +71,10 @@ def _separator(config: DictConfig, device: torch.device) -> CostTable:
         raise UserError(f"task=benchmark measures separators that are asked one event at a time, not {node.name}.")
     torch.manual_seed(config.seed)
     mixture = 0.1 * torch.randn(1, config.microphones, round(config.duration * config.sample_rate)).to(device)
-    network = OmegaConf.to_container(node.network, resolve=True)
+    network = parts.plain(node.network)
 
     def make(iters: int) -> GuidedSeparator:
-        return instantiate(network, separator={"iters": iters}, _convert_="all")
+        return build({**network, "separator": {**network["separator"], "iters": iters}})
 
     title = f"{node.name}, scale={config.scale.name}, {config.duration:g} s clips"
     return separator_costs(title, make, mixture, task.iters, task.queries, task.precisions, task.compile, task.repeats)
@@ -86,7 +86,7 @@ def _training(config: DictConfig, device: torch.device) -> CostTable:
     recipe, task = parts.recipe(config), config.task.training
     _, layout = _noise(config, task.set or config.task.sets.get(config.scale.name) or config.task.set)
     labels = layout.labels()
-    network = instantiate(recipe.network, _convert_="all")
+    network = build(recipe.network)
     batches = (task.warm_up + task.steps) * config.trainer.accumulate_grad_batches
     plan = replace(recipe.plan, epoch_size=batches * recipe.plan.batch_size)
     data = parts.scenes(config, layout, labels, plan)
@@ -97,7 +97,7 @@ def _training(config: DictConfig, device: torch.device) -> CostTable:
             one_device=True,
             max_epochs=1,
             limit_val_batches=0,
-            callbacks=[instantiate(config.callbacks.speed), phases],
+            callbacks=[build(parts.plain(config.callbacks.speed)), phases],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

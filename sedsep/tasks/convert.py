@@ -9,7 +9,6 @@ from pathlib import Path
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -22,6 +21,7 @@ from sedsep.checkpoints.reference import Variant, check_mel_basis, recognise
 from sedsep.composition.parts import complete
 from sedsep.errors import UserError
 from sedsep.runs.command_line.arguments import CONFIG
+from sedsep.wiring import build
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _build(variant: Variant, source: Path, iters: int | None, given: Sequence[st
         )
     plain = OmegaConf.to_container(config.model.network, resolve=True)
     assert isinstance(plain, dict)
-    network = instantiate(plain, _convert_="all")
+    network = build(plain)
     for name, buffer in network.named_buffers():
         if name.endswith(MEL_BASIS) and variant.mel_basis is not None:
             check_mel_basis(variant.mel_basis, buffer, source)

@@ -9,14 +9,15 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
+from sedsep.errors import choice
 from sedsep.memory import keep_freed_memory
 from sedsep.runs.command_line import resolvers
 from sedsep.runs.command_line.explaining import explain
@@ -25,6 +26,12 @@ from sedsep.runs.directories import is_main_process, occupied
 from sedsep.runs.provenance import PROJECT
 
 log = logging.getLogger(__name__)
+
+TASKS = (
+    *("benchmark", "convert", "evaluate", "inspect", "prepare", "separate"),
+    *("submission", "sync", "train", "verify"),
+)
+"""The options of the config group `task`, each a module of this package with a function `run`."""
 
 # Torch's threads would spin while they wait and take the cores from the processes that render scenes: with both on two
 # cores a training step took 1.5 times as long. Must be set before torch is imported.
@@ -66,10 +73,10 @@ def guarded(main: Callable[[], Any]) -> None:
 
 
 def run(config: DictConfig) -> None:
-    """Run the task that `config.task._target_` names, alone in its directory."""
+    """Run the option of the group `task`, alone in its directory."""
     job = HydraConfig.get()
     try:
-        task = str(job.runtime.choices["task"])
+        task = choice(job.runtime.choices.get("task"), TASKS, "task")
         if not is_main_process() and task not in ("train", "evaluate"):
             return  # of several processes that were started, all train and score, and the first does the rest
         alone = occupied(Path(job.runtime.output_dir), task, _cause)
@@ -78,7 +85,7 @@ def run(config: DictConfig) -> None:
 
             complete(config)
             OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
-            get_method(config.task._target_)(config)
+            import_module(f"sedsep.tasks.{task}").run(config)
     except Exception as error:
         sentence = explain(error)
         if job.mode == RunMode.MULTIRUN:  # Hydra keeps it to itself until all jobs are done

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.prompt import Confirm
@@ -16,6 +15,7 @@ from sedsep.console import print_table
 from sedsep.datasets.contents import contents, contents_table
 from sedsep.datasets.dcase2025 import Licence
 from sedsep.runs.run import Run
+from sedsep.wiring import build
 
 
 def run(config: DictConfig) -> None:
@@ -28,7 +28,7 @@ def run(config: DictConfig) -> None:
     assembled = config.data.get("assemble")
     if assembled:
         agree = partial(_agree, console, accepted=config.task.accept_licences)
-        instantiate(assembled, _convert_="all").run(agree, config.task.steps, config.task.keep_archives)
+        build(parts.plain(assembled)).run(agree, config.task.steps, config.task.keep_archives)
     Run.open(config)
     layout = parts.data_set(config)
     print_table(contents_table(str(layout.root), contents(layout), by_class=bool(assembled)))

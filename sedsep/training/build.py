@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from torch import nn
 
 from sedsep import checkpoints
@@ -19,6 +18,7 @@ from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.training.recipe import Recipe
 from sedsep.training.system import System
+from sedsep.wiring import build
 
 
 @dataclass
@@ -54,7 +54,7 @@ def build_network(recipe: Recipe, seed: int, cache: Path) -> nn.Module:
         UserError: the weights do not fit, or cannot be had.
     """
     torch.manual_seed(seed)
-    network = instantiate(recipe.network, _convert_="all")
+    network = build(recipe.network)
     if recipe.ckpt:
         weights = checkpoints.load(recipe.ckpt, recipe.kind)
         checkpoints.load_state(network, weights.network.state_dict(), recipe.ckpt)
@@ -82,14 +82,14 @@ def build_system(recipe: Recipe, network: nn.Module, labels: LabelSet, scale: st
         seed: of all draws.
         parts: what the system takes beside the recipe.
     """
-    make = instantiate(recipe.system, _convert_="all")
+    make = build(recipe.system)
     if recipe.kind == "separator":
         parts["labels"] = labels
     return make(
         network=network,
         description=checkpoints.Description(recipe.kind, scale, recipe.network, labels.names),
-        optimizer=instantiate(recipe.optimizer),
-        schedule=instantiate(recipe.schedule),
+        optimizer=build(recipe.optimizer),
+        schedule=build(recipe.schedule),
         weight_decay=recipe.weight_decay,
         seed=seed,
         **parts,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichModelSummary
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
@@ -31,6 +30,7 @@ from sedsep.training.checkpointing import LAST, LastCheckpoint, WholeCheckpoints
 from sedsep.training.groups import summary
 from sedsep.training.progress import Bar, ProgressLog
 from sedsep.training.recipe import Plan, Recipe
+from sedsep.wiring import build
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Trainings:
         scenes: makes the data module of a plan.
         data: settings of the data that a training cannot change on its way, for its notes.
         content: digests of the training and validation scenes' files; the data set is made where it is missing.
-        trainer: what `instantiate` makes the trainer of.
+        trainer: what `build` makes the trainer of.
         callbacks: the same for callbacks, by name; `last` is a `LastCheckpoint`.
     """
 
@@ -87,7 +87,7 @@ class Trainings:
         """
         system = build_system(recipe, network, self.labels, self.scale, self.seed, **parts)
         checkpoint = self._interrupted(recipe, directory)
-        callbacks = {name: instantiate(callback) for name, callback in self.callbacks.items()}
+        callbacks = {name: build(callback) for name, callback in self.callbacks.items()}
         for callback in callbacks.values():
             if isinstance(callback, ModelCheckpoint):
                 callback.dirpath = str(directory)
@@ -160,7 +160,7 @@ def make_trainer(
     """A Lightning trainer as configured; what is configured wins over other settings.
 
     Args:
-        config: what `instantiate` makes a partial `lightning.Trainer` of.
+        config: what `build` makes a partial `lightning.Trainer` of.
         one_device: whatever is configured.
         callbacks: of the trainer.
         settings: of `lightning.Trainer`.
@@ -178,6 +178,6 @@ def make_trainer(
     if config["accelerator"] == "cpu":  # where torch has no synchronised BatchNorm
         options["sync_batchnorm"] = False
     try:
-        return instantiate(config)(**options, callbacks=list(callbacks), plugins=plugins)
+        return build(config)(**options, callbacks=list(callbacks), plugins=plugins)
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"The trainer cannot be set up: {' '.join(str(error).split())}") from error

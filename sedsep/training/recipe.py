@@ -45,7 +45,7 @@ class Recipe:
     Attributes:
         name: of the model.
         kind: `sed` or `separator`.
-        network: what `instantiate` makes the network of.
+        network: what `build` makes the network of.
         system: the same for its loss and learning rates.
         optimizer: the same for the optimiser.
         schedule: the same for the schedule.

@@ -1,11 +1,20 @@
 """The one error a person is meant to read."""
 
+import unicodedata
+
 
 class UserError(Exception):
     """Something the user can mend: one sentence naming the thing, what was expected and what to do.
 
     The command line prints the sentence alone and exits with code 1; everything else keeps its traceback.
     """
+
+    def __str__(self) -> str:
+        """On one line that every terminal can print, whatever files are called that it names."""
+        return "".join(
+            ascii(letter)[1:-1] if unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} else letter
+            for letter in super().__str__()
+        )
 
 
 def choice(value: object, valid: tuple[str, ...], option: str) -> str:

@@ -16,16 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from torch import Tensor
 
-from sedsep.errors import UserError, reason
+from sedsep.errors import UserError, printable, reason
 from sedsep.scenes import audio
 from sedsep.scenes.problems import FileError
 from sedsep.types import FloatArray
-
-BLOCK = 1 << 16
-"""Frames that are read at a time."""
 
 SUFFIXES = (
     *(".wav", ".wave", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
@@ -33,10 +29,10 @@ SUFFIXES = (
 )
 """What is taken for a recording in a folder."""
 
-OGG_PAGE = 1 << 16
-"""Bytes that an Ogg page fits in, but for a few."""
-
-MOST_CHANNELS = 64
+LOUDEST = 1e9
+"""The largest sample, of a recording that has 1 for full scale, that a program can have meant."""
+SOFTEST_DB = -200.0
+"""Mean level of what is silence but for rounding: 24 bits reach down to -144 dB."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +44,8 @@ class Recording:
         rate: Hz.
         channels: C.
         frames: F, at least 1.
-        level: mean power of the loudest channel, dB re full scale; `-inf` for silence.
-        blocks: a new pass over the samples, float32 [f, C] with f at most `BLOCK`.
+        level: mean power of the loudest channel, dB re full scale; `-inf` for silence, and what is below `SOFTEST_DB`.
+        blocks: a new pass over the samples, float32 [f, C] with f at most `audio.BLOCK`.
     """
 
     name: str
@@ -69,20 +65,14 @@ def from_file(path: Path) -> Recording:
     """A file, read through once: what is wrong with it shows here and not after hours of work.
 
     Raises:
-        FileError: it is missing, is not audio, is cut off, holds nothing, or NaN or infinite samples.
+        FileError: it is missing, is not audio, is cut off or holds nothing.
+        UserError: it holds NaN, infinite or absurdly large samples.
     """
-    if not path.is_file():
-        problem = "is a folder" if path.is_dir() else "does not exist"
-        raise FileError(f"The recording {path} {problem}: give the path of an audio file.", path)
-    if not path.stat().st_size:
-        raise FileError(f"{path} is empty: fetch or convert it again.", path)
     info = audio.info(path)
-    if _lacks_its_end(path):
-        raise FileError(f"{path} stops before its end: fetch or convert it again.", path)
-    frames, level = _survey(_blocks(path), str(path))
+    frames, level = _survey(audio.blocks(path), str(path))
     if frames < info.frames:
         raise FileError(f"{path} ends after {frames} of {info.frames} frames: fetch or convert it again.", path)
-    return Recording(path.stem, info.rate, info.channels, frames, level, partial(_blocks, path))
+    return Recording(path.stem, info.rate, info.channels, frames, level, partial(audio.blocks, path))
 
 
 def from_array(samples: FloatArray, rate: int) -> Recording:
@@ -91,16 +81,20 @@ def from_array(samples: FloatArray, rate: int) -> Recording:
     Raises:
         UserError: there are none, NaN or infinite ones, or the rate is none.
     """
-    if rate < 1:
-        raise UserError(f"sample_rate={rate} is no rate: give the waveform's samples per second.")
+    if not audio.RATES[0] <= rate <= audio.RATES[1] or rate != int(rate):
+        lowest, highest = audio.RATES
+        raise UserError(
+            f"sample_rate={rate} is no rate of a recording: give the waveform's samples per second, a whole number "
+            f"from {lowest} to {highest}."
+        )
     if not samples.size:
         raise UserError(f"The waveform has shape {list(samples.T.shape)} and holds no samples: give at least one.")
 
     def blocks() -> Iterator[FloatArray]:
-        return (samples[start : start + BLOCK] for start in range(0, len(samples), BLOCK))
+        return (samples[start : start + audio.BLOCK] for start in range(0, len(samples), audio.BLOCK))
 
     frames, level = _survey(blocks(), "The waveform")
-    return Recording("waveform", rate, samples.shape[1], frames, level, blocks)
+    return Recording("waveform", int(rate), samples.shape[1], frames, level, blocks)
 
 
 def frames_first(waveform: FloatArray | Tensor) -> FloatArray:
@@ -109,14 +103,23 @@ def frames_first(waveform: FloatArray | Tensor) -> FloatArray:
     Raises:
         UserError: it is of another type or shape.
     """
-    samples = waveform.detach().cpu().numpy() if isinstance(waveform, Tensor) else np.asarray(waveform)
+    try:
+        if isinstance(waveform, Tensor) and waveform.is_floating_point():
+            samples = waveform.detach().cpu().float().numpy()  # numpy has no bfloat16
+        else:
+            samples = np.asarray(waveform)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"The waveform cannot be read ({printable(reason(error))}): give an array or a tensor of samples."
+        ) from error
     if not np.issubdtype(samples.dtype, np.floating):
         raise UserError(f"The waveform is of type {samples.dtype}: give floating-point samples, full scale at 1.")
     if samples.ndim not in {1, 2}:
         raise UserError(f"The waveform has shape {list(samples.shape)}: give [samples] or [channels, samples].")
-    if samples.ndim == 2 and len(samples) > MOST_CHANNELS:
+    if samples.ndim == 2 and len(samples) > audio.MOST_CHANNELS:
         raise UserError(f"The waveform has {len(samples)} channels: give [channels, samples], as in waveform.T.")
-    return np.atleast_2d(samples).T.astype(np.float32, order="C")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told as that
+        return np.atleast_2d(samples).T.astype(np.float32, order="C")
 
 
 def find(pattern: str) -> list[Path]:
@@ -142,42 +145,18 @@ def find(pattern: str) -> list[Path]:
     return sorted(files)
 
 
-def _blocks(path: Path) -> Iterator[FloatArray]:
-    try:
-        with soundfile.SoundFile(path) as file:
-            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
-                yield block
-    except (soundfile.SoundFileError, OSError) as error:
-        raise FileError(f"{path} cannot be decoded ({reason(error)}): fetch or convert it again.", path) from error
-
-
 def _survey(blocks: Iterator[FloatArray], name: str) -> tuple[int, float]:
-    """Frames, and the loudest channel's mean power in dB, of samples that are all finite."""
+    """Frames, and the loudest channel's mean power in dB, of samples that can be meant."""
     frames, energy_c = 0, np.zeros(1)
     for block in blocks:
-        # A sum is NaN or infinite exactly when a sample is: float32 audio cannot overflow float64.
-        if not math.isfinite(float(block.sum(dtype=np.float64))):
-            raise UserError(f"{name} holds NaN or infinite samples: convert it again.")
+        if not (peak := float(np.abs(block).max())) <= LOUDEST:
+            what = f"a sample of {peak:.0e} times full scale" if math.isfinite(peak) else "NaN or infinite samples"
+            raise UserError(f"{name} holds {what}: convert it again.")
         frames += len(block)
         energy_c = energy_c + np.square(block, dtype=np.float64).sum(axis=0)
     energy = float(energy_c.max())
-    return frames, 10 * math.log10(energy / frames) if energy else -math.inf
-
-
-def _lacks_its_end(path: Path) -> bool:
-    """Whether an Ogg file's last page is not marked as the last, or an AIFF file is shorter than it says: libsndfile
-    reads both without complaint."""
-    with path.open("rb") as file:
-        head = file.read(8)
-        size = path.stat().st_size
-        if head[:4] == b"FORM":
-            return int.from_bytes(head[4:8], "big") + 8 > size
-        if head[:4] != b"OggS":
-            return False
-        file.seek(max(0, size - OGG_PAGE))
-        rest = file.read()
-    page = rest.rfind(b"OggS")
-    return page < 0 or len(rest) < page + 6 or not rest[page + 5] & 4
+    level = 10 * math.log10(energy / frames) if energy else -math.inf
+    return frames, level if level > SOFTEST_DB else -math.inf
 
 
 FOA = 4

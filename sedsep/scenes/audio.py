@@ -5,18 +5,48 @@ Axes: F frames, C channels.
 
 from __future__ import annotations
 
+import io
 import math
+import os
+import stat
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
 from sedsep.errors import reason
+from sedsep.scenes.headers import UNSAID, check_whole
 from sedsep.scenes.problems import DataProblem, FileError
 from sedsep.types import FloatArray
+
+FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3"}
+"""What is read: formats of which it can be told whether a file is whole, but for some MP3 files."""
+
+BLOCK = 1 << 16
+"""Frames that are read at a time."""
+
+MOST_CHANNELS = 64
+RATES = 1000, 1_000_000
+"""The lowest and the highest, Hz."""
+
+UNKNOWN = 2**63 - 1
+"""Frames of a file that does not say how many it has, as libsndfile has it."""
+
+UNSEEKABLE = ("GSM", "G72", "NMS")
+"""How the names of codecs begin that libsndfile reads from front to back alone."""
+
+
+class Stream(soundfile.SoundFile):
+    """Audio that is read from front to back: libsndfile does not seek in every kind."""
+
+    def seekable(self) -> bool:
+        """Whether one can seek: no."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -40,13 +70,18 @@ class AudioInfo:
 
 
 def info(path: Path) -> AudioInfo:
-    """Read a file's header.
+    """Read a file's header, and its last sample: files that are cut off are known by it.
 
     Raises:
         FileError: the file is missing, is not audio, is cut off or holds no frames.
     """
-    with _open(Path(path)) as file:
-        return AudioInfo(file.frames, file.channels, file.samplerate)
+    with _opened(Path(path)) as file:
+        if isinstance(file, Stream):
+            frames = sum(map(len, decoded(file)))
+        else:
+            frames = file.frames
+            _check_last_frame(file)
+        return AudioInfo(frames, file.channels, file.samplerate)
 
 
 def format_problems(path: Path, info: AudioInfo, channels: int, rate: int | None = None) -> Iterator[DataProblem]:
@@ -70,7 +105,7 @@ def read(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> t
     """Read part of a file.
 
     Args:
-        path: any format libsndfile reads.
+        path: a file in one of `FORMATS`.
         start_s: where to start, seconds.
         duration_s: how much to read, seconds; `None` reads to the end. Both times become frames by cutting off after
             the multiplication, as the challenge's data does.
@@ -82,33 +117,87 @@ def read(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> t
         FileError: the file is missing, is not audio, is cut off, is shorter than asked for, or holds NaN or Inf.
     """
     path = Path(path)
-    with _open(path) as file:
+    with _opened(path) as file:
         rate = file.samplerate
+        # Whole numbers are read as such and scaled here: exactly what libsndfile does, in a fifth of the time.
+        whole = file.subtype == "PCM_16"
+        every = np.concatenate(list(decoded(file))) if isinstance(file, Stream) else None
+        frames = file.frames if every is None else len(every)
         start = int(start_s * rate)
-        count = file.frames - start if duration_s is None else int(duration_s * rate)
-        if start < 0 or count < 1 or start + count > file.frames:
+        count = frames - start if duration_s is None else int(duration_s * rate)
+        if start < 0 or count < 1 or start + count > frames:
             raise FileError(
-                f"{path} holds {file.frames} frames, but {count} are asked for from frame {start}: "
+                f"{path} holds {frames} frames, but {count} are asked for from frame {start}: "
                 "correct the scene or replace the file.",
                 path,
             )
-        # Whole numbers are read as such and scaled here: exactly what libsndfile does, in a fifth of the time.
-        whole = file.subtype == "PCM_16"
-        try:
+        if every is not None:
+            whole, samples = False, every[start : start + count]
+        else:
             file.seek(start)
             samples = file.read(count, dtype="int16" if whole else "float32", always_2d=True)
+        if len(samples) < count:
+            raise ValueError(f"ends after {start + len(samples)} of {start + count} frames")
+        if whole:
+            return samples * np.float32(2**-15), rate
+        # A sum is NaN or infinite exactly when a sample is: float32 audio cannot overflow float64.
+        if not math.isfinite(float(samples.sum(dtype=np.float64))):
+            raise FileError(f"{path} holds NaN or infinite samples: convert it again.", path)
+        return samples, rate
+
+
+def blocks(path: Path) -> Iterator[FloatArray]:
+    """All samples of a file, float32 [f, C], at most `BLOCK` frames at a time.
+
+    Raises:
+        FileError: as `read`.
+    """
+    with _opened(path) as file:
+        yield from decoded(file)
+
+
+def decoded(file: soundfile.SoundFile) -> Iterator[FloatArray]:
+    """What is left to read of an `opened` file, float32 [f, C], at most `BLOCK` frames at a time."""
+    while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+        yield block
+
+
+@contextmanager
+def opened(source: BinaryIO) -> Iterator[soundfile.SoundFile]:
+    """Audio that can be used: the one door for all that is read, be it a file's or not.
+
+    Args:
+        source: a file or bytes in one of `FORMATS`.
+
+    Yields:
+        A `Stream` where nothing says how many frames there are, or where one cannot seek.
+
+    Raises:
+        ValueError: it is no audio, is cut off, holds nothing, or more channels or another rate than can be meant; also
+            where it is read and cannot be decoded. The text goes on after the file's name.
+    """
+    says_length = check_whole(source)
+    try:
+        file = soundfile.SoundFile(_handle(source))
+        guessed = file.format == "MP3" and not says_length
+        if guessed or file.frames == UNKNOWN or file.subtype.startswith(UNSEEKABLE):
+            file.close()
+            file = Stream(_handle(source))
+    except soundfile.SoundFileError as error:
+        raise ValueError(f"is not a readable audio file ({reason(error)})") from error
+    with file:
+        if file.format not in FORMATS:
+            raise ValueError(f"is a {file.format} file, which may be cut off without a sign of it: convert it to WAV")
+        if not file.frames:
+            raise ValueError("holds no samples" if says_length else UNSAID)
+        if file.channels > MOST_CHANNELS:
+            raise ValueError(f"has {file.channels} channels, more than the {MOST_CHANNELS} of any recording")
+        if not RATES[0] <= file.samplerate <= RATES[1]:
+            raise ValueError(f"is sampled at {file.samplerate} Hz, not between {RATES[0]} and {RATES[1]} Hz")
+        try:
+            yield file
         except soundfile.SoundFileError as error:
-            raise FileError(f"{path} cannot be decoded ({reason(error)}): fetch or convert it again.", path) from error
-    if len(samples) < count:
-        raise FileError(
-            f"{path} ends after {start + len(samples)} of {start + count} frames: fetch or convert it again.", path
-        )
-    if whole:
-        return samples * np.float32(2**-15), rate
-    # A sum is NaN or infinite exactly when a sample is: float32 audio cannot overflow float64.
-    if not math.isfinite(float(samples.sum(dtype=np.float64))):
-        raise FileError(f"{path} holds NaN or infinite samples: convert it again.", path)
-    return samples, rate
+            raise ValueError(f"cannot be decoded ({reason(error)})") from error
 
 
 def resample(samples: FloatArray, rate: int, new_rate: int) -> FloatArray:
@@ -127,31 +216,51 @@ def fit(samples: FloatArray, length: int) -> FloatArray:
     return np.pad(samples, [(0, missing), *[(0, 0)] * (samples.ndim - 1)])
 
 
-def _open(path: Path) -> soundfile.SoundFile:
-    if not path.is_file():
-        what = "is a folder, not an audio file" if path.is_dir() else "does not exist"
-        raise FileError(f"The audio file {path} {what}: check the data set's root.", path)
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """What lies at `path`, as `opened`; what is wrong with it is a `FileError`."""
     try:
-        file = soundfile.SoundFile(path)
-        cut_off = _cut_off(path)
-    except (soundfile.SoundFileError, OSError) as error:
+        with _regular(path).open("rb") as source, opened(source) as file:
+            yield file
+    except FileNotFoundError as error:
         raise FileError(
-            f"{path} is not a readable audio file ({reason(error)}): fetch or convert it again.", path
+            f"The audio file {path} does not exist: check the path, or the data set's root.", path
         ) from error
-    if cut_off:
-        problem = "is shorter than its header says"
-    elif file.frames == 0:
-        problem = "holds no samples"
-    else:
-        return file
-    file.close()
-    raise FileError(f"{path} {problem}: fetch or convert it again.", path)
+    except OSError as error:
+        raise FileError(f"The audio file {path} cannot be read ({reason(error)}): check the path.", path) from error
+    except ValueError as error:
+        raise FileError(f"{path} {error}: fetch or convert it again.", path) from error
 
 
-def _cut_off(path: Path) -> bool:
-    """Whether a WAV file ends before the size in its header; libsndfile reads such files without complaint."""
-    with path.open("rb") as file:
-        head = file.read(8)
-    declared = int.from_bytes(head[4:8], "little")
-    # All ones stand for a size unknown when the header was written.
-    return head[:4] == b"RIFF" and declared != 0xFFFFFFFF and declared + 8 > path.stat().st_size
+def _regular(path: Path) -> Path:
+    """A path that leads to a file with something in it. Others may never end, or never begin."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise FileError(f"{path} is a folder, not an audio file: give the path of one.", path)
+    if not stat.S_ISREG(status.st_mode):
+        raise FileError(f"{path} is a device or a pipe, not an audio file: write what comes from it into one.", path)
+    if not status.st_size:
+        raise ValueError("is empty")
+    return path
+
+
+def _handle(source: BinaryIO) -> int | BinaryIO:
+    """What libsndfile reads a source from. Of a file it gets no name: it would guess by that what the file is."""
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+        return source
+    return os.open(source.name, os.O_RDONLY)
+
+
+def _check_last_frame(file: soundfile.SoundFile) -> None:
+    """Raise a `ValueError` where not all frames can be decoded."""
+    with suppress(soundfile.SoundFileError):
+        file.seek(file.frames - 1)
+        if len(file.read(1)):
+            return
+    read = 0
+    with suppress(soundfile.SoundFileError):
+        file.seek(0)
+        for block in decoded(file):
+            read += len(block)
+    raise ValueError(f"is cut off or damaged: of {file.frames} frames that its header promises, {read} can be decoded")

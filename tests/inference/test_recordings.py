@@ -7,10 +7,11 @@ import pytest
 import soundfile
 from minis import refused
 
-from sedsep.inference.recordings import BLOCK, find, from_array, from_file
+from sedsep.inference.recordings import find, from_array, from_file
+from sedsep.scenes.audio import BLOCK
 
 RATE = 22050
-FORMATS = ("wav", "flac", "ogg", "mp3", "aiff")
+FORMATS = ("wav", "flac", "ogg", "mp3", "aiff", "au", "caf", "w64", "rf64")
 
 
 def write(path: Path, samples: np.ndarray, **more: str) -> Path:
@@ -40,7 +41,7 @@ def test_what_libsndfile_reads_is_read_in_blocks(tmp_path: Path, noise: np.ndarr
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, noise: np.ndarray, kind: str) -> None:
     path = write(tmp_path / f"a.{kind}", noise)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
-    with refused("shorter than its header says|stops before its end|cannot be decoded|ends after"):
+    with refused(rf"a\.{kind} is cut off"):
         from_file(path)
 
 

@@ -48,7 +48,7 @@ def test_a_folder_is_separated_as_far_as_it_goes(run_py: RunPy, tmp_path: Path, 
     assert done.stderr.splitlines() == [
         "Error: 2 of 5 recordings could not be separated, for the reasons above: mend them and separate them again."
     ]
-    assert "cut.wav is shorter than its header says" in done.stdout
+    assert "cut.wav is cut off: its header promises" in done.stdout
     assert "text.wav is not a readable audio file" in done.stdout
     assert "2 channels, left and right" in done.stdout
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["foa", "street", "street-2"]

@@ -42,6 +42,7 @@ def test_a_sound_set_passes(run_py: RunPy, data: Path) -> None:
 def test_a_broken_one_fails_with_the_whole_list(run_py: RunPy, data: Path) -> None:
     wav = data / "dev_set" / "sound_event" / "valid" / "Cough" / "cough_valid_1.wav"
     wav.write_bytes(wav.read_bytes()[:-100])
+    size = wav.stat().st_size + 100 - 44  # without the header
     done, found = verify(run_py, data)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -51,6 +52,7 @@ def test_a_broken_one_fails_with_the_whole_list(run_py: RunPy, data: Path) -> No
     assert f"has {len(lines)} problems" in done.stderr
     # The train split is a copy without rooms: every file leaks, but for the one that now differs.
     assert [line for line in lines if "cough_valid_1.wav" in line] == [
-        f"file: {wav} is shorter than its header says: fetch or convert it again."
+        f"file: {wav} is cut off: its header promises {size} bytes of samples, the last 100 are missing: "
+        "fetch or convert it again."
     ]
     assert sum(line.startswith("leak") for line in lines) == 9

@@ -88,8 +88,9 @@ class Cleaning:
             UnfitSound: it is not fit, and nothing is written.
         """
         try:
-            samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
+            with audio.opened(io.BytesIO(content)) as file:
+                samples, rate = np.concatenate([*audio.decoded(file)]), file.samplerate
+        except ValueError as error:
             raise UnfitSound(UNREADABLE) from error
         if not np.isfinite(samples.sum(dtype=np.float64)):
             raise UnfitSound(UNREADABLE)

@@ -22,6 +22,18 @@ CONFIG = "config"
 """The name of the config that everything is composed from."""
 
 
+ELSEWHERE = {
+    "trainer.max_epochs": "model.training.epochs",
+    "trainer.check_val_every_n_epoch": "model.training.validate_every",
+    "trainer.callbacks": "callbacks",
+    "trainer.logger": "logger",
+    "trainer.default_root_dir": "hydra.run.dir",
+    "model.optim.optimizer.lr": "model.system.rates",
+    "model.optim.optimizer.weight_decay": "model.optim.weight_decay",
+}
+"""What people look for where it is not, and the option that does it."""
+
+
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags that Hydra has and the `overrides`; and what is neither, which Hydra will refuse."""
     parser = argparse.ArgumentParser(add_help=False)
@@ -55,13 +67,37 @@ def combinations(overrides: Sequence[str], loader: ConfigLoader) -> list[tuple[s
     return list(itertools.product(*choices.values()))
 
 
-def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False) -> None:
-    """Refuse overrides that lead nowhere, or give a word for a number.
+def each_choice(overrides: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
+    """The overrides of as many jobs of a sweep as it takes to meet each value of each option; of one job, itself.
+
+    Args:
+        overrides: of a job or a sweep.
+        loader: which finds the options that `glob(...)` stands for.
+    """
+    parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
+    first = [
+        f"{override.get_key_element()}={_texts(override)[0]}" if override.is_sweep_override() else override.input_line
+        for override in parsed
+    ]
+    others = [
+        [*first[:index], f"{override.get_key_element()}={value}", *first[index + 1 :]]
+        for index, override in enumerate(parsed)
+        if override.is_sweep_override()
+        for value in _texts(override)[1:]
+    ]
+    return [first, *others]
+
+
+def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False) -> DictConfig:
+    """Refuse overrides that lead nowhere.
 
     Args:
         overrides: of a job, or of a sweep.
         loader: which finds the configs.
         several: whether an option may have several values, for a job of each.
+
+    Returns:
+        What the choices of options compose (of a sweep the first ones), without the values that are given.
 
     Raises:
         UserError: naming the override and the valid choices.
@@ -86,8 +122,8 @@ def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False)
         parent, _, last = override.key_or_group.rpartition("/")
         if last in (names_in(parent, ObjectType.GROUP) if parent else groups):
             options = names_in(override.key_or_group, ObjectType.CONFIG)
-            for value in _values(override):
-                if isinstance(value, str) and "${" not in value and value.removesuffix(".yaml") not in options:
+            for value in map(str, filter(None, _values(override))):
+                if "${" not in value and value.removesuffix(".yaml") not in options:
                     raise UserError(f"{override.key_or_group} has no option '{value}'{_choose(value, options)}.")
             first = f"{override.get_key_element()}={_texts(override)[0]}"
             choices.append(first if override.is_sweep_override() else str(override.input_line))
@@ -97,8 +133,7 @@ def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False)
     config = loader.load_configuration(CONFIG, choices, RunMode.RUN)
     for override in settings:
         _check_key(override.key_or_group, config, groups)
-        if not override.is_hydra_override():
-            _check_type(override, config)
+    return config
 
 
 def _check_key(key: str, config: DictConfig, groups: Sequence[str]) -> None:
@@ -110,25 +145,23 @@ def _check_key(key: str, config: DictConfig, groups: Sequence[str]) -> None:
         else:
             valid = [str(index) for index in range(len(node))] if isinstance(node, ListConfig) else []
         if part not in valid:
-            where = f"{path} has no entry '{part}'" if path else f"There is no group or option '{part}'"
-            raise UserError(f"{where}{_choose(part, valid)}.")
+            raise UserError(unknown(path, part, valid))
         path = f"{path}.{part}" if path else part
         node = OmegaConf.select(config, path, throw_on_resolution_failure=False)
 
 
-def _check_type(override: Override, config: DictConfig) -> None:
-    """Refuse a word where the config has a number or a switch."""
-    key = override.key_or_group
-    default = OmegaConf.select(config, key, throw_on_resolution_failure=False)
-    if not isinstance(default, bool | int | float):
-        return
-    for value in _values(override):
-        if isinstance(value, str) and "${" in value:
-            OmegaConf.update(config, key, value)
-            value = OmegaConf.select(config, key)  # noqa: PLW2901 - what it stands for
-        if isinstance(value, str):
-            kind = "true or false" if isinstance(default, bool) else "a number"
-            raise UserError(f"{key}={value} is not {kind}: give one (the default is {default}).")
+def unknown(path: str, name: str, valid: Sequence[str]) -> str:
+    """The sentence for an entry that is not in the config.
+
+    Args:
+        path: of the group it should be in; empty for the whole config.
+        name: of the entry.
+        valid: names of the entries that there are.
+    """
+    where = f"{path} has no entry '{name}'" if path else f"There is no group or option '{name}'"
+    if option := ELSEWHERE.get(f"{path}.{name}"):
+        return f"{where}: {option} does what it would."
+    return f"{where}{_choose(name, valid)}."
 
 
 def _texts(override: Override) -> list[str]:
@@ -139,8 +172,9 @@ def _texts(override: Override) -> list[str]:
 
 
 def _values(override: Override) -> list[Any]:
-    """The values of an override."""
+    """The values of an override; of a list its entries."""
     values = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+    values = itertools.chain.from_iterable(value if isinstance(value, list) else [value] for value in values)
     return [value.text if isinstance(value, QuotedString) else value for value in values]
 
 

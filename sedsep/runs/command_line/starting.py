@@ -10,16 +10,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from sedsep.errors import UserError
+from sedsep.errors import UserError, reason
 from sedsep.runs import provenance
-from sedsep.runs.command_line.arguments import CONFIG, check, parse, quoted
+from sedsep.runs.command_line.arguments import CONFIG, check, each_choice, parse, quoted
+from sedsep.runs.command_line.settings import check_settings
 from sedsep.runs.directories import FINISHED, RUNNING, STATUS, read_status
 from sedsep.runs.provenance import PROJECT, SNAPSHOT
 from sedsep.runs.sweeps import Manifest
@@ -114,17 +115,23 @@ def prepare() -> None:
         return  # Hydra's own affair
     overrides, resumed = list(line.overrides), _value(line.overrides, RESUME)
     several = bool(line.multirun or resumed or _value(overrides, "hydra.mode") == "MULTIRUN")
+    if line.multirun and (line.cfg or line.info):
+        raise UserError("--cfg and --info tell about one job: leave out -m, and give each option one value.")
     is_sweep = several and not (line.cfg or line.info)
     root = _absolute(resumed) if resumed else None
     if is_sweep and root:
         overrides = _resumed(overrides, root)
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        check(overrides, loader, several)
+        default = check(overrides, loader, several)
+        if not (root or line.cfg or line.info):
+            for job in each_choice(overrides, loader):
+                config = loader.load_configuration(CONFIG, job, RunMode.RUN)
+                check_settings(config, default)
+            place = config.hydra.sweep.dir if is_sweep else config.hydra.run.dir
+            _check_place(place, "hydra.sweep.dir" if is_sweep else "hydra.run.dir")
         if is_sweep and not root:
-            config = loader.load_configuration(CONFIG, overrides, RunMode.MULTIRUN)
-            HydraConfig.instance().set_config(config)
-            root = _absolute(config.hydra.sweep.dir)
+            root = _absolute(place)
     if is_sweep and root:
         snapshot = provenance.take(PROJECT, root / "code")
         path = os.pathsep.join([str(snapshot), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -133,6 +140,22 @@ def prepare() -> None:
         sys.stderr.flush()
         environment = {**os.environ, SNAPSHOT: str(snapshot), COMMAND: typed, "PYTHONPATH": path}
         os.execve(sys.executable, [sys.executable, *arguments], environment)
+
+
+def _check_place(path: str, option: str) -> None:
+    """Make sure that a directory can be made, or is there, to be written to.
+
+    Raises:
+        UserError: naming the option that gives it.
+    """
+    try:
+        place = Path(path).absolute()
+        while not place.exists():
+            place = place.parent
+        with TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise UserError(f"{option}={path} cannot be written ({reason(error)}): give another directory.") from error
 
 
 def _resumed(overrides: Sequence[str], root: Path) -> list[str]:

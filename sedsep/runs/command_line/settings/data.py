@@ -1,0 +1,153 @@
+"""The options of data: the set, how scenes are drawn from it, and how they are dealt out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, Tag
+
+from sedsep.runs.command_line.settings.fields import (
+    OTHER,
+    TARGET,
+    Decibels,
+    Foreign,
+    Hertz,
+    Name,
+    Options,
+    Part,
+    Place,
+    Probability,
+    Seconds,
+    Seed,
+    Whole,
+    at_most_here,
+    by_target,
+    number,
+    pair,
+    whole,
+)
+from sedsep.runs.command_line.settings.networks import Channel, Slots
+
+WORKERS = 4
+"""Workers for each core, at most: each is a process that has torch loaded."""
+
+
+def most_workers(cores: int) -> int:
+    """That this machine can bear."""
+    return max(16, WORKERS * cores)
+
+
+Count = Annotated[int, whole(0, 100)]
+Sounds = Annotated[list[Count], *pair("whole numbers from 0 to 100")]
+SomeSounds = Annotated[list[Count], *pair("whole numbers from 0 to 100", least_high=1)]
+Levels = Annotated[list[Decibels], *pair("numbers (dB)")]
+Milliseconds = Annotated[float, number(0, 60_000)]
+Workers = Annotated[int, whole(0, 1024), at_most_here(most_workers, f"{WORKERS} for each core of this machine")]
+Render = Literal["worker", "device"]
+Engine = Literal["sedsep", "spatialscaper"]
+OnError = Literal["raise", "skip"]
+
+
+class Rendering(Options):
+    """Where the challenge's own synthesis has quirks."""
+
+    spans: Literal["wet", "dry"]
+    direct_path: Literal["signed", "absolute"]
+    short_background: Literal["tile", "stretch"]
+
+
+class Sampler(Part):
+    """How scenes are drawn."""
+
+    target: Annotated[Literal["sedsep.scenes.sampling.SceneSampler"], Field(alias=TARGET)]
+    events: SomeSounds
+    interference: Sounds
+    event_snr: Levels
+    interference_snr: Levels
+    ref_db: Decibels
+    ref_channel: Channel
+    direct_path_ms: Annotated[
+        list[Milliseconds], Field(min_length=2, max_length=2, description="a list of two numbers from 0 (milliseconds)")
+    ]
+    max_overlap: Annotated[int, whole(1, 100)]
+    slots: Slots
+
+
+class Module(Part):
+    """How scenes are dealt out."""
+
+    target: Annotated[Literal["sedsep.scenes.datamodule.SceneDataModule"], Field(alias=TARGET)]
+    seed: Seed
+    eval_duration: Seconds
+    workers: Workers
+    render: Render
+    engine: Engine
+    on_error: OnError
+    rendering: Rendering
+    eval_scenes: Whole
+    train_split: Name
+    valid_split: Name
+    test_split: Name
+
+
+class Synthetic(Options):
+    """The data set that is made on the spot."""
+
+    target: Annotated[Literal["sedsep.datasets.synthetic.ensure_synthetic"], Field(alias=TARGET)]
+    cache_dir: Place
+    seed: Seed
+    sample_rate: Hertz
+    scene_seconds: Seconds
+    labels: list[Name] | None
+    slots: Slots
+    scenes_per_split: dict[str, Whole] = Field(default_factory=dict)
+    files_per_class: dict[str, Whole] = Field(default_factory=dict)
+    rooms: dict[str, Whole] = Field(default_factory=dict)
+    positions: Whole = 12
+    noises_per_room: Whole = 2
+    noise_seconds: Seconds = 12.0
+    event_seconds: Annotated[list[Seconds], *pair("numbers above 0 (seconds)"), Field(default_factory=list)]
+    response_seconds: Seconds = 0.25
+
+
+class Cleaning(Options):
+    """Of downloaded sounds."""
+
+    target: Annotated[Literal["sedsep.datasets.dcase2025.Cleaning"], Field(alias=TARGET)]
+    sample_rate: Hertz
+    min_peak: Probability
+    min_seconds: Annotated[float, number(0, 86_400, "seconds")]
+    window_seconds: Seconds
+    step_seconds: Seconds
+
+
+class Assembly(Options):
+    """Of a data set that is downloaded."""
+
+    target: Annotated[Literal["sedsep.datasets.dcase2025.Assembly"], Field(alias=TARGET)]
+    root: Place
+    steps: dict[str, Foreign]
+
+
+class Data(Options):
+    """The data set and its scenes."""
+
+    name: Name
+    workers: Workers
+    render: Render
+    engine: Engine
+    on_error: OnError
+    rendering: Rendering
+    root: Place | None
+    local_copy: Place | None
+    prepare: (
+        Annotated[
+            Annotated[Synthetic, Tag("sedsep.datasets.synthetic.ensure_synthetic")] | Annotated[Foreign, Tag(OTHER)],
+            by_target("sedsep.datasets.synthetic.ensure_synthetic"),
+        ]
+        | None
+    )
+    cleaning: Cleaning | None = None
+    assemble: Assembly | None = None
+    sampler: Sampler
+    module: Module

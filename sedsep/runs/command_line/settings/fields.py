@@ -1,0 +1,141 @@
+"""Kinds of values that options have: each checks a value, and says in its description what is expected of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, ValidationInfo
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+TARGET = "_target_"
+OTHER = "other"
+
+
+class Options(BaseModel):
+    """A group of options; there are no others, and a value is of its very type: true is no number, '3' neither."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Part(Options):
+    """A group of options that a class is made with; `target` pins the class."""
+
+    partial: Annotated[Literal[True], Field(alias="_partial_")] = True
+
+
+class Foreign(BaseModel):
+    """A class of somebody else's, with whatever it takes."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    target: Annotated[str, Field(alias=TARGET, min_length=1, description="the name of a class")]
+
+
+def by_target(*classes: str) -> Discriminator:
+    """Tells a union of parts apart: by the name of the class, `OTHER` for those that are not known here."""
+
+    def tag(value: Any) -> str:
+        target = value.get(TARGET) if isinstance(value, Mapping) else None
+        return target if target in classes else OTHER
+
+    return Discriminator(tag)
+
+
+def whole(low: int, high: int, unit: str = "") -> FieldInfo:
+    """A whole number from `low` to `high`."""
+    return Field(ge=low, le=high, description=f"a whole number from {low} to {high}{_of(unit)}")
+
+
+def number(low: float, high: float, unit: str = "") -> FieldInfo:
+    """A number from `low` to `high`."""
+    return Field(ge=low, le=high, description=f"a number from {low:.15g} to {high:.15g}{_of(unit)}")
+
+
+def above(low: float, high: float, unit: str = "") -> FieldInfo:
+    """A number above `low`, up to `high`."""
+    return Field(gt=low, le=high, description=f"a number above {low:.15g} and up to {high:.15g}{_of(unit)}")
+
+
+def _of(unit: str) -> str:
+    return f" ({unit})" if unit else ""
+
+
+Whole = Annotated[int, whole(1, 1_000_000)]
+Size = Annotated[int, whole(1, 100_000)]
+Hertz = Annotated[int, whole(100, 1_000_000, "Hz")]
+Seconds = Annotated[float, above(0, 86_400, "seconds")]
+Probability = Annotated[float, number(0, 1)]
+Rate = Annotated[float, number(0, 1000)]
+Seed = Annotated[int, whole(0, 2**32 - 1)]
+Decibels = Annotated[float, number(-300, 300, "dB")]
+Name = Annotated[str, Field(min_length=1, description="a name (one that is a number in quotes: \"'3'\")")]
+Place = Annotated[str, Field(min_length=1, description="a path (one that is a number in quotes: \"'3'\")")]
+
+
+def pair(what: str, least_high: float | None = None) -> tuple[AfterValidator, FieldInfo]:
+    """Two values, the smaller first.
+
+    Args:
+        what: they are.
+        least_high: what the larger must be at least; `None` for anything.
+    """
+    described = f"a list of two {what}, the smaller first"
+    if least_high is not None:
+        described += f" and the larger {least_high:g} or more"
+
+    def check(values: list[Any]) -> list[Any]:
+        if values[0] > values[1] or (least_high is not None and values[1] < least_high):
+            raise PydanticCustomError("expected", "")
+        return values
+
+    return AfterValidator(check), Field(min_length=2, max_length=2, description=described)
+
+
+def at_most_here(most: Callable[[int], int], why: str) -> AfterValidator:
+    """A limit that depends on the machine, where the job runs on this one.
+
+    Args:
+        most: from the number of cores to the largest value.
+        why: it is the limit.
+    """
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        cores = (info.context or {}).get("cores")
+        if isinstance(value, int) and cores and value > most(cores):
+            raise PydanticCustomError("expected", f"a whole number of at most {most(cores)} ({why})")  # type: ignore[misc]
+        return value
+
+    return AfterValidator(check)
+
+
+def expected(annotation: Any) -> str:
+    """What a type asks for, in words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        described = [data.description for data in arguments if isinstance(data, FieldInfo) and data.description]
+        return described[0] if described else expected(arguments[0])
+    if origin is Literal:
+        words = list(dict.fromkeys(text(value) for value in arguments))
+        return f"one of {', '.join(words)}" if len(words) > 1 else words[0]
+    if origin is list:
+        return f"a list with {expected(arguments[0])} for each entry"
+    if arguments and origin is not dict:  # a union
+        return " or ".join(dict.fromkeys(expected(argument) for argument in arguments))
+    return WORDS.get(annotation, "a group of options")
+
+
+WORDS: dict[Any, str] = {NoneType: "null", bool: "true or false", str: "text", int: "a whole number", float: "a number"}
+
+
+def text(value: Any) -> str:
+    """A value as it is written on the command line, cut where it is long."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{text(each)}" for name, each in value.items())[:60] + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(map(text, value))[:60] + "]"
+    if value is None:
+        return "null"
+    return (str(value).lower() if isinstance(value, bool) else str(value))[:200]

@@ -1,0 +1,135 @@
+"""The options of networks: what of them is read from the config, and its ranges."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sedsep.runs.command_line.settings.fields import (
+    TARGET,
+    Foreign,
+    Hertz,
+    Options,
+    Part,
+    Seconds,
+    Size,
+    above,
+    number,
+    whole,
+)
+
+Channel = Annotated[int, whole(0, 1023)]
+Microphones = Annotated[int, whole(1, 1024)]
+Slots = Annotated[int, whole(1, 100)]
+Passes = Annotated[int, whole(0, 100)]
+Patch = Annotated[list[Size], Field(min_length=2, max_length=2, description="a list of two whole numbers above 0")]
+Widths = Annotated[list[Size], Field(min_length=1, description="a list of whole numbers above 0")]
+
+
+class Frontend(Options):
+    """Log-mel spectrograms."""
+
+    target: Annotated[Literal["sedsep.models.LogMel"], Field(alias=TARGET)]
+    input_rate: Hertz
+    sample_rate: Hertz
+    n_fft: Size
+    hop: Size
+    n_mels: Size
+    f_min: Annotated[float, number(0, 1_000_000, "Hz")]
+    f_max: Annotated[float, above(0, 1_000_000, "Hz")]
+    mean: Annotated[float, number(-1000, 1000)]
+    std: Annotated[float, above(0, 1000)]
+
+
+class Backbone(Options):
+    """The transformer."""
+
+    target: Annotated[Literal["sedsep.models.M2d"], Field(alias=TARGET)]
+    unit_frames: Size
+    patch: Patch
+    width: Size
+    depth: Annotated[int, whole(1, 1000)]
+    heads: Size
+    mlp_ratio: Annotated[float, above(0, 100)] = 4.0
+    frontend: Frontend
+
+
+class SedNetwork(Options):
+    """A SED model's network."""
+
+    target: Annotated[Literal["sedsep.models.SedModel"], Field(alias=TARGET)]
+    classes: Size
+    head: Literal["attention", "two_linear", "linear"]
+    head_norm: bool
+    frame_s: Seconds | None
+    sequence: Literal["none", "bigru", "bilstm"]
+    reference_channel: Channel
+    backbone: Backbone
+
+
+class TimeFilm(Part):
+    """Time-FiLM."""
+
+    target: Annotated[Literal["sedsep.conditioning.TimeFilm"], Field(alias=TARGET)]
+    mode: Literal["additive", "multiplicative"]
+    shared: bool
+    binarised: bool
+
+
+class Soundbeam(Part):
+    """Embedding injection."""
+
+    target: Annotated[Literal["sedsep.conditioning.Soundbeam"], Field(alias=TARGET)]
+    merge: Literal["add", "concat"]
+
+
+class Conditioning(Options):
+    """How the separator is guided."""
+
+    sed: SedNetwork | None
+    sed_trainable: bool
+    time_film: TimeFilm | None
+    injection: Soundbeam | None
+    conditions: dict[str, Foreign]
+
+
+class Dprnn(Part):
+    """The dual-path recurrence."""
+
+    target: Annotated[Literal["sedsep.modules.dprnn.Dprnn"], Field(alias=TARGET)]
+    layers: Annotated[int, whole(1, 100)]
+    hidden: Size
+    cell: Literal["GRU", "LSTM", "RNN"]
+    rnn_layers: Annotated[int, whole(1, 100)]
+    dropout: Annotated[float, number(0, 1)]
+    position: Literal["after", "before"]
+
+
+class SeparatorNetwork(Part):
+    """The separator alone."""
+
+    target: Annotated[Literal["sedsep.models.Separator"], Field(alias=TARGET)]
+    input_rate: Hertz
+    sample_rate: Hertz
+    microphones: Microphones
+    classes: Size
+    n_fft: Size
+    hop: Size
+    widths: Widths
+    condition_width: Size
+    iters: Passes
+    outputs: Slots
+    time_film: TimeFilm | None
+    injection: Soundbeam | None
+    conditions: dict[str, Foreign] | None
+    dprnn: Dprnn | None
+
+
+class GuidedNetwork(Options):
+    """A separator and the SED model that guides it."""
+
+    target: Annotated[Literal["sedsep.models.GuidedSeparator"], Field(alias=TARGET)]
+    sed: SedNetwork | None
+    sed_trainable: bool
+    separator: SeparatorNetwork

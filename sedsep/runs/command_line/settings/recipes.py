@@ -1,0 +1,277 @@
+"""The options of trainings: losses, learning rates, optimisers, plans, and the sizes of a scale."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, Tag
+
+from sedsep.runs.command_line.settings.fields import (
+    OTHER,
+    TARGET,
+    Foreign,
+    Hertz,
+    Name,
+    Options,
+    Part,
+    Place,
+    Probability,
+    Rate,
+    Seconds,
+    Size,
+    Whole,
+    above,
+    by_target,
+    number,
+    whole,
+)
+from sedsep.runs.command_line.settings.networks import GuidedNetwork, Patch, SedNetwork, Widths
+
+Steps = Annotated[int, whole(0, 1_000_000_000)]
+Epochs = Annotated[int, whole(1, 1_000_000)]
+Decay = Annotated[float, above(0, 1)]
+Blocks = Annotated[int, whole(0, 1000)] | None
+BatchSize = Whole | Annotated[list[Whole], Field(min_length=1)]
+Keep = Literal["best", "last"]
+
+
+class SedRates(Options):
+    """Learning rates of a SED model."""
+
+    target: Annotated[Literal["sedsep.training.SedRates"], Field(alias=TARGET)]
+    heads: Rate
+    backbone: Rate
+    decay: Decay = 1.0
+    trained_blocks: Blocks = None
+
+
+class SeparatorRates(Options):
+    """Learning rates of a separator."""
+
+    target: Annotated[Literal["sedsep.training.SeparatorRates"], Field(alias=TARGET)]
+    pretrained: Rate
+    new: Rate
+    dprnn: Rate
+    sed: SedRates
+
+
+class Mixup(Options):
+    """Two scenes mixed."""
+
+    target: Annotated[Literal["sedsep.training.Mixup"], Field(alias=TARGET)]
+    probability: Probability
+    alpha: Annotated[float, above(0, 1000)]
+
+
+class FrequencyWarp(Options):
+    """A stretched spectrogram."""
+
+    target: Annotated[Literal["sedsep.training.FrequencyWarp"], Field(alias=TARGET)]
+    probability: Probability
+    smallest: Annotated[float, above(0, 1)]
+
+
+class SedSystem(Part):
+    """How a SED model learns."""
+
+    target: Annotated[Literal["sedsep.training.SedSystem"], Field(alias=TARGET)]
+    clip_weight: Annotated[float, number(0, 1000)]
+    frame_weight: Annotated[float, number(0, 1000)]
+    thresholds: list[Probability]
+    rates: SedRates
+    mixup: Mixup | None = None
+    frequency_warp: FrequencyWarp | None = None
+
+
+class SeparatorSystem(Part):
+    """How a separator learns."""
+
+    target: Annotated[Literal["sedsep.training.SeparatorSystem"], Field(alias=TARGET)]
+    score_every: Epochs
+    rates: SeparatorRates
+
+
+class Optimizer(Part):
+    """What optimisers of torch have in common; learning rates and weight decay come by parameter group."""
+
+    fused: bool | None = None
+    foreach: bool | None = None
+    maximize: bool = False
+    differentiable: bool = False
+
+
+class AdamW(Optimizer):
+    """`torch.optim.AdamW`."""
+
+    target: Annotated[Literal["torch.optim.AdamW"], Field(alias=TARGET)]
+    betas: Annotated[
+        list[Annotated[float, Field(ge=0, lt=1)]],
+        Field(min_length=2, max_length=2, description="a list of two numbers from 0 to below 1", default_factory=list),
+    ]
+    eps: Annotated[float, number(0, 1)] = 1e-8
+    amsgrad: bool = False
+    capturable: bool = False
+
+
+class Sgd(Optimizer):
+    """`torch.optim.SGD`."""
+
+    target: Annotated[Literal["torch.optim.SGD"], Field(alias=TARGET)]
+    momentum: Annotated[float, number(0, 1)] = 0.0
+    dampening: Annotated[float, number(0, 1)] = 0.0
+    nesterov: bool = False
+
+
+class Schedule(Part):
+    """One of ours."""
+
+    target: Annotated[
+        Literal["sedsep.training.warmup_cosine", "sedsep.training.warmup_constant", "sedsep.training.warmup_linear"],
+        Field(alias=TARGET),
+    ]
+    warmup_steps: Steps
+
+
+class Optim(Options):
+    """Optimiser and schedule."""
+
+    weight_decay: Annotated[float, number(0, 1000)]
+    warmup_steps: Steps
+    optimizer: Annotated[
+        Annotated[AdamW, Tag("torch.optim.AdamW")]
+        | Annotated[Sgd, Tag("torch.optim.SGD")]
+        | Annotated[Foreign, Tag(OTHER)],
+        by_target("torch.optim.AdamW", "torch.optim.SGD"),
+    ]
+    schedule: Schedule
+
+
+class Training(Options):
+    """What a model changes of its scale's plan; `null`: as there."""
+
+    epochs: Epochs | None
+    epoch_size: Whole | None
+    batch_size: BatchSize | None
+    eval_batch_size: Whole | None
+    duration: Seconds | None
+    validate_every: Epochs | None
+    keep: Keep | None
+
+
+class Model(Options):
+    """What all models have."""
+
+    name: Name
+    part: Literal["separator", "tagger", "baseline"]
+    ckpt: Place | None
+    start: Place | None
+    published: Name | None = None
+    training: Training
+    optim: Optim
+
+
+class SedModel(Model):
+    """A SED model and how it is trained."""
+
+    kind: Literal["sed"]
+    network: SedNetwork
+    system: SedSystem
+
+
+class Separator(Model):
+    """A separator and how it is trained."""
+
+    kind: Literal["separator"]
+    network: GuidedNetwork
+    system: SeparatorSystem
+
+
+class Plan(Options):
+    """On what a part of the scale is trained, and for how long."""
+
+    epochs: Epochs
+    epoch_size: Whole
+    batch_size: BatchSize
+    eval_batch_size: Whole
+    duration: Seconds
+    validate_every: Epochs
+    keep: Keep
+
+
+class SedSizes(Options):
+    """Of SED models."""
+
+    sample_rate: Hertz
+    n_fft: Size
+    hop: Size
+    n_mels: Size
+    f_max: Annotated[float, above(0, 1_000_000, "Hz")]
+    mean: Annotated[float, number(-1000, 1000)]
+    std: Annotated[float, above(0, 1000)]
+    unit_frames: Size
+    patch: Patch
+    width: Size
+    depth: Annotated[int, whole(1, 1000)]
+    heads: Size
+    frame_s: Seconds
+
+
+class BaselineSizes(Options):
+    """Of the challenge's tagger."""
+
+    start: Place | None
+    sample_rate: Hertz
+    n_fft: Size
+    hop: Size
+    f_max: Annotated[float, above(0, 1_000_000, "Hz")]
+    unit_frames: Size
+    lr: Rate
+    lr_heads: Rate
+    trained_blocks: Blocks
+    training: Plan
+
+
+class TaggerSizes(Options):
+    """Of the tagger's training."""
+
+    start: Place | None
+    lr: Rate
+    decay: Decay
+    warmup_steps: Steps
+    training: Plan
+
+
+class SeparatorSizes(Options):
+    """Of separators."""
+
+    start: Place | None
+    sample_rate: Hertz
+    n_fft: Size
+    hop: Size
+    widths: Widths
+    condition_width: Size
+    dprnn_hidden: Size
+    dprnn_eval_batch_size: Whole
+    lr: Rate
+    lr_pretrained: Rate
+    lr_dprnn: Rate
+    lr_baseline: Rate
+    lr_sed: Rate
+    sed_decay: Decay
+    warmup_steps: Steps
+    baseline_n_fft: Size
+    score_every: Epochs
+    training: Plan
+
+
+class Scale(Options):
+    """All sizes."""
+
+    name: Name
+    trains_prerequisites: bool
+    threshold: Probability
+    stage2_head_norm: bool
+    sed: SedSizes
+    baseline: BaselineSizes
+    tagger: TaggerSizes
+    separator: SeparatorSizes

@@ -1,0 +1,168 @@
+"""The options of each task, by the name that `task=` gives it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sedsep.runs.command_line.settings.fields import (
+    Decibels,
+    Name,
+    Options,
+    Place,
+    Probability,
+    Seconds,
+    Size,
+    Whole,
+    pair,
+    whole,
+)
+from sedsep.runs.command_line.settings.networks import Passes
+
+Times = Annotated[list[Seconds], *pair("numbers above 0 (seconds)")]
+
+
+class Task(Options):
+    """What all tasks have."""
+
+    target: Annotated[str | None, Field(alias="_target_")] = None
+
+
+class Train(Task):
+    """`train`, and the scores of it."""
+
+    label_sources: Annotated[
+        list[Literal["baseline", "tagger", "oracle"]],
+        Field(min_length=1, description="a list with some of baseline, tagger, oracle"),
+    ]
+    threshold: Probability
+    examples: Annotated[int, whole(0, 1000)]
+    resamples: Annotated[int, whole(0, 1_000_000)]
+    write_estimates: bool
+
+
+class Evaluate(Train):
+    """`evaluate`."""
+
+    estimates: Place | None
+
+
+class Separate(Task):
+    """`separate`."""
+
+    labels: Annotated[
+        list[Name] | Name | None,
+        Field(description="a list of class names, as [Speech,Doorbell], or null for those heard"),
+    ]
+    threshold: Probability
+    decide: Literal["recording", "chunk"]
+    iters: Passes | None
+    chunk: Seconds
+    level: Annotated[list[Decibels], *pair("numbers (dB)")] | None
+    output: Place | None
+
+
+class Submission(Task):
+    """`submission`."""
+
+    author: Name | None
+    affiliation: Name | None
+    number: Annotated[int, whole(1, 1000)]
+    format: Literal[2025, 2026]
+    threshold: Probability
+    dry_run: bool
+    check: Place | None
+
+
+class Prepare(Task):
+    """`prepare`."""
+
+    accept_licences: bool
+    steps: Annotated[list[Name] | None, Field(description="a list of steps, or null for all")]
+    keep_archives: bool
+
+
+class Verify(Task):
+    """`verify`."""
+
+    decode: bool
+
+
+class Inspect(Task):
+    """`inspect`."""
+
+    split: Name
+    count: Annotated[int, whole(1, 1000)]
+
+
+class Convert(Task):
+    """`convert`."""
+
+    source: Place
+    target_: Annotated[Place | None, Field(alias="target")]
+    iters: Passes | None
+
+
+class Sync(Task):
+    """`sync`."""
+
+    root: Place
+
+
+class NoiseSet(Options):
+    """What a benchmark renders scenes from."""
+
+    sample_rate: Annotated[int, whole(1000, 1_000_000, "Hz")]
+    channels: Annotated[int, whole(1, 1024)]
+    rooms: Whole
+    positions: Whole
+    taps: Whole
+    labels: Whole
+    source_seconds: Times
+    background_seconds: Seconds
+    scene_seconds: Seconds = 10.0
+    files_per_label: Whole = 2
+    backgrounds: Whole = 4
+
+
+class BenchmarkTraining(Options):
+    """Training steps that are timed."""
+
+    steps: Whole
+    warm_up: Annotated[int, whole(0, 1_000_000)]
+    set: NoiseSet | None
+
+
+class Benchmark(Task):
+    """`benchmark`."""
+
+    parts: Annotated[
+        list[Literal["scenes", "separator", "training"]],
+        Field(min_length=1, description="a list with some of scenes, separator, training"),
+    ]
+    scenes: Whole
+    set: NoiseSet
+    iters: Annotated[list[Passes], Field(min_length=1)]
+    queries: Annotated[list[Size], Field(min_length=1)]
+    precisions: Annotated[
+        list[Literal["fp32", "bf16"]], Field(min_length=1, description="a list with some of fp32, bf16")
+    ]
+    compile: Annotated[list[bool], Field(min_length=1, description="a list with true, false or both")]
+    repeats: Annotated[int, whole(1, 1000)]
+    training: BenchmarkTraining
+    sets: dict[str, NoiseSet]
+
+
+TASKS: dict[str, type[Task]] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "separate": Separate,
+    "submission": Submission,
+    "prepare": Prepare,
+    "verify": Verify,
+    "inspect": Inspect,
+    "convert": Convert,
+    "sync": Sync,
+    "benchmark": Benchmark,
+}

@@ -17,7 +17,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 
 from sedsep.runs.command_line import resolvers
-from sedsep.runs.command_line.arguments import check, parse
+from sedsep.runs.command_line.arguments import parse
+from sedsep.runs.command_line.starting import checked
 
 PROJECT = Path(__file__).parents[1]
 README = PROJECT / "README.md"
@@ -107,7 +108,7 @@ def test_commands_compose(command: str, loader: ConfigLoader) -> None:
         arguments = [argument for argument in arguments if not argument.startswith(OF_STUDIES)]
     line, unknown = parse(arguments)
     assert not unknown
-    check(line.overrides, loader, several=line.multirun)
+    checked(line.overrides, loader, several=line.multirun)
 
 
 NAME = r"\*{0,2}[a-z_0-9]+"

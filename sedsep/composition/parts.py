@@ -29,11 +29,9 @@ def complete(config: DictConfig) -> None:
     """Fill in the classes that the data set brings, and their number: at the start of a job, before all else.
 
     Raises:
-        UserError: the data set has no place, or is not there.
+        UserError: the data set is not there.
     """
     if config.labels.names is None:
-        if OmegaConf.is_missing(config.data, "root"):
-            raise UserError(f"data={config.data.name} needs a folder: add data.root=PATH.")
         layout = Layout(Path(config.data.root), config.sample_rate, config.microphones)
         config.labels.names = list(layout.labels())
     config.labels.count = len(config.labels.names)

@@ -154,7 +154,7 @@ class FileEvaluator(nn.Module):
 AnyEvaluator = Evaluator | FileEvaluator
 
 
-def passes_to_score(passes: object, separator: GuidedSeparator) -> tuple[int, ...]:
+def passes_to_score(passes: int | Sequence[int] | None, separator: GuidedSeparator) -> tuple[int, ...]:
     """The numbers of passes that are asked for, and in any case the one that the separator was trained for.
 
     Args:
@@ -162,15 +162,12 @@ def passes_to_score(passes: object, separator: GuidedSeparator) -> tuple[int, ..
         separator: that does them.
 
     Raises:
-        UserError: no numbers of passes, or several passes of a separator without feedback.
+        UserError: several passes of a separator without feedback.
     """
     trained = separator.trained_passes
     if passes is None:
         return (trained,)
-    entries = list(passes) if isinstance(passes, Sequence) and not isinstance(passes, str) else [passes]
-    counts = [entry for entry in entries if isinstance(entry, int) and entry > 0]
-    if not entries or len(counts) < len(entries):
-        raise UserError(f"refinement.eval_iters={passes} is no list of passes: give some, such as [1,2,3].")
+    counts = [passes] if isinstance(passes, int) else list(passes)
     if max(counts) > 1 and not separator.iters:
         raise UserError(
             "refinement.eval_iters asks for several passes of a separator without feedback: leave it out, or train one "

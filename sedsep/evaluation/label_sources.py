@@ -11,32 +11,23 @@ from pathlib import Path
 
 import torch
 
-from sedsep.errors import UserError, choice
 from sedsep.files import write_json
 from sedsep.fingerprint import fingerprint
 from sedsep.labels import LabelRule, choose_labels
-from sedsep.metrics.registry import BASELINE, SELECTABLE, TAGGER
+from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.types import Batch
 
 LabelTable = Mapping[str, list[int]]
 """Scene name to the indices of the classes it is said to hold."""
 
 
-def taggers_among(sources: object) -> list[str]:
+def taggers_among(sources: Sequence[str]) -> list[str]:
     """Those of the label sources that need a SED model.
 
     Args:
         sources: `task.label_sources`.
-
-    Raises:
-        UserError: this is no list of known label sources, or an empty one.
     """
-    if not isinstance(sources, Sequence) or isinstance(sources, str) or not sources:
-        raise UserError(
-            f"task.label_sources={sources} is no list of label sources: give some, such as [tagger,oracle]."
-        )
-    names = [choice(source, SELECTABLE, "task.label_sources") for source in sources]
-    return [source for source in (BASELINE, TAGGER) if source in names]
+    return [source for source in (BASELINE, TAGGER) if source in sources]
 
 
 @torch.inference_mode()

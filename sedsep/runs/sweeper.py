@@ -23,6 +23,7 @@ from sedsep.errors import UserError
 from sedsep.files import sole_user
 from sedsep.runs import job_table, provenance, slurm
 from sedsep.runs.command_line.arguments import check, combinations
+from sedsep.runs.command_line.settings import check_settings
 from sedsep.runs.command_line.starting import COMMAND
 from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING
 from sedsep.runs.launchers.base import Jobs, SweepLauncher, overrides_in_place
@@ -96,6 +97,7 @@ class ResumableSweeper(Sweeper):
     def _prepared(self, manifest: Manifest, job: Job) -> tuple[Job, DictConfig]:
         """Compose a job, and give it its directory, the one it had before."""
         config = self._composed(job)
+        check_settings(config)
         directory = job.directory or str(config.hydra.sweep.subdir)
         printed = f"{directory}/{config.hydra.job.name}.log"
         code = provenance.current()

@@ -17,7 +17,6 @@ from sedsep.evaluation.estimates import Estimates
 from sedsep.evaluation.evaluator import FileEvaluator, passes_to_score
 from sedsep.evaluation.label_sources import taggers_among
 from sedsep.labels import LabelSet
-from sedsep.metrics.bootstrap import Bootstrap
 from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.run import Run
 from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes
@@ -46,7 +45,6 @@ def run(config: DictConfig) -> dict[str, float]:
             command asks for; no SED model for a label source; files that are no estimates of the mixtures.
     """
     options = taggers_among(config.task.label_sources)
-    Bootstrap(config.task.resamples)
     if bool(config.ckpt) == bool(config.task.estimates):
         raise UserError(
             "task=evaluate scores one thing: give ckpt=PATH of a trained model (a run's directory will do), or "

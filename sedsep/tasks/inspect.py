@@ -6,7 +6,6 @@ from omegaconf import DictConfig
 
 from sedsep.composition import parts
 from sedsep.datasets.inspect import scene_sheets
-from sedsep.errors import UserError
 from sedsep.evaluation.report import write_scenes
 from sedsep.runs.run import Run
 
@@ -15,11 +14,9 @@ def run(config: DictConfig) -> None:
     """Write scenes.html with `task.count` scenes of `task.split` to the run directory.
 
     Raises:
-        UserError: the split is missing, or no scenes are asked for.
+        UserError: the split is missing.
     """
     split, count = config.task.split, config.task.count
-    if count < 1:
-        raise UserError(f"task.count={count} shows nothing: ask for 1 scene or more.")
     run = Run.open(config)
     layout = parts.data_set(config)
     data = parts.scenes(config, layout, parts.class_labels(config), parts.recipe(config).plan)

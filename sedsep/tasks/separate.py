@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from sedsep.composition.parts import event_rule
 from sedsep.devices import evaluation_device
-from sedsep.errors import UserError, choice
+from sedsep.errors import UserError
 from sedsep.evaluation.report.timelines import timeline_figure
 from sedsep.inference import Request, SceneSeparator, SeparationJob, find, from_file, load, write
 
@@ -61,17 +61,12 @@ def run(config: DictConfig) -> None:
 def _request(config: DictConfig) -> Request:
     task = config.task
     labels = [task.labels] if isinstance(task.labels, str) else task.labels
-    level = OmegaConf.to_object(task.level) if OmegaConf.is_list(task.level) else task.level
-    if level is not None:
-        if not isinstance(level, list) or len(level) != 2 or not all(isinstance(value, int | float) for value in level):
-            raise UserError(f"task.level={task.level} is no range of levels: give two numbers as [-45,-30], or null.")
-        level = float(level[0]), float(level[1])
     return Request(
         labels=None if labels is None else tuple(dict.fromkeys(str(label) for label in labels)),
         threshold=task.threshold,
-        per_chunk=choice(task.decide, ("recording", "chunk"), "task.decide") == "chunk",
+        per_chunk=task.decide == "chunk",
         iters=task.iters,
-        level_db=level,
+        level_db=None if task.level is None else (task.level[0], task.level[1]),
         events=event_rule(config),
     )
 

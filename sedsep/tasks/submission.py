@@ -11,9 +11,8 @@ from omegaconf import DictConfig
 from sedsep import checkpoints
 from sedsep.composition import parts
 from sedsep.devices import evaluation_device
-from sedsep.errors import UserError, choice
+from sedsep.errors import UserError
 from sedsep.evaluation.checking import Rules, Verdict, check
-from sedsep.evaluation.estimates import FORMS
 from sedsep.evaluation.submission import System, find_soundscapes, pack, separate_soundscapes, zip_name
 from sedsep.files import whole, write_json
 from sedsep.labels import LabelSet
@@ -33,7 +32,7 @@ def run(config: DictConfig) -> None:
     Raises:
         UserError: something is missing or does not fit, or the submission has errors.
     """
-    form = choice(str(config.task.format), FORMS, "task.format")
+    form = str(config.task.format)
     if not config.audio:
         raise UserError("task=submission needs the soundscapes: add audio=FOLDER of their wav files.")
     account = Path(config.paths.run) / ACCOUNT

@@ -11,7 +11,6 @@ from sedsep.composition.conclusion import conclude
 from sedsep.errors import UserError
 from sedsep.evaluation.evaluator import passes_to_score
 from sedsep.evaluation.label_sources import LabelTable, cached_probabilities, labels_of, taggers_among
-from sedsep.metrics.bootstrap import Bootstrap
 from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.run import Run
@@ -33,7 +32,6 @@ def run(config: DictConfig) -> dict[str, float]:
     """
     if config.ckpt:
         raise UserError("ckpt goes on with one training: to go on with a sweep give sweep.resume=DIRECTORY.")
-    Bootstrap(config.task.resamples)
     recipe = parts.recipe(config)
     prerequisites = parts.prerequisites(config, needed_options(recipe, taggers_among(config.task.label_sources)))
     check_weights(recipe, prerequisites)

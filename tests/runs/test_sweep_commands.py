@@ -74,8 +74,10 @@ def test_a_failing_job_stops_no_other_and_resume_runs_it_alone(run_py: RunPy, tm
 def test_nothing_starts_that_cannot_be_composed(run_py: RunPy, tmp_path: Path) -> None:
     done = run_py(*JOBS, "data.root=set", "seed=1,two")
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1] == "Error: seed=two is not a number: give one (the default is 0)."
-    assert not (tmp_path / "my sweep" / "sweep.json").exists()
+    assert done.stderr.strip().splitlines()[-1] == (
+        "Error: seed=two is not right: a whole number from 0 to 4294967295 is expected (the default is 0)."
+    )
+    assert not (tmp_path / "my sweep").exists()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from torch import Tensor
 from sedsep import checkpoints
 from sedsep.checkpoints.published import PUBLISHED
 from sedsep.composition import parts
-from sedsep.evaluation.evaluator import passes_to_score
 from sedsep.evaluation.label_sources import taggers_among
 from sedsep.models import GuidedSeparator
 from sedsep.tasks import train
@@ -152,29 +151,3 @@ def test_missing_weights_are_named_before_anything_is_made(
     with refused(says):
         train.run(composed("scale=paper", *overrides))
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".lock"}
-
-
-@pytest.mark.parametrize(
-    ("override", "says"),
-    [
-        *((f"task.label_sources={sources}", "task.label_sources") for sources in ("oracle", "[]", "null", "[oracel]")),
-        ("task.resamples=-1", "task.resamples=-1 is no count"),
-    ],
-)
-def test_how_scenes_are_scored_is_checked_before_anything_is_trained(
-    composed: Compose, override: str, says: str
-) -> None:
-    with refused(says):
-        train.run(composed(override))
-
-
-@pytest.mark.parametrize("wrong", ["[0]", "[]", "[1.5]", "two"])
-def test_passes_to_score_are_counts(composed: Compose, wrong: str) -> None:
-    network: Any = SimpleNamespace(iters=2, trained_passes=2)
-
-    def passes(value: str) -> tuple[int, ...]:
-        return passes_to_score(composed(f"refinement.eval_iters={value}").refinement.eval_iters, network)
-
-    assert passes("[4,1]") == (1, 2, 4)
-    with refused("refinement.eval_iters"):
-        passes(wrong)

@@ -74,16 +74,15 @@ def each_choice(overrides: Sequence[str], loader: ConfigLoader) -> list[list[str
         overrides: of a job or a sweep.
         loader: which finds the options that `glob(...)` stands for.
     """
-    parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
-    first = [
-        f"{override.get_key_element()}={_texts(override)[0]}" if override.is_sweep_override() else override.input_line
-        for override in parsed
-    ]
-    others = [
-        [*first[:index], f"{override.get_key_element()}={value}", *first[index + 1 :]]
-        for index, override in enumerate(parsed)
+    choices = [
+        [f"{override.get_key_element()}={value}" for value in _texts(override)]
         if override.is_sweep_override()
-        for value in _texts(override)[1:]
+        else [str(override.input_line)]
+        for override in OverridesParser.create(loader).parse_overrides(list(overrides))
+    ]
+    first = [values[0] for values in choices]
+    others = [
+        [*first[:place], value, *first[place + 1 :]] for place, values in enumerate(choices) for value in values[1:]
     ]
     return [first, *others]
 
@@ -173,8 +172,8 @@ def _texts(override: Override) -> list[str]:
 
 def _values(override: Override) -> list[Any]:
     """The values of an override; of a list its entries."""
-    values = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
-    values = itertools.chain.from_iterable(value if isinstance(value, list) else [value] for value in values)
+    given: Any = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+    values = itertools.chain.from_iterable(value if isinstance(value, list) else [value] for value in given)
     return [value.text if isinstance(value, QuotedString) else value for value in values]
 
 

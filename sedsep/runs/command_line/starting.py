@@ -13,9 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from sedsep.errors import UserError, reason
 from sedsep.runs import provenance
@@ -123,15 +124,13 @@ def prepare() -> None:
         overrides = _resumed(overrides, root)
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        default = check(overrides, loader, several)
-        if not (root or line.cfg or line.info):
-            for job in each_choice(overrides, loader):
-                config = loader.load_configuration(CONFIG, job, RunMode.RUN)
-                check_settings(config, default)
-            place = config.hydra.sweep.dir if is_sweep else config.hydra.run.dir
-            _check_place(place, "hydra.sweep.dir" if is_sweep else "hydra.run.dir")
-        if is_sweep and not root:
-            root = _absolute(place)
+        if root or line.cfg or line.info:
+            check(overrides, loader, several)
+        else:
+            hydra = checked(overrides, loader, several).hydra
+            option, place = ("sweep", hydra.sweep.dir) if is_sweep else ("run", hydra.run.dir)
+            _check_place(place, f"hydra.{option}.dir")
+            root = _absolute(place) if is_sweep else None
     if is_sweep and root:
         snapshot = provenance.take(PROJECT, root / "code")
         path = os.pathsep.join([str(snapshot), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -140,6 +139,24 @@ def prepare() -> None:
         sys.stderr.flush()
         environment = {**os.environ, SNAPSHOT: str(snapshot), COMMAND: typed, "PYTHONPATH": path}
         os.execve(sys.executable, [sys.executable, *arguments], environment)
+
+
+def checked(overrides: Sequence[str], loader: ConfigLoader, several: bool = False) -> DictConfig:
+    """The config that overrides compose, of a sweep that of one job, when every value in them is as it should be.
+
+    Args:
+        overrides: of a job, or of a sweep.
+        loader: which finds the configs.
+        several: whether an option may have several values, for a job of each.
+
+    Raises:
+        UserError: an override leads nowhere, or has a value that its option does not take.
+    """
+    default = check(overrides, loader, several)
+    for job in reversed(each_choice(overrides, loader)):
+        config = loader.load_configuration(CONFIG, job, RunMode.RUN)
+        check_settings(config, default)
+    return config
 
 
 def _check_place(path: str, option: str) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import AfterValidator, Field, Tag, ValidationInfo
 
 from sedsep.runs.command_line.settings.fields import (
     OTHER,
@@ -20,21 +20,21 @@ from sedsep.runs.command_line.settings.fields import (
     Seconds,
     Seed,
     Whole,
-    at_most_here,
     by_target,
+    limit,
     number,
     pair,
     whole,
 )
 from sedsep.runs.command_line.settings.networks import Channel, Slots
 
-WORKERS = 4
-"""Workers for each core, at most: each is a process that has torch loaded."""
+WORKERS, LEAST = 4, 16
+"""Workers for each core, at most, and in any case allowed: each is a process that has torch loaded."""
 
 
-def most_workers(cores: int) -> int:
-    """That this machine can bear."""
-    return max(16, WORKERS * cores)
+def _few(workers: int, info: ValidationInfo) -> Any:
+    why = f"{WORKERS} for each core of this machine, and {LEAST} in any case"
+    return limit(workers, lambda cores: max(LEAST, WORKERS * cores), why, info)
 
 
 Count = Annotated[int, whole(0, 100)]
@@ -42,7 +42,7 @@ Sounds = Annotated[list[Count], *pair("whole numbers from 0 to 100")]
 SomeSounds = Annotated[list[Count], *pair("whole numbers from 0 to 100", least_high=1)]
 Levels = Annotated[list[Decibels], *pair("numbers (dB)")]
 Milliseconds = Annotated[float, number(0, 60_000)]
-Workers = Annotated[int, whole(0, 1024), at_most_here(most_workers, f"{WORKERS} for each core of this machine")]
+Workers = Annotated[int, whole(0, 1024), AfterValidator(_few)]
 Render = Literal["worker", "device"]
 Engine = Literal["sedsep", "spatialscaper"]
 OnError = Literal["raise", "skip"]

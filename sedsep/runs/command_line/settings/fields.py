@@ -94,21 +94,19 @@ def pair(what: str, least_high: float | None = None) -> tuple[AfterValidator, Fi
     return AfterValidator(check), Field(min_length=2, max_length=2, description=described)
 
 
-def at_most_here(most: Callable[[int], int], why: str) -> AfterValidator:
-    """A limit that depends on the machine, where the job runs on this one.
+def limit(value: Any, most: Callable[[int], int], why: str, info: ValidationInfo) -> Any:
+    """Refuse a number that is more than this machine can do, where the job runs on this one.
 
     Args:
+        value: which is returned.
         most: from the number of cores to the largest value.
         why: it is the limit.
+        info: of the validation, with the number of cores.
     """
-
-    def check(value: Any, info: ValidationInfo) -> Any:
-        cores = (info.context or {}).get("cores")
-        if isinstance(value, int) and cores and value > most(cores):
-            raise PydanticCustomError("expected", f"a whole number of at most {most(cores)} ({why})")  # type: ignore[misc]
-        return value
-
-    return AfterValidator(check)
+    cores = (info.context or {}).get("cores")
+    if isinstance(value, int) and cores and value > most(cores):
+        raise PydanticCustomError("expected", f"a whole number of at most {most(cores)} ({why})")
+    return value
 
 
 def expected(annotation: Any) -> str:

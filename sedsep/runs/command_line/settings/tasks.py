@@ -15,11 +15,13 @@ from sedsep.runs.command_line.settings.fields import (
     Seconds,
     Size,
     Whole,
+    number,
     pair,
     whole,
 )
 from sedsep.runs.command_line.settings.networks import Passes
 
+Pause = Annotated[float, number(0, 3600, "seconds")]
 Times = Annotated[list[Seconds], *pair("numbers above 0 (seconds)")]
 
 
@@ -29,8 +31,19 @@ class Task(Options):
     target: Annotated[str | None, Field(alias="_target_")] = None
 
 
+class Events(Options):
+    """How frames become events."""
+
+    median: Pause
+    medians: dict[str, Pause] | None
+    shortest_gap: Pause
+    shortest_event: Pause
+
+
 class Train(Task):
     """`train`, and the scores of it."""
+
+    events: Events
 
     label_sources: Annotated[
         list[Literal["baseline", "tagger", "oracle"]],
@@ -50,6 +63,8 @@ class Evaluate(Train):
 
 class Separate(Task):
     """`separate`."""
+
+    events: Events
 
     labels: Annotated[
         list[Name] | Name | None,

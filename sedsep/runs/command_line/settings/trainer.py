@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from sedsep.runs.command_line.settings.fields import TARGET, Foreign, Name, Options, Part, at_most_here, number, whole
+from sedsep.runs.command_line.settings.fields import TARGET, Foreign, Name, Options, Part, limit, number, whole
 
 Batches = Annotated[int, whole(0, 1_000_000_000)] | Annotated[float, number(0, 1)]
 
@@ -64,7 +64,7 @@ class Trainer(Part):
     def _exist(cls, devices: Any, info: ValidationInfo) -> Any:
         """Processes on a CPU: no more than it has cores."""
         if info.data.get("accelerator") == "cpu":
-            return at_most_here(lambda cores: cores, "the cores of this machine").func(devices, info)  # type: ignore
+            return limit(devices, lambda cores: cores, "the cores of this machine", info)
         return devices
 
 

@@ -25,12 +25,6 @@ Pause = Annotated[float, number(0, 3600, "seconds")]
 Times = Annotated[list[Seconds], *pair("numbers above 0 (seconds)")]
 
 
-class Task(Options):
-    """What all tasks have."""
-
-    target: Annotated[str | None, Field(alias="_target_")] = None
-
-
 class Events(Options):
     """How frames become events."""
 
@@ -40,7 +34,7 @@ class Events(Options):
     shortest_event: Pause
 
 
-class Train(Task):
+class Train(Options):
     """`train`, and the scores of it."""
 
     events: Events
@@ -61,7 +55,7 @@ class Evaluate(Train):
     estimates: Place | None
 
 
-class Separate(Task):
+class Separate(Options):
     """`separate`."""
 
     events: Events
@@ -78,7 +72,7 @@ class Separate(Task):
     output: Place | None
 
 
-class Submission(Task):
+class Submission(Options):
     """`submission`."""
 
     author: Name | None
@@ -90,7 +84,7 @@ class Submission(Task):
     check: Place | None
 
 
-class Prepare(Task):
+class Prepare(Options):
     """`prepare`."""
 
     accept_licences: bool
@@ -98,28 +92,28 @@ class Prepare(Task):
     keep_archives: bool
 
 
-class Verify(Task):
+class Verify(Options):
     """`verify`."""
 
     decode: bool
 
 
-class Inspect(Task):
+class Inspect(Options):
     """`inspect`."""
 
     split: Name
     count: Annotated[int, whole(1, 1000)]
 
 
-class Convert(Task):
+class Convert(Options):
     """`convert`."""
 
     source: Place
-    target_: Annotated[Place | None, Field(alias="target")]
+    target: Place | None
     iters: Passes | None
 
 
-class Sync(Task):
+class Sync(Options):
     """`sync`."""
 
     root: Place
@@ -149,7 +143,7 @@ class BenchmarkTraining(Options):
     set: NoiseSet | None
 
 
-class Benchmark(Task):
+class Benchmark(Options):
     """`benchmark`."""
 
     parts: Annotated[
@@ -169,7 +163,7 @@ class Benchmark(Task):
     sets: dict[str, NoiseSet]
 
 
-TASKS: dict[str, type[Task]] = {
+TASKS: dict[str, type[Options]] = {
     "train": Train,
     "evaluate": Evaluate,
     "separate": Separate,

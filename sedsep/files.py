@@ -8,6 +8,9 @@ import json
 import logging
 import math
 import os
+import platform
+import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -23,6 +26,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LONGEST_START = 120
+"""Bytes of a name that what is not finished keeps: with the rest of it, it must not be too long for a file's."""
 LARGEST_JSON = 2**28
 """Bytes that a JSON file may have: the index of a million scenes has fewer."""
 
@@ -34,7 +39,7 @@ def whole(path: Path) -> Iterator[Path]:
     It lies on the disk before it gets its name: a machine that loses its power has the old file or the new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     try:
         yield partial
         _sync(partial)
@@ -43,6 +48,35 @@ def whole(path: Path) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_of(path: Path) -> Path:
+    """Where this process makes what will be at `path`."""
+    name = os.fsdecode(os.fsencode(path.name)[:LONGEST_START])
+    return path.with_name(f".{name}.{platform.node()}.{os.getpid()}.partial")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes of this machine that are no more left half-written in a folder."""
+    for path in folder.glob(".*.partial"):
+        owner = re.search(rf"\.{re.escape(platform.node())}\.(\d{{1,9}})\.partial$", path.name)
+        if owner is None or _lives(int(owner[1])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:
@@ -56,7 +90,8 @@ def _sync(path: Path) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Replace a text file as a whole or not at all."""
     with whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        # In JSON, the escape of what no UTF-8 can say stands for the same.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:

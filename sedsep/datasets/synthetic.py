@@ -17,14 +17,13 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import soundfile
 
 from sedsep.console import in_threads
 from sedsep.datasets import synthesis
-from sedsep.errors import UserError
+from sedsep.errors import UserError, reason
 from sedsep.files import sole_writer, write_json
 from sedsep.labels import LabelSet
-from sedsep.scenes import acoustics, metadata, rooms
+from sedsep.scenes import acoustics, audio, metadata, rooms
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.sampling import SceneSampler
 from sedsep.types import FloatArray
@@ -151,9 +150,10 @@ def ensure_synthetic(cache_dir: Path | str, labels: Iterable[str], **options: An
             with sole_writer(root):
                 if not _is_whole(root, recipe):
                     _write(root, recipe)
-    except (OSError, soundfile.SoundFileError) as error:
+    except OSError as error:
         raise UserError(
-            f"The synthetic data set cannot be written to {root} ({error}): free some space or choose another folder."
+            f"The synthetic data set cannot be written to {root} ({reason(error)}): free some space or choose another "
+            "folder."
         ) from error
     return root
 
@@ -227,7 +227,7 @@ def _write_room(folder: Path, recipe: Recipe, split: str, room: str) -> None:
 
 def _write_wav(path: Path, samples: FloatArray, sample_rate: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples.T, sample_rate, subtype="PCM_16", format="WAV")
+    audio.write(path, samples.T, sample_rate)
 
 
 def _write_scenes(folder: Path, recipe: Recipe) -> None:

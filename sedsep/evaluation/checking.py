@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sedsep.console import print_table
+from sedsep.errors import printable
 from sedsep.evaluation.estimates import SUFFIX, Files, Problem, examine, meaning_of
 from sedsep.labels import LabelSet
 
@@ -107,7 +108,7 @@ class Verdict:
         """Print what is the matter, kind by kind, with the first few files of each."""
         table = Table("", "", "", "", box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
         for kind, title in (ERRORS | WARNINGS).items():
-            items = [f"{problem.item} {problem.text}".rstrip() for problem in self.problems if problem.kind == kind]
+            items = [printable(f"{problem.item} {problem.text}") for problem in self.problems if problem.kind == kind]
             if items:
                 more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
                 severity = "error" if kind in ERRORS else "warning"
@@ -136,7 +137,10 @@ def check(path: Path, rules: Rules, name: str | None = None) -> Verdict:
     console = Console()
     for file in track(files.names, "Checking", console=console, transient=True, disable=not console.is_terminal):
         parts = PurePosixPath(file).parts
-        if any(part.startswith(".") for part in parts) or not LEFT_BEHIND.isdisjoint(parts):
+        if not parts:
+            problems.append(Problem("stray", "a file without a name"))
+            continue
+        if any(part.startswith(".") and part != ".." for part in parts) or not LEFT_BEHIND.isdisjoint(parts):
             problems.append(Problem("hidden", file))
             continue
         if len(parts) > 1:
@@ -168,6 +172,8 @@ def _file_problems(files: Files, file: str, rules: Rules, labels: Mapping[str, l
     if meaning.form != rules.form:
         yield Problem("form", file)
     labels[meaning.mixture].append(meaning.label)
+    if len(labels[meaning.mixture]) > rules.slots:
+        return  # wrong already, and may have no end
     samples, problems = examine(files, file, rules.rate, rules.mixtures[meaning.mixture])
     yield from problems
     peak = float(np.abs(samples).max(initial=0.0))

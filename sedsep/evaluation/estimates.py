@@ -13,26 +13,38 @@ Axes: F frames, C channels, L samples.
 from __future__ import annotations
 
 import io
+import os
 import re
+import struct
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
 from sedsep.errors import UserError, reason
 from sedsep.files import whole
 from sedsep.labels import LabelSet
+from sedsep.scenes import audio
+from sedsep.scenes.headers import float_wav_header
 from sedsep.types import FloatArray, Sources
 
 FORMS = ("2025", "2026")
 SUFFIX = ".wav"
+MOST_FILES = 100_000
+"""Files of a folder or a zip: twenty times those of a submission."""
+SAMPLE_BYTES, HEADER_BYTES = 32, 1 << 20
+"""Bytes of a sample of a mixture that are read, and others: more cannot be mono by mistake, but to fill the memory."""
+PLAIN = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
+"""What every program reads that reads WAV."""
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What every program unpacks."""
 NUMBERED = re.compile(r"([0-9]+)_(.+)")
 
 
@@ -124,9 +136,8 @@ def file_names(mixture: str, labels: Sequence[str], form: str) -> list[str]:
 
 def encode(waveform: Tensor, rate: int) -> bytes:
     """[L] as the content of a WAV file."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, waveform.detach().cpu().numpy(), rate, subtype="FLOAT", format="WAV")
-    return buffer.getvalue()
+    samples = waveform.detach().cpu().numpy().astype("<f4")
+    return float_wav_header(len(samples), rate) + samples.tobytes()
 
 
 def write_estimates(folder: Path, mixture: str, estimates: Sources, rate: int, form: str = "2025") -> None:
@@ -158,35 +169,60 @@ class Files:
         names: relative paths with forward slashes, sorted; in a zip one may repeat.
 
     Raises:
-        UserError: there is nothing at `path`, or neither a folder nor a zip that can be read.
+        UserError: there is nothing at `path`, neither a folder nor a zip that can be read, or more than `MOST_FILES`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._zip: zipfile.ZipFile | None = None
-        if path.is_dir():
-            self.names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+        if os.path.isdir(path):  # noqa: PTH112 (no error for a name that is too long)
+            files = islice((file for file in path.rglob("*") if file.is_file()), MOST_FILES + 1)
+            self.names = sorted(file.relative_to(path).as_posix() for file in files)
+            self._check_number()
             return
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113
             raise UserError(f"There is nothing at {path}: give a folder of wav files, or a zip of them.")
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
             raise UserError(
                 f"{path} is not a zip file that can be read: give one, or a folder of wav files."
             ) from error
         self.names = sorted(entry.filename for entry in self._zip.infolist() if not entry.is_dir())
+        self._check_number()
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int) -> bytes:
         """The content of a file; of those that share a name in a zip, the last one's.
 
+        Args:
+            name: of the file.
+            most: bytes that it may have.
+
         Raises:
-            ValueError: it cannot be read, with the reason.
+            ValueError: it cannot be read, or should not; the text goes on after the file's name.
         """
         try:
-            return (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            raise ValueError(reason(error)) from error
+            if self._zip is None:
+                size = (self.path / name).stat().st_size
+            else:
+                entry = self._zip.getinfo(name)
+                size = entry.file_size
+                if entry.flag_bits & 1:
+                    raise ValueError("is encrypted")
+                if entry.compress_type not in PACKINGS:
+                    packing = zipfile.compressor_names.get(entry.compress_type, entry.compress_type)  # type: ignore[attr-defined]
+                    raise ValueError(f"is packed with {packing}, where zips are to be stored or deflated")
+            if size > most:
+                raise ValueError(f"has {size} bytes, where its mixture needs fewer than {most}")
+            return (self.path / name).read_bytes() if self._zip is None else self._zip.read(entry)
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error) as error:
+            raise ValueError(f"cannot be read ({reason(error)})") from error
+
+    def _check_number(self) -> None:
+        if len(self.names) > MOST_FILES:
+            raise UserError(
+                f"{self.path} holds more than {MOST_FILES} files: give a folder or a zip of estimates alone."
+            )
 
 
 def examine(files: Files, name: str, rate: int, length: int) -> tuple[FloatArray, list[Problem]]:
@@ -199,13 +235,14 @@ def examine(files: Files, name: str, rate: int, length: int) -> tuple[FloatArray
         length: samples that it must have.
     """
     try:
-        content = files.read(name)
-        declared = int.from_bytes(content[4:8], "little")
-        if content[:4] == b"RIFF" and declared != 0xFFFFFFFF and declared + 8 > len(content):
-            raise ValueError("it is shorter than its header says")  # which libsndfile reads without complaint
-        samples, own_rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-    except (ValueError, soundfile.SoundFileError) as error:
-        return np.zeros((0, 1), np.float32), [Problem("unreadable", name, f"cannot be read ({reason(error)})")]
+        with audio.opened(io.BytesIO(files.read(name, SAMPLE_BYTES * length + HEADER_BYTES))) as file:
+            if file.format not in ("WAV", "WAVEX"):
+                raise ValueError(f"is {file.format} under the name of WAV")
+            if file.subtype not in PLAIN:
+                raise ValueError(f"is WAV that holds {file.subtype}, not plain samples")
+            samples, own_rate = np.concatenate([*audio.decoded(file)]), file.samplerate
+    except ValueError as error:
+        return np.zeros((0, 1), np.float32), [Problem("unreadable", name, str(error))]
     problems = []
     if samples.shape[1] != 1:
         problems.append(Problem("channels", name, f"has {samples.shape[1]} channels, not 1"))
@@ -240,8 +277,6 @@ class Estimates:
         wavs = [n for n in self.files.names if n.lower().endswith(SUFFIX) and "/" not in n and not n.startswith(".")]
         if not wavs:
             raise UserError(f"{path} holds no wav files at its top level: give the folder or the zip that does.")
-        if len(set(wavs)) < len(wavs):
-            raise UserError(f"{path} holds {Counter(wavs).most_common(1)[0][0]} more than once: leave one of them.")
         names = frozenset(mixtures)
         named = [(self._meaning(file, names), file) for file in wavs]
         if len({meaning.form for meaning, _ in named}) > 1:
@@ -249,6 +284,10 @@ class Estimates:
                 f"{path} holds files of both forms, <mixture>_<Label>{SUFFIX} and <mixture>_<i>_<Label>{SUFFIX}: leave "
                 "those of one."
             )
+        (often, count), *_ = Counter(meaning for meaning, _ in named).most_common(1)
+        if count > 1:
+            same = " and ".join(file for meaning, file in named if meaning == often)
+            raise UserError(f"{path} holds {often.label} of {often.mixture} more than once, {same}: leave one of them.")
         self._of: dict[str, list[tuple[str, str]]] = {mixture: [] for mixture in names}
         for meaning, file in sorted(named, key=lambda item: (item[0].number or 0, item[1])):
             self._of[meaning.mixture].append((meaning.label, file))

@@ -87,6 +87,8 @@ def find_soundscapes(folder: Path, rate: int, microphones: int | None = None) ->
     if not soundscapes:
         raise UserError(f"{folder} holds no wav files: give the folder of the soundscapes as audio=FOLDER.")
     for path, info in soundscapes.items():
+        if not path.name.isprintable():
+            raise UserError(f"{path} has a name that no estimate can be called after: rename it.")
         if info.rate != rate:
             raise UserError(
                 f"{path} is sampled at {info.rate} Hz, not at {rate} Hz: give soundscapes of the challenge, or set "
@@ -138,4 +140,6 @@ def pack(path: Path, estimates: Iterable[tuple[str, Sources]], rate: int, form: 
         for mixture, sources in estimates:
             files = file_names(mixture, [label for label, _ in sources], form)
             for file, (_, waveform) in zip(files, sources, strict=True):
-                archive.writestr(file, encode(waveform, rate))
+                entry = zipfile.ZipInfo(file)  # without a time: the same estimates make the same zip
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, encode(waveform, rate))

@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import glob
 import math
+import numbers
+import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -81,7 +85,7 @@ def from_array(samples: FloatArray, rate: int) -> Recording:
     Raises:
         UserError: there are none, NaN or infinite ones, or the rate is none.
     """
-    if not audio.RATES[0] <= rate <= audio.RATES[1] or rate != int(rate):
+    if not is_number(rate, *audio.RATES, whole=True):
         lowest, highest = audio.RATES
         raise UserError(
             f"sample_rate={rate} is no rate of a recording: give the waveform's samples per second, a whole number "
@@ -95,6 +99,12 @@ def from_array(samples: FloatArray, rate: int) -> Recording:
 
     frames, level = _survey(blocks(), "The waveform")
     return Recording("waveform", int(rate), samples.shape[1], frames, level, blocks)
+
+
+def is_number(value: object, lowest: float, highest: float = sys.float_info.max, whole: bool = False) -> bool:
+    """Whether something is a number of a range, and a whole one; NaN is none, infinity is in no range."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return real and bool(lowest <= value <= highest) and (not whole or value == int(value))  # type: ignore[operator, call-overload]
 
 
 def frames_first(waveform: FloatArray | Tensor) -> FloatArray:
@@ -128,21 +138,32 @@ def find(pattern: str) -> list[Path]:
     Raises:
         UserError: there are none.
     """
-    path = Path(pattern).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(pattern))  # noqa: PTH111 (no error for a user that is none)
+    if os.path.isdir(path):  # noqa: PTH112 (no error for a name that is too long)
         files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
         if not files:
             raise UserError(
                 f"The folder {path} holds no audio files ({', '.join(SUFFIXES)}): give the one that does, or "
                 f"audio='{path}/**/*.wav' for those below it."
             )
-    elif glob.has_magic(pattern) and not path.exists():
-        files = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]  # noqa: PTH207
+    elif glob.has_magic(pattern) and not os.path.exists(path):  # noqa: PTH110
+        files = _matching(path)
         if not files:
             raise UserError(f"No file is called {pattern}: check the pattern.")
     else:
         files = [path]
     return sorted(files)
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """The files of a glob; `**` does not follow links, which may lead in loops."""
+    at = next(index for index, part in enumerate(pattern.parts) if glob.has_magic(part))
+    base, rest = Path(*pattern.parts[:at]), Path(*pattern.parts[at:])
+    try:
+        found = [path for path in base.glob(str(rest / "*" if rest.name == "**" else rest)) if path.is_file()]
+    except (ValueError, re.error) as error:
+        raise UserError(f"{pattern} is no pattern ({printable(str(error))}): give one as in/**/*.wav.") from error
+    return [path for path in found if not any(part.startswith(".") for part in path.parts[at:])]
 
 
 def _survey(blocks: Iterator[FloatArray], name: str) -> tuple[int, float]:

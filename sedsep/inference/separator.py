@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,12 +23,14 @@ from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
 from sedsep.inference.detection import SoundEvent
 from sedsep.inference.job import TRAINED_LEVELS, Request, SeparationJob, Watch
-from sedsep.inference.recordings import Recording, frames_first, from_array
+from sedsep.inference.recordings import Recording, frames_first, from_array, is_number
 from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.types import FloatArray, SedOutput
 
+HIGHEST_DB = 200
+"""Beyond this, and below its negative, no number of 32 bits can hold what networks would be given."""
 EDGE, FADE = 0.1, 0.05
 """Parts of a chunk that are discarded at each end, and cross-faded with the next."""
 
@@ -127,6 +130,8 @@ class SceneSeparator:
                 f"The tagger listens at {tagger.input_rate} Hz, the separator at {self.rate} Hz: give two that were "
                 "trained on the same data."
             )
+        if not is_number(chunk_s, 0):
+            raise UserError(f"chunk_s={chunk_s} is no time: give the seconds that are processed at once.")
         # Chunks begin where the U-Net's strides do: shifted against them, estimates agree to 27 dB instead of 90.
         stride = Fraction(separator.stft.hop * separator.unet.time_stride * self.rate, separator.sample_rate)
         self.step = stride.numerator
@@ -159,6 +164,8 @@ class SceneSeparator:
             UserError: an unknown label, a threshold that is no probability, passes that the separator cannot do, levels
                 in the wrong order, or nothing that could name sounds.
         """
+        if request.labels is not None and not _are_different_names(request.labels):
+            raise UserError(f"labels={request.labels!r} is no list of different sounds: name each once, as in ['Dog'].")
         for label in request.labels or ():
             self.label_set.index(label)
         if request.labels is not None and not request.labels:
@@ -172,10 +179,15 @@ class SceneSeparator:
             raise UserError(
                 "Nothing hears which sounds are in which chunk: give a tagger, or ask for them in all chunks."
             )
-        if not 0 <= request.threshold <= 1:
+        if not is_number(request.threshold, 0, 1):
             raise UserError(f"threshold={request.threshold} is no probability: give a number from 0 to 1.")
-        if request.level_db is not None and not request.level_db[0] <= request.level_db[1]:
-            raise UserError(f"level_db={request.level_db} is no range: give the lower level first.")
+        if request.level_db is not None and not _is_range(request.level_db):
+            raise UserError(
+                f"level_db={request.level_db} is no range of levels: give two from -{HIGHEST_DB} to {HIGHEST_DB} dB, "
+                "the lower one first."
+            )
+        if request.iters is not None and not is_number(request.iters, 0, whole=True):
+            raise UserError(f"iters={request.iters} is no number of passes: give a whole one.")
         # A silent query costs nothing and is checked as any other.
         separator = self.network.separator
         silence = torch.zeros(1, max(1, separator.outputs), len(self.labels), device=self.device)
@@ -212,7 +224,11 @@ class SceneSeparator:
             UserError: as `check`, or a waveform that cannot be used.
         """
         if labels is not None:
-            labels = (labels,) if isinstance(labels, str) else tuple(dict.fromkeys(labels))
+            labels = (
+                tuple(dict.fromkeys(labels))
+                if isinstance(labels, Iterable) and not isinstance(labels, str)
+                else (labels,)
+            )
         request = Request(labels, threshold, per_chunk, iters, level_db)
         self.check(request)
         job = self.begin(from_array(frames_first(waveform), sample_rate), request)
@@ -225,10 +241,25 @@ class SceneSeparator:
         return SeparationResult(
             waveforms={label: like_input(stems[:, index]) for index, label in enumerate(job.labels)},
             residual=like_input(residual),
-            sample_rate=sample_rate,
+            sample_rate=job.recording.rate,
             events=job.events,
             probabilities={} if job.detection is None else job.detection.probabilities,
             activity=None if job.detection is None else job.detection.activity,
             frame_s=None if job.detection is None else job.detection.frame_s,
             heard_as=job.channel_mix.description,
         )
+
+
+def _are_different_names(labels: object) -> bool:
+    if not isinstance(labels, Sequence) or isinstance(labels, str):
+        return False
+    return all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels)
+
+
+def _is_range(levels: object) -> bool:
+    return (
+        isinstance(levels, Sequence)
+        and len(levels) == 2
+        and all(is_number(level, -HIGHEST_DB, HIGHEST_DB) for level in levels)
+        and levels[0] <= levels[1]
+    )

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -20,17 +19,14 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import soundfile
-
 import sedsep
 from sedsep.errors import UserError, reason
-from sedsep.files import write_json
+from sedsep.files import partial_of, write_json
 from sedsep.inference.detection import SoundEvent
 from sedsep.inference.job import SeparationJob
+from sedsep.scenes.headers import float_wav_header
 
 RESIDUAL = "residual"
-LARGEST_WAV = (1 << 32) - (1 << 16)
-"""Bytes of samples beyond which a file is RF64."""
 
 
 def write(
@@ -51,8 +47,9 @@ def write(
         UserError: it cannot be written; nothing of it is left.
     """
     name, files, events = file_name(job.recording.name), stem_files(job.labels), job.events
-    partial = parent / f".{name}.{os.getpid()}.partial"
+    partial = partial_of(parent / name)
     try:
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         _write_stems(job, [partial / file for file in files.values()])
         if job.detection is not None:
@@ -65,7 +62,7 @@ def write(
                 folder.mkdir()  # nobody else can take the name from here on
                 return partial.replace(folder)
         raise AssertionError("there is always another number")
-    except (OSError, soundfile.SoundFileError) as error:  # of the recording itself, they are UserErrors already
+    except OSError as error:  # of the recording itself, it is a UserError already
         raise UserError(
             f"{parent} cannot be written ({reason(error)}): make room there or give another task.output."
         ) from error
@@ -75,15 +72,14 @@ def write(
 
 def _write_stems(job: SeparationJob, paths: Sequence[Path]) -> None:
     """Write each stem, and the residual last, while they are made."""
-    kind = "WAV" if 4 * job.recording.frames < LARGEST_WAV else "RF64"
+    header = float_wav_header(job.recording.frames, job.recording.rate)
     with ExitStack() as stack:
-        outputs = [
-            stack.enter_context(soundfile.SoundFile(path, "w", job.recording.rate, 1, "FLOAT", format=kind))
-            for path in paths
-        ]
+        outputs = [stack.enter_context(path.open("wb")) for path in paths]
+        for output in outputs:
+            output.write(header)
         for stems, residual in job.stems():
             for output, samples in zip(outputs, [*stems.T, residual], strict=True):
-                output.write(samples)
+                output.write(samples.astype("<f4").tobytes())
 
 
 def _write_events(events: Sequence[SoundEvent], folder: Path) -> None:

@@ -200,6 +200,17 @@ def opened(source: BinaryIO) -> Iterator[soundfile.SoundFile]:
             raise ValueError(f"cannot be decoded ({reason(error)})") from error
 
 
+def write(path: Path, samples: FloatArray, rate: int) -> None:
+    """Write samples [F] or [F, C] as a 16-bit WAV file.
+
+    Raises:
+        OSError: it cannot be written; libsndfile itself would not say why.
+    """
+    content = io.BytesIO()
+    soundfile.write(content, samples, rate, subtype="PCM_16", format="WAV")
+    path.write_bytes(content.getvalue())
+
+
 def resample(samples: FloatArray, rate: int, new_rate: int) -> FloatArray:
     """Change the rate of float32 [F] or [F, C] to `ceil(F * new_rate / rate)` frames, each channel on its own."""
     if rate == new_rate:

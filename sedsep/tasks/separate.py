@@ -12,10 +12,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from sedsep.composition.parts import event_rule
 from sedsep.devices import evaluation_device
-from sedsep.errors import UserError
+from sedsep.errors import UserError, printable
 from sedsep.evaluation.report.timelines import timeline_figure
+from sedsep.files import sweep
 from sedsep.inference import Request, SceneSeparator, SeparationJob, find, from_file, load, write
 
+LONGEST_PATH = 4096
 LIKELIEST = 3
 """Sounds to name where none is likely enough."""
 
@@ -42,6 +44,7 @@ def run(config: DictConfig) -> None:
         )
     parent = Path(config.task.output or config.paths.run)
     checkpoints = {"separator": str(config.ckpt), "tagger": config.tagger.ckpt}
+    sweep(parent)
     failures = 0
     for path in paths:
         try:
@@ -82,19 +85,20 @@ def _separate(
     """Separate one recording, with word of what is heard first and of what is found at the end."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        bar = progress.add_task(path.name, total=None)
+        name = printable(path.name)
+        bar = progress.add_task(name, total=None)
 
         def watch(doing: str, done: int, total: int) -> None:
             if not done:
                 progress.reset(bar)
-            progress.update(bar, description=f"{path.name}: {doing}", completed=done, total=total)
+            progress.update(bar, description=f"{name}: {doing}", completed=done, total=total)
 
         job = system.begin(from_file(path), request, watch)
         recording, detection = job.recording, job.detection
         parts = [f"{recording.duration:.1f} s at {recording.rate} Hz", job.channel_mix.description]
         if job.gain_db:
             parts.append(f"heard {abs(job.gain_db):.0f} dB {'louder' if job.gain_db > 0 else 'softer'} than it is")
-        console.print(f"{path}: {'; '.join(parts)}")
+        console.print(f"{printable(str(path), LONGEST_PATH)}: {'; '.join(parts)}")
         figures = {}
         if detection is not None:
             events = [(event.label, event.onset, event.offset) for event in job.events]
@@ -102,7 +106,7 @@ def _separate(
                 detection.activity, detection.names, recording.duration, events, job.labels, alone=True
             )
         folder = write(job, parent, {"file": str(path.absolute()), **checkpoints}, figures)
-    console.print(f"    {_sounds(job)} -> {folder}")
+    console.print(f"    {_sounds(job)} -> {printable(str(folder), LONGEST_PATH)}")
 
 
 def _sounds(job: SeparationJob) -> str:

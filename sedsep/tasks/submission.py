@@ -14,7 +14,7 @@ from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
 from sedsep.evaluation.checking import Rules, Verdict, check
 from sedsep.evaluation.submission import System, find_soundscapes, pack, separate_soundscapes, zip_name
-from sedsep.files import whole, write_json
+from sedsep.files import sweep, whole, write_json
 from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
@@ -65,6 +65,7 @@ def _make(config: DictConfig, form: str, account: Path) -> None:
     path = Path(config.paths.run, *(["dry_run"] if task.dry_run else []), name)
     batch_size = parts.recipe(config).plan.eval_batch_size
     origin = {"separator": str(config.ckpt), "tagger": str(config.tagger.ckpt), "threshold": task.threshold}
+    sweep(path.parent)
     with whole(path) as partial:
         start = time.perf_counter()
         try:

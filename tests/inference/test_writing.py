@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from minis import RATE, noise, refused
 from whole_systems import GUIDED, system, tagger
 
 from sedsep.inference import Request, SeparationJob, from_array, from_file, write, writing
+from sedsep.scenes import headers
 
 FRAMES = 12_000
 
@@ -55,21 +57,31 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["waveform", "waveform-2"]
 
 
-def test_nothing_is_left_of_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(soundfile.SoundFile, "write", broken)
-    with refused("No space left on device"):
-        write(job(Request(("Dog",))), tmp_path)
+def test_nothing_is_left_of_a_failure_and_the_system_s_reason_is_told(tmp_path: Path) -> None:
+    made = job(Request(("Dog",)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with refused("File too large"):
+            write(made, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").touch()
     with refused("cannot be written"):
         write(job(Request(("Dog",))), tmp_path / "file" / "below")
 
 
+def test_the_same_is_written_to_the_last_byte(tmp_path: Path) -> None:
+    first = write(job(Request(("Dog",))), tmp_path)
+    again = write(job(Request(("Dog",))), tmp_path)
+    for name in ("Dog.wav", "residual.wav"):
+        assert (first / name).read_bytes() == (again / name).read_bytes()
+        assert b"PEAK" not in (first / name).read_bytes()[:200]  # libsndfile's chunk that has the time
+
+
 def test_a_recording_of_more_than_4_gb_gets_the_format_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "LARGEST_WAV", 4 * FRAMES)
+    monkeypatch.setattr(headers, "LARGEST_WAV", 4 * FRAMES)
     folder = write(job(Request(("Dog",))), tmp_path)
     assert soundfile.info(folder / "Dog.wav").format == "RF64"
     assert from_file(folder / "Dog.wav").frames == FRAMES

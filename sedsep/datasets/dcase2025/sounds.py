@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from sedsep.files import whole
 from sedsep.scenes import audio
@@ -98,4 +97,4 @@ class Cleaning:
         # Resampling may overshoot full scale; scenes set the level of each source themselves.
         clean /= max(np.abs(clean).max(), 1.0)
         with whole(path) as partial:
-            soundfile.write(partial, clean, self.sample_rate, subtype="PCM_16", format="WAV")
+            audio.write(partial, clean, self.sample_rate)

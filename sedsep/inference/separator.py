@@ -224,11 +224,8 @@ class SceneSeparator:
             UserError: as `check`, or a waveform that cannot be used.
         """
         if labels is not None:
-            labels = (
-                tuple(dict.fromkeys(labels))
-                if isinstance(labels, Iterable) and not isinstance(labels, str)
-                else (labels,)
-            )
+            asked = [labels] if isinstance(labels, str) or not isinstance(labels, Iterable) else list(labels)
+            labels = tuple(label for place, label in enumerate(asked) if label not in asked[:place])
         request = Request(labels, threshold, per_chunk, iters, level_db)
         self.check(request)
         job = self.begin(from_array(frames_first(waveform), sample_rate), request)

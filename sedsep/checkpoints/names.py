@@ -136,6 +136,8 @@ def separator_rules(base: str) -> Rules:
         (r"model\.soundbeam_weights$", "injection.layer_weights"),
         (rf"{base}\.downsample_bn(?=\.)", "injection.norm"),
         (rf"{base}\.downsample_conv(?=\.)", "injection.project"),
+        (rf"{base}\.merge_bn(?=\.)", "injection.concat_norm"),
+        (rf"{base}\.merge_conv(?=\.)", "injection.concat_project"),
         (rf"{base}\.weight_x_center$", "injection.weight_x"),
         (rf"{base}\.weight_soundbeam_features$", "injection.weight_sed"),
         (rf"{dprnn}\.output\.0(?=\.)", "dprnn.activation"),

@@ -170,8 +170,29 @@ def check_fit(network: nn.Module, state: dict[str, torch.Tensor], path: Path | s
         )
 
 
+def build_fitting(config: Any, state: dict[str, torch.Tensor], path: Path | str) -> nn.Module:
+    """Build a network once it is known to have the sizes of its weights: a file could ask for any.
+
+    Args:
+        config: what `build` makes the network of, from our network classes alone.
+        state: the weights, by the network's names; they are not loaded.
+        path: the file, to name in errors.
+
+    Raises:
+        UserError: the network and the weights do not fit.
+    """
+    with _declared():
+        outline = build(config, source=path, packages=NETWORKS)
+    if not isinstance(outline, nn.Module):
+        raise UserError(f"{path} describes no network: give a checkpoint that we wrote.")
+    check_fit(outline, state, path)
+    network = build(config, source=path, packages=NETWORKS)
+    assert isinstance(network, nn.Module)
+    return network
+
+
 @contextmanager
-def declared() -> Iterator[None]:
+def _declared() -> Iterator[None]:
     """Networks that are built here have shapes and no values; one of endlessly many parameters comes to an end."""
     parameters = 0
 
@@ -217,22 +238,21 @@ def _description(path: Path | str, content: dict[str, Any]) -> Description:
 
 
 def _build(path: Path | str, description: Description, state: dict[str, torch.Tensor]) -> nn.Module:
-    """The network that a file describes, from this package's network classes alone, once its sizes are known to fit."""
-    config = description.network
+    """The network that a file describes."""
     try:
-        with declared():
-            outline = build(config, source=path, packages=NETWORKS)
-    except UserError:
-        raise
+        network = build_fitting(description.network, state, path)
+    except UserError as error:
+        if str(path) in str(error):
+            raise
+        raise UserError(f"{path} describes a network that cannot be: {error}") from error
     except Exception as error:  # whatever a network says to sizes that are none
         raise UserError(
             f"{path} describes a network that sedsep {__version__} cannot build: use the version that wrote it."
         ) from error
-    if not isinstance(outline, KINDS[description.kind]):
+    if not isinstance(network, KINDS[description.kind]):
         raise UserError(f"{path} describes no {description.kind} model: give a checkpoint that we wrote.")
-    check_fit(outline, state, path)
-    if outline.classes != len(description.labels):
+    if network.classes != len(description.labels):
         raise UserError(
-            f"{path} names {len(description.labels)} classes, its network knows {outline.classes}: give one we wrote."
+            f"{path} names {len(description.labels)} classes, its network knows {network.classes}: give one we wrote."
         )
-    return build(config, source=path, packages=NETWORKS)
+    return network

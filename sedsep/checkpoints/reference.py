@@ -183,6 +183,8 @@ def _separator(state: Mapping[str, Tensor], path: Path | str) -> Variant:
     overrides = [f"model={model}", f"conditioning={CONDITIONING['injection' in parts, 'time_film' in parts]}"]
     if outputs > 1:
         overrides.append(f"slots={outputs}")
+    if "injection.concat_project.weight" in net:
+        overrides.append("conditioning.injection.merge=concat")
     if guided:
         overrides.append(f"conditioning.sed.head_norm={_has(sed, 'head_norm')}")
     if "dprnn" in parts:

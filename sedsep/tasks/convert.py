@@ -16,12 +16,12 @@ from sedsep import checkpoints
 from sedsep.checkpoints import Description
 from sedsep.checkpoints.files import named_tensors, read_weights
 from sedsep.checkpoints.names import MEL_BASIS
+from sedsep.checkpoints.own import build_fitting
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.reference import Variant, check_mel_basis, recognise
 from sedsep.composition.parts import complete
 from sedsep.errors import UserError
 from sedsep.runs.command_line.arguments import CONFIG
-from sedsep.wiring import build
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _build(variant: Variant, source: Path, iters: int | None, given: Sequence[st
         )
     plain = OmegaConf.to_container(config.model.network, resolve=True)
     assert isinstance(plain, dict)
-    network = build(plain)
+    network = build_fitting(plain, variant.state, source)
     for name, buffer in network.named_buffers():
         if name.endswith(MEL_BASIS) and variant.mel_basis is not None:
             check_mel_basis(variant.mel_basis, buffer, source)

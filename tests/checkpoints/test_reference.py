@@ -129,6 +129,18 @@ def test_a_stage_two_model_with_a_norm_is_rebuilt_with_it() -> None:
     assert fits(found)
 
 
+@pytest.mark.parametrize("name", ["separator_baseline", "separator_no_timefilm"])
+def test_an_injection_may_be_merged_by_projecting_both(name: str) -> None:
+    state = without(outline(name), "model.base.weight_")
+    norm = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), 768)
+    state |= {f"model.base.merge_bn.{leaf}": empty(size) for leaf, size in norm.items()}
+    state["model.base.merge_bn.num_batches_tracked"] = empty()
+    state |= {"model.base.merge_conv.weight": empty(384, 768, 1, 1), "model.base.merge_conv.bias": empty(384)}
+    found = recognise(state, "x")
+    assert "conditioning.injection.merge=concat" in found.overrides
+    assert fits(found)
+
+
 def test_a_stage_two_model_that_nothing_listens_to_is_left_out() -> None:
     state = outline("separator_no_timefilm")
     injection = ("model.soundbeam", "model.base.downsample", "model.base.weight_")

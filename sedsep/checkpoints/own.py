@@ -94,6 +94,16 @@ def load(path: Path | str, kind: str, labels: LabelSet | None = None) -> Checkpo
     return rebuild(content, path)
 
 
+def describe(path: Path | str) -> Description:
+    """What one of our checkpoints, or that of a run's directory, says of itself.
+
+    Raises:
+        UserError: no such file, not one of ours, or damaged.
+    """
+    path = weights_file(Path(path))
+    return _description(path, read_weights(path))
+
+
 def weights_file(path: Path) -> Path:
     """The weights that the recipe of a training in a run directory keeps; a file as it is.
 

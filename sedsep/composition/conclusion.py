@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from omegaconf import OmegaConf
 from torch.utils.data import Dataset
@@ -13,6 +15,7 @@ from sedsep.composition.parts import event_rule, label_rule, plain, recipe
 from sedsep.evaluation.evaluator import AnyEvaluator
 from sedsep.evaluation.report import show_scores, take_apart, training_curves, write_report
 from sedsep.evaluation.results import Evaluation
+from sedsep.evaluation.scored import TaggerFile
 from sedsep.evaluation.writing import write_scores
 from sedsep.labels import LabelSet
 from sedsep.metrics.bootstrap import Bootstrap
@@ -34,7 +37,8 @@ def conclude(
     labels: LabelSet,
     scenes: Dataset[Scene],
     evaluator: AnyEvaluator,
-    models: Sequence[TrainedModel] = (),
+    model: TrainedModel | None = None,
+    taggers: Mapping[str, TrainedModel] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Score the test scenes; write the scores, the page, and the tracking run's last entries.
 
@@ -47,7 +51,8 @@ def conclude(
         labels: the classes.
         scenes: to score.
         evaluator: scores batches of them.
-        models: the networks that are scored, for the page.
+        model: the network that is scored; `None` for files.
+        taggers: that it is scored or was trained with, by their options.
 
     Returns:
         The metrics by name; of the other processes none.
@@ -68,7 +73,12 @@ def conclude(
         bootstrap=Bootstrap(config.task.resamples),
     )
     facts, curves, notes = run.facts(data), [], []
-    about = {"facts": dict(facts), "checkpoints": {network.name: str(network.checkpoint) for network in models}}
+    models = [*taggers.values(), *([] if model is None else [model])]
+    about = {
+        "facts": dict(facts),
+        "checkpoints": {network.name: str(network.checkpoint) for network in models},
+        "taggers": {option: asdict(TaggerFile.of(tagger.checkpoint)) for option, tagger in taggers.items()},
+    }
     files = write_scores(run.directory, evaluation, about)
     for network in models:
         duration = f"{network.seconds:.0f} s" if network.seconds else f"not trained now, read from {network.checkpoint}"

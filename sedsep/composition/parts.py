@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from sedsep import checkpoints
+from sedsep.checkpoints.own import weights_file
 from sedsep.errors import UserError
 from sedsep.evaluation.evaluator import Evaluator, passes_to_score
+from sedsep.evaluation.scored import scored_with
 from sedsep.events import EventRule
 from sedsep.labels import LabelRule, LabelSet
 from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER
 from sedsep.models.guided import GuidedSeparator
+from sedsep.runs.command_line.arguments import CONFIG
 from sedsep.runs.run import Run
 from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.local_copy import local_copy
 from sedsep.training.build import TrainedModel
 from sedsep.training.fit import Trainings
-from sedsep.training.prerequisites import Prerequisites
+from sedsep.training.prerequisites import Prerequisites, check_file
 from sedsep.training.recipe import Plan, Recipe
 from sedsep.wiring import build
 
@@ -35,6 +42,22 @@ def complete(config: DictConfig) -> None:
         layout = Layout(Path(config.data.root), config.sample_rate, config.microphones)
         config.labels.names = list(layout.labels())
     config.labels.count = len(config.labels.names)
+
+
+def at_its_scale(config: DictConfig) -> DictConfig:
+    """The config at the scale that the checkpoint at `ckpt` was made at, unless the command names one.
+
+    Raises:
+        UserError: there is a file, and it is no checkpoint of ours.
+    """
+    overrides = list(HydraConfig.get().overrides.task)
+    if not config.ckpt or not Path(config.ckpt).exists() or any(text.startswith("scale=") for text in overrides):
+        return config
+    scale = checkpoints.describe(config.ckpt).scale
+    known = GlobalHydra.instance().config_loader().get_group_options("scale")
+    if scale == config.scale.name or scale not in known:
+        return config
+    return compose(CONFIG, overrides=[*overrides, f"scale={scale}"])
 
 
 def class_labels(config: DictConfig) -> LabelSet:
@@ -122,6 +145,27 @@ def prerequisites(config: DictConfig, options: Sequence[str]) -> Prerequisites:
         config.scale.trains_prerequisites,
         Path(config.paths.cache),
     )
+
+
+def tagger_files(config: DictConfig, options: Iterable[str]) -> dict[str, Path]:
+    """The checkpoints of taggers by their options: as given, or those that the run of `ckpt` was scored with.
+
+    Raises:
+        UserError: one is not known, or not there any more.
+    """
+    files = {}
+    for option in options:
+        name, given = config[option].name, config[option].ckpt
+        check_file(given)
+        scored = None if given else scored_with(weights_file(Path(config.ckpt)))
+        file = given or (scored.tagger(option) if scored else None)
+        if file is None:
+            raise UserError(
+                f"{config.ckpt} does not say with which {name} it was scored: give {option}.ckpt=PATH (python run.py "
+                f"model={name} trains one)."
+            )
+        files[option] = Path(file)
+    return files
 
 
 def label_rule(config: DictConfig) -> LabelRule:

@@ -21,10 +21,12 @@ from sedsep import checkpoints
 from sedsep.checkpoints.published import locate
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
+from sedsep.evaluation.scored import scored_with
 from sedsep.inference.detection import SoundEvent
 from sedsep.inference.job import TRAINED_LEVELS, Request, SeparationJob, Watch
 from sedsep.inference.recordings import Recording, frames_first, from_array, is_number
 from sedsep.labels import LabelSet
+from sedsep.metrics.registry import TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.types import FloatArray, SedOutput
@@ -41,28 +43,40 @@ def load(
     device: str | torch.device | None = None,
     chunk_s: float = 10.0,
     cache: Path | None = None,
+    threshold: float = 0.5,
 ) -> SceneSeparator:
     """A system that takes recordings apart.
 
     Args:
         separator: its checkpoint, or the name of a published one.
-        tagger: checkpoint of the SED model that names the sounds; without one the separator's own Stage 2 SED model
-            does, which was trained for guiding and not for naming.
+        tagger: checkpoint of the SED model that names the sounds; by default the one that the separator's run was
+            scored with; where there was none, the separator's own Stage 2 SED model, which was trained for guiding and
+            not for naming.
         device: by default the GPU where there is one.
         chunk_s: seconds that are processed at once.
         cache: where published weights are kept; by default as for `run.py`.
+        threshold: probability from which sounds are heard, where the separator lies in no run that was scored.
 
     Raises:
         UserError: a checkpoint cannot be had or read, or the two do not fit each other.
     """
     if cache is None:
         cache = Path(os.environ.get("SEDSEP_CACHE") or platformdirs.user_cache_dir("sedsep"))
-    loaded = checkpoints.load(locate(separator, cache), "separator")
-    labels = LabelSet(loaded.description.labels)
-    sed = None if tagger is None else checkpoints.load(locate(tagger, cache), "sed", labels).network
+    file = locate(separator, cache)
+    loaded = checkpoints.load(file, "separator")
+    labels, scored = LabelSet(loaded.description.labels), scored_with(file)
+    tagger_file, lack = None if tagger is None else locate(tagger, cache), None
+    if tagger_file is None and scored is not None:
+        try:
+            tagger_file = scored.tagger(TAGGER)
+        except UserError as error:  # sounds that are named need none
+            lack = str(error)
+    sed = None if tagger_file is None else checkpoints.load(tagger_file, "sed", labels).network
     assert isinstance(loaded.network, GuidedSeparator)
     assert sed is None or isinstance(sed, SedModel)
-    return SceneSeparator(loaded.network, labels, sed, chunk_s, device or evaluation_device())
+    threshold = threshold if scored is None else scored.threshold
+    device = device or evaluation_device()
+    return SceneSeparator(loaded.network, labels, sed, chunk_s, device, threshold, tagger_file, lack)
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,9 @@ class SceneSeparator:
         tagger: names the sounds; without one the separator's Stage 2 SED model does, if it has one.
         chunk_s: seconds that are processed at once, best the length of the clips in training.
         device: where networks run.
+        threshold: probability from which a sound is heard, where a request names none.
+        tagger_file: the tagger's checkpoint, if it comes from a file.
+        lack: why a tagger that should name the sounds cannot be had, a sentence; `None` where nothing is lacking.
 
     Raises:
         UserError: networks of different rates, or chunks too short for them.
@@ -117,7 +134,11 @@ class SceneSeparator:
         tagger: SedModel | None = None,
         chunk_s: float = 10.0,
         device: torch.device | str = "cpu",
+        threshold: float = 0.5,
+        tagger_file: Path | None = None,
+        lack: str | None = None,
     ) -> None:
+        self.threshold, self.tagger_file, self.lack = threshold, tagger_file, lack
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.tagger = None if tagger is None else tagger.to(self.device).eval()
@@ -166,6 +187,8 @@ class SceneSeparator:
         """
         if request.labels is not None and not _are_different_names(request.labels):
             raise UserError(f"labels={request.labels!r} is no list of different sounds: name each once, as in ['Dog'].")
+        if request.labels is None and self.lack is not None:
+            raise UserError(self.lack)
         for label in request.labels or ():
             self.label_set.index(label)
         if request.labels is not None and not request.labels:
@@ -203,7 +226,7 @@ class SceneSeparator:
         waveform: FloatArray | Tensor,
         sample_rate: int,
         labels: tuple[str, ...] | list[str] | str | None = None,
-        threshold: float = 0.5,
+        threshold: float | None = None,
         iters: int | None = None,
         per_chunk: bool = False,
         level_db: tuple[float, float] | None = TRAINED_LEVELS,
@@ -215,7 +238,7 @@ class SceneSeparator:
                 or mono; `SeparationResult.heard_as` says what was done with the channels.
             sample_rate: Hz, any.
             labels: see `Request`, as the arguments that follow.
-            threshold: probability above which a sound is heard.
+            threshold: probability from which a sound is heard; by default as the separator's run was scored.
             iters: refinement passes.
             per_chunk: whether each chunk is asked for the sounds heard there alone.
             level_db: (lowest, highest) mean level at which networks hear.
@@ -226,6 +249,7 @@ class SceneSeparator:
         if labels is not None:
             asked = [labels] if isinstance(labels, str) or not isinstance(labels, Iterable) else list(labels)
             labels = tuple(label for place, label in enumerate(asked) if label not in asked[:place])
+        threshold = self.threshold if threshold is None else threshold
         request = Request(labels, threshold, per_chunk, iters, level_db)
         self.check(request)
         job = self.begin(from_array(frames_first(waveform), sample_rate), request)

@@ -81,8 +81,9 @@ def run(config: DictConfig) -> None:
             return  # of several processes that were started, all train and score, and the first does the rest
         alone = occupied(Path(job.runtime.output_dir), task, _cause)
         with alone if is_main_process() else nullcontext():
-            from sedsep.composition.parts import complete  # torch: seconds that --help need not take
+            from sedsep.composition.parts import at_its_scale, complete  # torch: seconds that --help need not take
 
+            config = at_its_scale(config)
             complete(config)
             OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
             import_module(f"sedsep.tasks.{task}").run(config)

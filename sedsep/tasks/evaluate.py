@@ -22,7 +22,7 @@ from sedsep.runs.run import Run
 from sedsep.scenes.dataset import GeneratedScenes, IndexedScenes
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.recorded import RecordedScenes
-from sedsep.training.build import load_model
+from sedsep.training.build import TrainedModel, load_model
 from sedsep.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -51,9 +51,7 @@ def run(config: DictConfig) -> dict[str, float]:
             "task.estimates=PATH of the wav files of another system."
         )
     recipe = parts.recipe(config)
-    prerequisites = parts.prerequisites(config, options if recipe.kind == "separator" else [])
-    if config.ckpt:
-        prerequisites.check()
+    files = parts.tagger_files(config, options) if config.ckpt and recipe.kind == "separator" else {}
     run = Run.open(config)
     labels, layout = parts.class_labels(config), cache(partial(parts.data_set, config))
     data = Path(config.audio) if config.audio else layout().root
@@ -67,10 +65,10 @@ def run(config: DictConfig) -> dict[str, float]:
             )  # fmt: skip
         with run.tracker() as tracker:
             return conclude(run, tracker, data, labels, scenes, FileEvaluator(labels, estimates.of))
-    any_labels = bool(config.audio)  # a folder of recordings has no classes of its own
-    model = load_model(
-        recipe.name, recipe.kind, config.ckpt, config.scale.name, config.sample_rate, None if any_labels else labels
-    )
+    scale, rate = config.scale.name, config.sample_rate
+    model = load_model(recipe.name, recipe.kind, config.ckpt, scale, rate)
+    if not config.audio:  # a folder of recordings has no classes of its own
+        _check_labels(labels, model)
     labels = LabelSet(model.description.labels)
     scenes = _scenes(config, recipe, layout, labels)
     with run.tracker() as tracker:
@@ -78,13 +76,14 @@ def run(config: DictConfig) -> dict[str, float]:
         separator = model.network
         if not isinstance(separator, GuidedSeparator):
             evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): model})
-            return conclude(run, tracker, data, labels, scenes, evaluator, [model])
+            return conclude(run, tracker, data, labels, scenes, evaluator, model)
         _check_command(config, separator, model.checkpoint)
         passes_to_score(config.refinement.eval_iters, separator)
-        trainings = parts.trainings(config, labels, layout)
-        taggers = prerequisites.models(trainings, config.sample_rate, tracker)
+        taggers = {
+            option: load_model(config[option].name, "sed", file, scale, rate, labels) for option, file in files.items()
+        }
         evaluator = parts.evaluator(run, labels, taggers, separator)
-        return conclude(run, tracker, data, labels, scenes, evaluator, [*taggers.values(), model])
+        return conclude(run, tracker, data, labels, scenes, evaluator, model, taggers)
 
 
 def _scenes(
@@ -98,6 +97,15 @@ def _scenes(
     if not scenes.names:
         raise UserError(f"The split {data.test_split} has no scenes to score: choose another data.module.test_split.")
     return scenes
+
+
+def _check_labels(labels: LabelSet, model: TrainedModel) -> None:
+    """A data set may have fewer classes than the model, as one of a test split alone may, but no others."""
+    if foreign := [label for label in labels if label not in model.description.labels]:
+        raise UserError(
+            f"{model.checkpoint} was trained on other classes than this data set has (it lacks: {', '.join(foreign)}): "
+            "use the data it was trained on, or train anew."
+        )
 
 
 def _check_command(config: DictConfig, separator: GuidedSeparator, checkpoint: Path) -> None:

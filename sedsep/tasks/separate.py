@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,18 @@ def run(config: DictConfig) -> None:
         raise UserError("task=separate needs a trained separator: add ckpt=PATH (and tagger.ckpt=PATH to name sounds).")
     request, paths = _request(config), find(str(config.audio))
     device = evaluation_device(config.trainer.accelerator)
-    system = load(config.ckpt, config.tagger.ckpt, device, config.task.chunk, Path(config.paths.cache))
+    chunk, cache = config.task.chunk, Path(config.paths.cache)
+    system = load(config.ckpt, config.tagger.ckpt, device, chunk, cache, config.scale.threshold)
+    if config.task.threshold is None:
+        request = replace(request, threshold=system.threshold)
     system.check(request)
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    if request.labels is None and system.tagger is None:
-        console.print(
-            "No tagger is given: the SED model that guides the separator names the sounds (tagger.ckpt=PATH)."
-        )
+    if request.labels is None:
+        named_by = f"{system.named_by}{f' ({system.tagger_file})' if system.tagger_file else ''}"
+        hint = "" if system.tagger_file else " (tagger.ckpt=PATH gives a tagger)"
+        console.print(f"Sounds are named by {named_by}, from a probability of {request.threshold:g}{hint}.")
     parent = Path(config.task.output or config.paths.run)
-    checkpoints = {"separator": str(config.ckpt), "tagger": config.tagger.ckpt}
+    checkpoints = {"separator": str(config.ckpt), "tagger": system.tagger_file and str(system.tagger_file)}
     sweep(parent)
     failures = 0
     for path in paths:
@@ -66,7 +70,7 @@ def _request(config: DictConfig) -> Request:
     labels = [task.labels] if isinstance(task.labels, str) else task.labels
     return Request(
         labels=None if labels is None else tuple(dict.fromkeys(str(label) for label in labels)),
-        threshold=task.threshold,
+        threshold=Request.threshold if task.threshold is None else task.threshold,
         per_chunk=task.decide == "chunk",
         iters=task.iters,
         level_db=None if task.level is None else (task.level[0], task.level[1]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -13,9 +14,11 @@ from sedsep.composition import parts
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
 from sedsep.evaluation.checking import Rules, Verdict, check
+from sedsep.evaluation.scored import scored_with
 from sedsep.evaluation.submission import System, find_soundscapes, pack, separate_soundscapes, zip_name
 from sedsep.files import sweep, whole, write_json
-from sedsep.labels import LabelSet
+from sedsep.labels import LabelRule, LabelSet
+from sedsep.metrics.registry import TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.runs.run import set_up
@@ -58,13 +61,12 @@ def _make(config: DictConfig, form: str, account: Path) -> None:
         )
     name = zip_name(task.author, task.affiliation, task.number)
     set_up(config.seed)
-    system = _load(config)
+    system, origin = _load(config)
     every = find_soundscapes(Path(config.audio), rate, system.separator.microphones)
     soundscapes = dict(list(every.items())[: DRY if task.dry_run else None])
     lengths = {file.stem: info.frames for file, info in soundscapes.items()}
     path = Path(config.paths.run, *(["dry_run"] if task.dry_run else []), name)
     batch_size = parts.recipe(config).plan.eval_batch_size
-    origin = {"separator": str(config.ckpt), "tagger": str(config.tagger.ckpt), "threshold": task.threshold}
     sweep(path.parent)
     with whole(path) as partial:
         start = time.perf_counter()
@@ -90,22 +92,31 @@ def _make(config: DictConfig, form: str, account: Path) -> None:
         )
 
 
-def _load(config: DictConfig) -> System:
-    """The networks at `ckpt` and `tagger.ckpt`, which must fit each other and the configured scale and rate."""
-    if not config.ckpt or not config.tagger.ckpt:
+def _load(config: DictConfig) -> tuple[System, dict[str, Any]]:
+    """What `ckpt` was scored with, unless the command says otherwise, and where it comes from.
+
+    The networks must fit each other and the configured scale and rate.
+    """
+    if not config.ckpt:
         raise UserError(
-            "task=submission needs a trained separator and a tagger: add ckpt=PATH and tagger.ckpt=PATH (or check a "
-            "submission that is there with task.check=FILE.zip)."
+            "task=submission needs a trained separator: add ckpt=PATH (or check a submission that is there with "
+            "task.check=FILE.zip)."
         )
     separator = checkpoints.load(config.ckpt, "separator")
     labels = LabelSet(separator.description.labels)
-    tagger = checkpoints.load(config.tagger.ckpt, "sed", labels)
+    tagger = checkpoints.load(parts.tagger_files(config, [TAGGER])[TAGGER], "sed", labels)
+    threshold = config.task.threshold
+    if threshold is None:
+        scored = scored_with(separator.path)
+        threshold = config.scale.threshold if scored is None else scored.threshold
     for loaded in (separator, tagger):
         check_fit(config.scale.name, config.sample_rate, loaded)
         loaded.network.to(evaluation_device(config.trainer.accelerator)).eval()
     assert isinstance(separator.network, GuidedSeparator)
     assert isinstance(tagger.network, SedModel)
-    return System(separator.network, tagger.network, labels, parts.label_rule(config))
+    rule = LabelRule(threshold, at_most=config.slots)
+    origin = {"separator": str(separator.path), "tagger": str(tagger.path), "threshold": threshold}
+    return System(separator.network, tagger.network, labels, rule), origin
 
 
 def _errors(verdict: Verdict, account: Path) -> str:

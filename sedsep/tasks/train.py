@@ -42,6 +42,7 @@ def run(config: DictConfig) -> dict[str, float]:
     log.info("Run directory: %s", run.directory)
     try:
         with run.tracker() as tracker:
+            taggers: dict[str, TrainedModel] = {}
             network = build_network(recipe, config.seed, run.cache)
             trainings = parts.trainings(config, labels, lambda: layout)
             directory, logger = run.directory / "checkpoints" / recipe.name, tracker.logger(recipe.name)
@@ -52,17 +53,15 @@ def run(config: DictConfig) -> dict[str, float]:
                     start_stage_two(network.sed, recipe.network["sed"]["backbone"]["frontend"], taggers[TAGGER])
                 validation = _validation_labels(run, data, taggers[BASELINE]) if BASELINE in taggers else None
                 model = trainings.fit(recipe, network, directory, logger, validation_labels=validation)
-                models = [*taggers.values(), model]
                 assert isinstance(model.network, GuidedSeparator)
                 sources = {source: taggers[source] for source in taggers_among(config.task.label_sources)}
                 evaluator = parts.evaluator(run, labels, sources, model.network)
             else:
                 model = trainings.fit(recipe, network, directory, logger)
-                models = [model]
                 evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): model})
             tracker.tags({"sedsep.checkpoint": str(model.checkpoint)})
             test_scenes = data.eval_dataset(data.test_split)
-            return conclude(run, tracker, layout.root, labels, test_scenes, evaluator, models)
+            return conclude(run, tracker, layout.root, labels, test_scenes, evaluator, model, taggers)
     except BaseException:
         if any(run.directory.glob(f"checkpoints/*/{LAST}")):
             log.warning("To go on with this training: python run.py ckpt=%s", run.directory)

@@ -1,6 +1,7 @@
 """Before Hydra starts: overrides are checked, and a sweep runs from a snapshot of the code, or goes on as it was.
 
-`ckpt=last` and `ckpt=DIRECTORY` go on with a training, or score it, by the command that it was begun with.
+`ckpt=last` and `ckpt=DIRECTORY` go on with a training, or score it, by the command that it was begun with; of separate
+and submission `ckpt=last` is the separator that was trained last.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sedsep.errors import UserError, reason
+from sedsep.files import read_json
 from sedsep.runs import provenance
 from sedsep.runs.command_line.arguments import CONFIG, check, each_choice, parse, quoted
 from sedsep.runs.command_line.settings import check_settings
@@ -31,18 +34,22 @@ OVERRIDES = Path(".hydra") / "overrides.yaml"
 
 
 def continued(arguments: Sequence[str]) -> list[str]:
-    """The arguments of the training that `ckpt=` names, what is given beside it last; of other tasks than train and
-    evaluate, as they are.
+    """The arguments of the training that `ckpt=` names, what is given beside it last; of tasks that use a separator,
+    and of others, as they are, but for `ckpt=last`.
 
     Raises:
         UserError: there is no such run.
     """
     tasks = [argument for argument in arguments if argument.startswith(TASK)]
     checkpoints = [argument.removeprefix(OPTION) for argument in arguments if argument.startswith(OPTION)]
-    scores = tasks == [f"{TASK}evaluate"]
-    if not checkpoints or checkpoints[-1] == "null" or not (scores or tasks in ([], [f"{TASK}train"])):
+    scores, uses = tasks == [f"{TASK}evaluate"], tasks in ([f"{TASK}separate"], [f"{TASK}submission"])
+    if not checkpoints or checkpoints[-1] == "null" or not (scores or uses or tasks in ([], [f"{TASK}train"])):
         return list(arguments)
     rest = [argument for argument in arguments if not argument.startswith(OPTION)]
+    if uses:
+        if checkpoints[-1] != "last":
+            return list(arguments)
+        return [*rest, f"{OPTION}{quoted(str(_newest(Path('outputs'), finished=True, kind='separator')))}"]
     path = Path(checkpoints[-1])
     if checkpoints[-1] == "last":
         run_dir = _newest(Path("outputs"), finished=scores)
@@ -61,8 +68,14 @@ def continued(arguments: Sequence[str]) -> list[str]:
     return [*flags, *inherited, *rest[len(flags) :], f"{OPTION}{quoted(str(run_dir))}"]
 
 
-def _newest(outputs: Path, finished: bool) -> Path:
-    """The training begun last that is finished, or else neither finished nor at work."""
+def _newest(outputs: Path, finished: bool, kind: str | None = None) -> Path:
+    """The training begun last that is finished, or else neither finished nor at work.
+
+    Args:
+        outputs: of run directories.
+        finished: which.
+        kind: of the model that was trained; `None` for any.
+    """
     statuses = {path.parent: read_status(path.parent) for path in outputs.glob(f"*/*/{STATUS}")}
     begun = {
         run_dir: status.started
@@ -71,13 +84,22 @@ def _newest(outputs: Path, finished: bool) -> Path:
         and status.task == "train"
         and status.state != RUNNING
         and (status.state == FINISHED) == finished
+        and kind in (None, _kind(run_dir))
     }
     if not begun:
         raise UserError(
-            f"There is no {'' if finished else 'un'}finished training below {outputs.absolute()}: give its directory "
-            "(ckpt=DIRECTORY), or begin one without ckpt."
+            f"There is no {'' if finished else 'un'}finished training{f' of a {kind}' if kind else ''} below "
+            f"{outputs.absolute()}: give its directory (ckpt=DIRECTORY), or begin one without ckpt."
         )
     return max(begun, key=begun.__getitem__)
+
+
+def _kind(run_dir: Path) -> object:
+    """What kind of model was trained in a directory; `None` where that is not known."""
+    for note in run_dir.glob("checkpoints/*/recipe.json"):
+        with suppress(UserError):
+            return read_json(note, dict[str, object], "leave it").get("model.kind")
+    return None
 
 
 def _run_of(path: Path) -> Path:

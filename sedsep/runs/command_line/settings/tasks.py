@@ -64,7 +64,7 @@ class Separate(Options):
         list[Name] | Name | None,
         Field(description="a list of class names, as [Speech,Doorbell], or null for those heard"),
     ]
-    threshold: Probability
+    threshold: Probability | None
     decide: Literal["recording", "chunk"]
     iters: Passes | None
     chunk: Seconds
@@ -79,7 +79,7 @@ class Submission(Options):
     affiliation: Name | None
     number: Annotated[int, whole(1, 1000)]
     format: Literal[2025, 2026]
-    threshold: Probability
+    threshold: Probability | None
     dry_run: bool
     check: Place | None
 

@@ -1,0 +1,95 @@
+"""What a run was scored with: its `evaluation.json` says so to whoever uses its model afterwards.
+
+A run directory may be a stranger's. What it says is data, and leads to nothing but checkpoints that are those it means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from sedsep.errors import UserError, printable, reason
+from sedsep.files import read_json
+from sedsep.fingerprint import fingerprint
+from sedsep.metrics.registry import SCORE_FILES
+
+ACCOUNT = SCORE_FILES[1]
+ADVICE = "remove that file, and give tagger.ckpt=PATH and task.threshold=NUMBER"
+
+SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth")
+"""Of weight files."""
+
+
+@dataclass(frozen=True)
+class TaggerFile:
+    """The checkpoint of a tagger.
+
+    Attributes:
+        checkpoint: its absolute path.
+        digest: of its content.
+    """
+
+    checkpoint: str
+    digest: str
+
+    @classmethod
+    def of(cls, checkpoint: Path) -> TaggerFile:
+        """The account of a file."""
+        return cls(str(checkpoint.absolute()), fingerprint(checkpoint))
+
+
+@dataclass(frozen=True)
+class ScoredWith:
+    """What a run was scored with.
+
+    Attributes:
+        threshold: probability from which a tagger named a class.
+        taggers: that it was scored or trained with, by their options.
+    """
+
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    taggers: dict[str, TaggerFile] = field(default_factory=dict)
+
+    def tagger(self, option: str) -> Path | None:
+        """The checkpoint of a tagger; `None` where the run had none.
+
+        Args:
+            option: `tagger` or `baseline`.
+
+        Raises:
+            UserError: it is not there any more, or is another file by now.
+        """
+        if option not in self.taggers:
+            return None
+        account = self.taggers[option]
+        path, name = Path(account.checkpoint), printable(account.checkpoint)
+        try:
+            if not path.is_absolute() or path.suffix not in SUFFIXES:
+                problem = "is no path of a checkpoint"
+            elif not path.is_file():
+                problem = "is not there any more"
+            elif fingerprint(path) != account.digest:
+                problem = "is another file by now"
+            else:
+                return path
+        except OSError as error:
+            problem = f"cannot be read ({reason(error)})"
+        raise UserError(f"{name}, the {option} that the run was scored with, {problem}: give {option}.ckpt=PATH.")
+
+
+def scored_with(checkpoint: Path) -> ScoredWith | None:
+    """What the run that a checkpoint lies in was scored with; `None` where it lies in none that was scored.
+
+    Args:
+        checkpoint: the file, `<run directory>/checkpoints/<model>/<name>.ckpt` where a run wrote it.
+
+    Raises:
+        UserError: the run's account of it is damaged.
+    """
+    parents = checkpoint.absolute().parents
+    if len(parents) < 3 or parents[1].name != "checkpoints" or not (parents[2] / ACCOUNT).exists():
+        return None
+    return read_json(parents[2] / ACCOUNT, ScoredWith, ADVICE)

@@ -6,12 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from sedsep import checkpoints
 from sedsep.checkpoints.own import weights_file
 from sedsep.errors import UserError
 from sedsep.evaluation.evaluator import Evaluator, passes_to_score
@@ -20,7 +16,6 @@ from sedsep.events import EventRule
 from sedsep.labels import LabelRule, LabelSet
 from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER
 from sedsep.models.guided import GuidedSeparator
-from sedsep.runs.command_line.arguments import CONFIG
 from sedsep.runs.run import Run
 from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.scenes.layout import Layout
@@ -42,22 +37,6 @@ def complete(config: DictConfig) -> None:
         layout = Layout(Path(config.data.root), config.sample_rate, config.microphones)
         config.labels.names = list(layout.labels())
     config.labels.count = len(config.labels.names)
-
-
-def at_its_scale(config: DictConfig) -> DictConfig:
-    """The config at the scale that the checkpoint at `ckpt` was made at, unless the command names one.
-
-    Raises:
-        UserError: there is a file, and it is no checkpoint of ours.
-    """
-    overrides = list(HydraConfig.get().overrides.task)
-    if not config.ckpt or not Path(config.ckpt).exists() or any(text.startswith("scale=") for text in overrides):
-        return config
-    scale = checkpoints.describe(config.ckpt).scale
-    known = GlobalHydra.instance().config_loader().get_group_options("scale")
-    if scale == config.scale.name or scale not in known:
-        return config
-    return compose(CONFIG, overrides=[*overrides, f"scale={scale}"])
 
 
 def class_labels(config: DictConfig) -> LabelSet:

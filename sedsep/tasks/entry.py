@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -20,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from sedsep.errors import choice
 from sedsep.memory import keep_freed_memory
 from sedsep.runs.command_line import resolvers
+from sedsep.runs.command_line.arguments import CONFIG
 from sedsep.runs.command_line.explaining import explain
 from sedsep.runs.command_line.starting import prepare
 from sedsep.runs.directories import is_main_process, occupied
@@ -81,9 +84,9 @@ def run(config: DictConfig) -> None:
             return  # of several processes that were started, all train and score, and the first does the rest
         alone = occupied(Path(job.runtime.output_dir), task, _cause)
         with alone if is_main_process() else nullcontext():
-            from sedsep.composition.parts import at_its_scale, complete  # torch: seconds that --help need not take
+            from sedsep.composition.parts import complete  # torch: seconds that --help need not take
 
-            config = at_its_scale(config)
+            config = _at_its_scale(config)
             complete(config)
             OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
             import_module(f"sedsep.tasks.{task}").run(config)
@@ -95,6 +98,24 @@ def run(config: DictConfig) -> None:
         if sentence is None:
             raise
         _tell(sentence)  # Hydra prints the overrides before an error: noise for a single run
+
+
+def _at_its_scale(config: DictConfig) -> DictConfig:
+    """The config at the scale that the checkpoint at `ckpt` was made at, unless the command names one.
+
+    Raises:
+        UserError: there is a file, and it is no checkpoint of ours.
+    """
+    overrides = list(HydraConfig.get().overrides.task)
+    if not config.ckpt or not Path(config.ckpt).exists() or any(text.startswith("scale=") for text in overrides):
+        return config
+    from sedsep import checkpoints  # torch, too
+
+    scale = checkpoints.describe(config.ckpt).scale
+    known = GlobalHydra.instance().config_loader().get_group_options("scale")
+    if scale == config.scale.name or scale not in known:
+        return config
+    return compose(CONFIG, overrides=[*overrides, f"scale={scale}"])
 
 
 def _cause(error: BaseException) -> str:

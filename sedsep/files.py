@@ -136,18 +136,28 @@ def parsed_json(text: bytes | str, kind: type[T]) -> T:
         ValueError: it is no such JSON; says in a few words what is wrong.
     """
     try:
-        json.loads(text, parse_float=_finite, parse_constant=_finite, parse_int=_integer)  # what pydantic lets pass
-        return _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type] # types have a hash
+        content = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type] # types have a hash
+        # What pydantic lets pass.
+        json.loads(text, object_pairs_hook=_once, parse_float=_finite, parse_constant=_finite, parse_int=_integer)
+        return content
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(printable(": ".join(filter(None, (place, first["msg"]))))) from None
+        first = error.errors(include_url=False, include_context=False)[0]
+        place, value = ".".join(str(part) for part in first["loc"]), first["input"]
+        found = f", not {printable(repr(value), 50)}" if place and isinstance(value, str | int | float | None) else ""
+        raise ValueError(printable(": ".join(filter(None, (place, first["msg"] + found))))) from None
     except UnicodeDecodeError:
         raise ValueError("not in UTF-8") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except ValueError as error:
         raise ValueError(printable(str(error))) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError(f"{printable(repr([key for key, _ in pairs]), 100)} names a key twice")
+    return content
 
 
 def _finite(text: str) -> float:

@@ -6,6 +6,7 @@ Axes: B batch, N classes.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +14,31 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sedsep.errors import UserError
+from sedsep.errors import UserError, printable
 
 SILENCE = "silence"
 """Pads the slots of a scene that holds fewer events than slots; never a class."""
+
+
+MOST_CLASSES = 10_000
+LONGEST_NAME = 64
+
+
+def class_name(name: object) -> str:
+    """The name itself, if it may be one of a class: it is also a folder's, part of files' and a value of the config.
+
+    Raises:
+        ValueError: says what such a name is like.
+    """
+    if not isinstance(name, str):
+        raise ValueError("the name of a class is a text")
+    if not name.strip() or len(name) > LONGEST_NAME:
+        raise ValueError(f"the name of a class has 1 to {LONGEST_NAME} letters")
+    if not name.isprintable() or name.startswith(".") or any(letter in "/\\" for letter in name):
+        raise ValueError("the name of a class is printable, has no / or \\ and does not begin with a dot")
+    if "${" in name or name == "???":
+        raise ValueError("the name of a class means nothing to the config, as ${...} and ??? do")
+    return name
 
 
 @dataclass(frozen=True)
@@ -27,7 +49,7 @@ class LabelSet:
         names: unique class names, without `silence`; their order is the order of the one-hot entries.
 
     Raises:
-        UserError: no names, a name twice, or `silence` among them.
+        UserError: no names or too many, a name twice or one that cannot be, or `silence` among them.
     """
 
     names: tuple[str, ...]
@@ -36,7 +58,14 @@ class LabelSet:
         object.__setattr__(self, "names", tuple(self.names))
         if not self.names:
             raise UserError("The label set is empty: name at least one class.")
-        if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
+        if len(self.names) > MOST_CLASSES:
+            raise UserError(f"The label set has {len(self.names)} names: {MOST_CLASSES} classes are the most.")
+        for name in self.names:
+            try:
+                class_name(name)
+            except ValueError as error:
+                raise UserError(f"The label set has the name {printable(repr(name), 80)}, but {error}.") from error
+        if twice := sorted(name for name, count in Counter(self.names).items() if count > 1):
             raise UserError(f"The label set names {', '.join(twice)} more than once: each class may appear once.")
         if SILENCE in self.names:
             raise UserError(f"The label set names '{SILENCE}', which pads empty slots: remove it from the classes.")

@@ -12,15 +12,16 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from sedsep.errors import UserError
+from sedsep.files import read_json
 from sedsep.fingerprint import fingerprint
-from sedsep.labels import LabelSet
+from sedsep.labels import LabelSet, class_name
 from sedsep.scenes import audio
 from sedsep.scenes.problems import DataProblem, raise_first
 from sedsep.scenes.rooms import open_room
@@ -204,21 +205,22 @@ class Layout:
         """The classes: those in `labels.json` in its order, else the sorted label folders of all splits.
 
         Raises:
-            UserError: `labels.json` is not a list of names, or there is no label folder.
+            UserError: `labels.json` is not a list of names, a name cannot be one, or there is no label folder.
         """
         path = self.root / "labels.json"
-        if not path.is_file():
-            return LabelSet(tuple(sorted({folder.name for folder in self._label_folders()})))
+        if os.path.lexists(path):
+            names = read_json(path, list[str], 'write it as ["First", "Second"]')
+        else:
+            path = self.root / EVENTS
+            names = sorted({folder.name for folder in self._label_folders()})
         try:
-            names = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            names = None
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise UserError(f'{path} is not a JSON list of class names: write it as ["First", "Second"].')
-        return LabelSet(tuple(names))
+            return LabelSet(tuple(names))
+        except UserError as error:
+            raise UserError(f"{path} gives no classes. {error}") from error
 
     def label_problems(self, labels: LabelSet) -> Iterator[DataProblem]:
-        """The label folders of the sound events, in any split, that are no class of `labels`."""
+        """The label folders of the sound events, in any split, that are no class of `labels`, and those of the
+        interference whose names cannot be labels."""
         for folder in self._label_folders():
             if folder.name not in labels:
                 text = (
@@ -226,6 +228,11 @@ class Layout:
                     "data set or move the folder away."
                 )
                 yield DataProblem("label", folder, text)
+        for folder in self._label_folders(INTERFERENCE):
+            try:
+                class_name(folder.name)
+            except ValueError as error:
+                yield DataProblem("label", folder, f"{folder} cannot be used, for {error}: rename it.")
 
     def check(self, labels: LabelSet) -> None:
         """Raise a `UserError` unless every label folder of the sound events is a class of `labels`."""
@@ -252,8 +259,9 @@ class Layout:
                 parts += [path.relative_to(self.root).as_posix(), path]
         return fingerprint(*parts)[:16]
 
-    def _label_folders(self) -> list[Path]:
-        return [label for split in self.split_names for label in _folders(self.root / EVENTS / split)]
+    def _label_folders(self, group: str = EVENTS) -> list[Path]:
+        splits = [self.root / group / split for split in self.split_names]
+        return [label for split in splits if split.is_dir() for label in _folders(split)]
 
 
 def _folders(folder: Path) -> list[Path]:

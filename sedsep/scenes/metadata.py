@@ -13,17 +13,17 @@ recipe.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sedsep.errors import UserError
-from sedsep.files import write_json
+from sedsep.files import read_json, write_json
 from sedsep.labels import LabelSet
 from sedsep.scenes.layout import Layout
-from sedsep.scenes.problems import raise_first, scene_problems
+from sedsep.scenes.official import BackgroundEntry, EventEntry, IndexEntry, SceneEntry
+from sedsep.scenes.problems import leads_outside, raise_first, scene_problems
 from sedsep.types import Event, SceneDirs, SceneSpec
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 OFFICIAL_ROOT = "data/dev_set/"
 """How the official files name the data set's root."""
+
+AGAIN = "fetch or prepare the metadata again"
 
 
 def load_index(path: Path, layout: Layout, labels: LabelSet | None = None) -> list[SceneSpec]:
@@ -57,29 +59,25 @@ def read_index(path: Path) -> list[tuple[Path, list[str]]]:
     """The scenes an index lists: the file of each, and the label of each of its target slots.
 
     Raises:
-        UserError: the index is missing or malformed, or lists no scenes.
+        UserError: the index is missing or malformed, lists no scenes or one twice, or leads out of its folder.
     """
-    entries = _read_json(path)
-    if not isinstance(entries, list) or not entries:
+    entries = read_json(path, list[IndexEntry], AGAIN)
+    if not entries:
         raise UserError(f"{path} lists no scenes: expected a JSON list of metadata_path and ref_event.")
-    scenes = []
+    names = Counter(Path(entry.metadata_path).stem for entry in entries)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise UserError(f"{path} lists {len(twice)} scenes more than once, such as {twice[0]}: list each once.")
     for entry in entries:
-        match entry:
-            case {"metadata_path": str(name), "ref_event": list(ref_event)}:
-                scenes.append((path.parent / name, [str(label) for label in ref_event]))
-            case _:
-                text = json.dumps(entry)
-                short = text if len(text) < 80 else text[:77] + "..."
-                raise UserError(f"{path} has an entry without metadata_path and ref_event: {short}.")
-    return scenes
+        if leads_outside(path.parent, entry.metadata_path):
+            raise UserError(f"{path} names {entry.metadata_path}, which leads out of {path.parent}: {AGAIN}.")
+    return [(path.parent / entry.metadata_path, entry.ref_event) for entry in entries]
 
 
 def read_spec(path: Path, ref_event: Sequence[str]) -> SceneSpec:
-    """Read one scene, without a look at what it says (`scene_problems`).
+    """Read one scene, without a look at the files it names (`scene_problems`).
 
     Folders in the official style (`data/dev_set/...`) and other relative ones are taken from the data set's root;
-    absolute ones stay. Keys the format does not know are ignored. Positions come without an index: the nearest
-    measurement counts.
+    absolute ones stay. Positions come without an index: the nearest measurement counts.
 
     Args:
         path: the scene's file; its stem becomes the scene's name.
@@ -88,65 +86,42 @@ def read_spec(path: Path, ref_event: Sequence[str]) -> SceneSpec:
     Raises:
         UserError: the file is missing or malformed.
     """
-    content = _read_json(path)
-    try:
-        config = content["config"] if "config" in content else content["init_args"]
-        foreground, background = config["foreground_dir"], config["background_dir"]
-        interference = config.get("interference_dir")
-        # Where the format allows a key to be left out, the value is the one it defines.
-        before, after = config.get("spatialize_direct_path_time_ms") or (6, 50)
-        backgrounds = content.get("bg_events") or []
-        interfering = content.get("int_events") or [] if interference else []
-        return SceneSpec(
-            name=path.stem,
-            dirs=SceneDirs(
-                foreground=foreground.removeprefix(OFFICIAL_ROOT),
-                background=background.removeprefix(OFFICIAL_ROOT),
-                rooms=config["rir_dir"].removeprefix(OFFICIAL_ROOT),
-                interference=interference and interference.removeprefix(OFFICIAL_ROOT),
-            ),
-            room=str(content["room"]),
-            foreground=_by_onset(_read_event(event, foreground) for event in content["fg_events"]),
-            background=tuple(_read_event(event, background, background=True) for event in backgrounds),
-            interference=tuple(_read_event(event, interference) for event in interfering),
-            duration=float(config.get("duration", 10.0)),
-            sample_rate=int(config.get("sr", 32000)),
-            ref_db=float(config.get("ref_db", -50)),
-            ref_channel=int(config.get("ref_channel", 0)),
-            direct_path_ms=(float(before), float(after)),
-            slots=tuple(ref_event),
-        )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        what = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
-        raise UserError(f"{path} is no scene description ({what}): fetch or prepare the metadata again.") from error
-
-
-def _read_event(event: dict[str, Any], folder: str, *, background: bool = False) -> Event:
-    source_time, position = event["source_time"], None
-    if source_time is not None or not background:
-        source_time = float(source_time)
-    if not background:
-        x, y, z = event["event_position"][0]
-        position = (float(x), float(y), float(z))
-    return Event(
-        label=None if background else str(event["label"]),
-        # Some files name the folder as well.
-        source_file=str(event["source_file"]).removeprefix(folder.rstrip("/") + "/"),
-        source_time=source_time,
-        event_time=float(event["event_time"]),
-        event_duration=float(event["event_duration"]),
-        snr=float(event["snr"]),
-        position=position,
+    scene = read_json(path, SceneEntry, AGAIN)
+    config = scene.config
+    foreground, background, interference = config.foreground_dir, config.background_dir, config.interference_dir
+    return SceneSpec(
+        name=path.stem,
+        dirs=SceneDirs(
+            foreground=foreground.removeprefix(OFFICIAL_ROOT),
+            background=background.removeprefix(OFFICIAL_ROOT),
+            rooms=config.rir_dir.removeprefix(OFFICIAL_ROOT),
+            interference=interference and interference.removeprefix(OFFICIAL_ROOT),
+        ),
+        room=scene.room,
+        foreground=_by_onset(_event(event, foreground) for event in scene.fg_events),
+        background=tuple(_event(event, background) for event in scene.bg_events or ()),
+        interference=tuple(_event(event, interference) for event in scene.int_events or ()) if interference else (),
+        duration=config.duration,
+        sample_rate=config.sr,
+        ref_db=config.ref_db,
+        ref_channel=config.ref_channel,
+        direct_path_ms=config.spatialize_direct_path_time_ms or (6.0, 50.0),
+        slots=tuple(ref_event),
     )
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: check the data set's root or prepare the metadata.") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable as JSON ({error}): fetch or prepare the metadata again.") from error
+def _event(entry: EventEntry | BackgroundEntry, folder: str) -> Event:
+    label, position = (entry.label, entry.event_position[0]) if isinstance(entry, EventEntry) else (None, None)
+    return Event(
+        label=label,
+        # Some files name the folder as well.
+        source_file=entry.source_file.removeprefix(folder.rstrip("/") + "/"),
+        source_time=entry.source_time,
+        event_time=entry.event_time,
+        event_duration=entry.event_duration,
+        snr=entry.snr,
+        position=position,
+    )
 
 
 def write_index(specs: Sequence[SceneSpec], path: Path) -> None:

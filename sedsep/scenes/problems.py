@@ -3,11 +3,12 @@ finds: who needs the data raises the first problem, who verifies a data set read
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sedsep.errors import UserError
+from sedsep.errors import UserError, printable
 from sedsep.labels import SILENCE, LabelSet
 from sedsep.types import SceneSpec
 
@@ -20,7 +21,7 @@ class FileError(UserError):
     """
 
     def __init__(self, message: str, path: Path | None = None) -> None:
-        super().__init__(message)
+        super().__init__(printable(message, 1000))
         self.path = path
 
 
@@ -37,6 +38,9 @@ class DataProblem:
     kind: str
     path: Path
     text: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", printable(self.text, 1000))  # names of files may hold anything
 
 
 def raise_first(problems: Iterable[DataProblem]) -> None:
@@ -60,7 +64,7 @@ def scene_problems(
     """
     yield from fit_problems(spec, path, sample_rate, channels)
     events = [str(event.label) for event in spec.foreground]
-    dirs, (before, after) = spec.dirs, spec.direct_path_ms
+    dirs = spec.dirs
     texts: list[str] = []
     if twice := sorted({label for label in events if events.count(label) > 1}):
         texts.append(f"has two events labelled {twice[0]}: a scene may hold each label once.")
@@ -74,23 +78,25 @@ def scene_problems(
             f"holds the label {label}, which is no class: choose the label set of this data set."
             for label in sorted({*spec.slots} - {*labels, SILENCE})
         ]
-    if spec.duration <= 0 or spec.sample_rate <= 0 or before < 0 or after <= 0:
-        texts.append("has a duration, rate or direct path time that is not positive: correct its config.")
-    for event in (*spec.foreground, *spec.background, *spec.interference):
-        if not 0 <= event.event_time < spec.duration or event.event_duration <= 0 or (event.source_time or 0) < 0:
-            texts.append(
-                f"places {event.source_file} at {event.event_time:g} s for {event.event_duration:g} s, but events "
-                f"start within the scene's {spec.duration:g} s and last longer than nothing: correct it."
-            )
-    files = [Path(dirs.rooms, spec.room)]
-    files += [Path(dirs.foreground, event.source_file) for event in spec.foreground]
-    files += [Path(dirs.background, event.source_file) for event in spec.background]
-    files += [Path(str(dirs.interference), event.source_file) for event in spec.interference]
+    if int(spec.duration * spec.sample_rate) < 1:
+        texts.append(f"lasts {spec.duration:g} s, which is less than a sample: correct its config.")
     texts += [
-        f"names {root / file}, which does not exist: check the data set's root."
-        for file in files
-        if not (root / file).is_file()
+        f"places {event.source_file} at {event.event_time:g} s, but events start within the scene's "
+        f"{spec.duration:g} s: correct it."
+        for event in (*spec.foreground, *spec.background, *spec.interference)
+        if event.event_time >= spec.duration
     ]
+    files = [(dirs.rooms, spec.room)]
+    files += [(dirs.foreground, event.source_file) for event in spec.foreground]
+    files += [(dirs.background, event.source_file) for event in spec.background]
+    files += [(str(dirs.interference), event.source_file) for event in spec.interference]
+    outside = [folder for folder in {folder for folder, _ in files} if leads_outside(root, folder, links=False)]
+    for folder, file in files:
+        place = root / folder / file
+        if folder in outside or leads_outside(root / folder, file):
+            texts.append(f"names {place}, which leads out of the data set {root}: copy the file to its folder there.")
+        elif not os.path.isfile(place):  # noqa: PTH113 # whatever the name
+            texts.append(f"names {place}, which does not exist: check the data set's root.")
     yield from (DataProblem("metadata", path, f"{path} {text}") for text in texts)
 
 
@@ -99,6 +105,25 @@ def fit_problems(spec: SceneSpec, source: Path | str, sample_rate: int, channels
     if spec.sample_rate != sample_rate:
         text = f"is at {spec.sample_rate} Hz, not at {sample_rate} Hz: set the sample rate to match or prepare it anew."
         yield DataProblem("metadata", Path(source), f"{source} {text}")
-    if not -channels <= spec.ref_channel < channels:
+    if not 0 <= spec.ref_channel < channels:
         text = f"has its targets at channel {spec.ref_channel} of {channels}: correct its config."
         yield DataProblem("metadata", Path(source), f"{source} {text}")
+
+
+def leads_outside(folder: Path, name: str, links: bool = True) -> bool:
+    """Whether a name leads out of its folder: by what it says, or by links below the folder, which may be one itself.
+
+    Args:
+        folder: the folder.
+        name: of a file or folder in it; an absolute one has to begin with the folder.
+        links: follow them.
+    """
+    place = folder / name
+    top = folder.absolute() if Path(name).is_absolute() else folder
+    if ".." in name.split("/") or not place.is_relative_to(top):
+        return True
+    while links and place != top:
+        if os.path.islink(place):  # noqa: PTH114 # whatever the name
+            return not place.resolve().is_relative_to(top.resolve())
+        place = place.parent
+    return False

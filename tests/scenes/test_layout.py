@@ -143,7 +143,7 @@ def test_a_missing_split_names_those_present(layout: Layout) -> None:
 @pytest.mark.parametrize("content", ["{}", "[1, 2]", "nothing"])
 def test_a_malformed_labels_json_is_refused(root: Path, content: str) -> None:
     (root / "labels.json").write_text(content)
-    with pytest.raises(UserError, match=r"labels\.json is not a JSON list of class names"):
+    with pytest.raises(UserError, match=r"labels\.json is damaged or holds something else"):
         Layout(root, RATE, 4).labels()
 
 

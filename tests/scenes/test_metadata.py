@@ -187,17 +187,17 @@ def _break(content: dict[str, Any], kind: str) -> Any:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("list", "no scene description"),
-        ("no room", "the key 'room' is missing"),
-        ("no position", "no scene description"),
-        ("no start", "no scene description"),
+        ("list", "should be an object"),
+        ("no room", r"\(room: Field required\)"),
+        ("no position", r"fg_events\.0\.event_position: .*, not None"),
+        ("no start", r"fg_events\.0\.source_time: .* a valid number, not None"),
         ("late", r"at 10 s"),
-        ("short", r"for 0 s"),
+        ("short", r"fg_events\.0\.event_duration: .* greater than 0, not 0"),
         ("file", r"names .*Cough/gone\.wav, which does not exist"),
         ("room file", r"names .*gone\.sofa, which does not exist"),
         ("twice", "two events labelled"),
-        ("config", "not positive"),
-        ("window", "no scene description"),
+        ("config", r"config\.duration: .* greater than 0, not -1"),
+        ("window", r"config\.spatialize_direct_path_time_ms\.1: Field required"),
     ],
 )
 def test_a_bad_scene_gives_one_sentence_that_names_it(
@@ -213,10 +213,10 @@ def test_a_bad_scene_gives_one_sentence_that_names_it(
     ("content", "says"),
     [
         (None, "does not exist"),
-        ("{", "is not readable as JSON"),
+        ("{", "Invalid JSON"),
         ("[]", "lists no scenes"),
-        ("{}", "lists no scenes"),
-        ('[{"metadata_path": "valid/scene_0.json"}]', "without metadata_path and ref_event"),
+        ("{}", "should be a valid array"),
+        ('[{"metadata_path": "valid/scene_0.json"}]', r"0\.ref_event: Field required"),
         ('[{"metadata_path": "valid/gone.json", "ref_event": []}]', r"gone\.json does not exist"),
     ],
 )

@@ -107,7 +107,7 @@ def verify(
         labels: the classes.
         sample_rate: of scenes, rooms and recordings, Hz.
         channels: microphones.
-        splits: those needed; the first is for training and must have sounds of every class.
+        splits: those needed; the first is for training and must have sounds of every class, the last for scoring.
         decode: read every sample of every file.
     """
     try:
@@ -140,8 +140,14 @@ def verify(
 
 
 def _split_problems(layout: Layout, labels: LabelSet, splits: Sequence[str]) -> Iterator[DataProblem]:
-    """Training draws from sounds of every class; evaluation takes fixed scenes or recordings as well."""
+    """Training draws from sounds of every class; evaluation takes fixed scenes or recordings as well.
+
+    A set that has the last split and none of the others is there for scoring alone.
+    """
     fixed = {path.stem for path in (layout.root / "metadata").glob("*.json")} | set(recorded_splits(layout.root))
+    if fixed.union(layout.split_names).intersection(splits) == {splits[-1]} != set(splits):
+        yield from layout.label_problems(labels)
+        return
     for split in splits:
         sounds = layout.root / EVENTS / split
         if split not in layout.split_names and (split == splits[0] or split not in fixed):

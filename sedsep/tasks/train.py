@@ -13,11 +13,12 @@ from sedsep.evaluation.evaluator import passes_to_score
 from sedsep.evaluation.label_sources import LabelTable, cached_probabilities, labels_of, taggers_among
 from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.models.guided import GuidedSeparator
+from sedsep.runs.directories import is_main_process
 from sedsep.runs.run import Run
 from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.training.build import TrainedModel, build_network, start_stage_two
 from sedsep.training.checkpointing import LAST
-from sedsep.training.prerequisites import check_weights, needed_options
+from sedsep.training.prerequisites import check_weights, keep_for_others, needed_options
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ def run(config: DictConfig) -> dict[str, float]:
                 evaluator = parts.evaluator(run, labels, sources, model.network)
             else:
                 model = trainings.fit(recipe, network, directory, logger)
+                if is_main_process() and config.scale.trains_prerequisites:
+                    keep_for_others(recipe, trainings, directory, run.cache)
                 evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): model})
             tracker.tags({"sedsep.checkpoint": str(model.checkpoint)})
             test_scenes = data.eval_dataset(data.test_split)

@@ -56,4 +56,6 @@ def run(config: DictConfig) -> None:
         raise UserError(
             f"{verdict.root} has {count} problem{'s' * (count > 1)}, listed above and in {file}: mend and verify again."
         )
-    print(f"Nothing is wrong with {verdict.root}.")
+    splits_found = {content.split for content in verdict.contents} | set(verdict.scenes)
+    use = "" if module.train_split in splits_found else ", which has nothing to train on: it is for scoring"
+    print(f"Nothing is wrong with {verdict.root}{use}.")

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,13 @@ class Trainings:
     content: Callable[[], list[str]]
     trainer: Mapping[str, Any]
     callbacks: Mapping[str, Any]
+
+    def ordinary(self) -> Trainings:
+        """The same without overfitting, which is for the model that is asked for and not for those it leans on."""
+        if "overfit_batches" not in self.trainer:
+            return self
+        own = {name: value for name, value in self.trainer.items() if name not in ("overfit_batches", "max_epochs")}
+        return replace(self, trainer=own)
 
     def fit(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sedsep.errors import UserError
+from sedsep.errors import UserError, reason
 from sedsep.files import sole_writer
 from sedsep.fingerprint import fingerprint
 from sedsep.runs.directories import is_main_process
@@ -58,7 +59,7 @@ class Prerequisites:
         Raises:
             UserError: one cannot be had, or does not fit.
         """
-        models = {}
+        models, trainings = {}, trainings.ordinary()
         for option, recipe in self.recipes.items():
             if recipe.ckpt:
                 models[option] = load_model(
@@ -71,7 +72,7 @@ class Prerequisites:
 
     def _cached(self, option: str, trainings: Trainings, tracker: Tracker) -> TrainedModel:
         recipe = self.recipes[option]
-        home = self.cache / "models" / f"{recipe.name}-{recipe_key(recipe, trainings, self.cache)}"
+        home = _home(recipe, trainings, self.cache)
         home.parent.mkdir(parents=True, exist_ok=True)
         if not is_main_process():  # of several, the first trains, on one device: it may still be at it
             while not home.is_dir():
@@ -86,7 +87,7 @@ class Prerequisites:
             partial = home.with_name(f"{home.name}.partial")
             network = build_network(recipe, trainings.seed, self.cache)
             model = trainings.fit(recipe, network, partial, tracker.logger(recipe.name), one_device=True)
-            partial.rename(home)
+            _put_in_place(partial, home)
             return trainings.kept(recipe, home, model.seconds)
 
     def _check_given(self, option: str) -> None:
@@ -97,6 +98,50 @@ class Prerequisites:
                 f"task.source={recipe.published}) or train some (python run.py model={recipe.name} "
                 f"scale={self.scale}), and give {option}.ckpt=PATH."
             )
+
+
+def keep_for_others(recipe: Recipe, trainings: Trainings, directory: Path, cache: Path) -> None:
+    """Keep a SED model where trainings that lean on one like it find it, as a whole or not at all.
+
+    One that started from weights of the command's own, overfits, or was trained on several devices, is like none.
+
+    Args:
+        recipe: it was trained by.
+        trainings: that its own was one of.
+        directory: of its training.
+        cache: folder of what several runs share.
+    """
+    several = any(str(trainings.trainer.get(name, 1)) != "1" for name in ("devices", "num_nodes"))
+    if recipe.ckpt or several or trainings.ordinary() is not trainings:
+        return
+    home = _home(recipe, trainings, cache)
+    copy = home.with_name(f"{home.name}.copy")
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with sole_writer(copy):
+            shutil.rmtree(copy, ignore_errors=True)  # of a process that was killed
+            try:
+                shutil.copytree(directory, copy)
+                _put_in_place(copy, home)
+            finally:
+                shutil.rmtree(copy, ignore_errors=True)
+    except OSError as error:  # the training itself has lost nothing
+        log.warning("%s is not kept for other trainings in %s: %s", recipe.name, home, reason(error))
+
+
+def _home(recipe: Recipe, trainings: Trainings, cache: Path) -> Path:
+    """Where a SED model lies that was trained by a recipe."""
+    return cache / "models" / f"{recipe.name}-{recipe_key(recipe, trainings, cache)}"
+
+
+def _put_in_place(trained: Path, home: Path) -> None:
+    """Move a finished training to its place, unless another process was faster."""
+    try:
+        trained.rename(home)
+    except OSError:
+        if not home.is_dir():
+            raise
+        shutil.rmtree(trained)
 
 
 def check_weights(recipe: Recipe, prerequisites: Prerequisites) -> None:

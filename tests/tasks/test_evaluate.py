@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,18 @@ def test_a_run_directory_is_scored_as_its_run_was_after_any_number_of_passes(eva
     theirs = metrics(home / "files")
     for metric in ("ca_sdri", "capi_sdri", "si_sdr", "label_accuracy", "source_accuracy"):
         assert theirs[f"test/{metric}/files"] == pytest.approx(now[f"test/{metric}/tagger"], abs=1e-5)
+
+
+def test_a_set_for_scoring_alone_is_scored_with_the_run_s_taggers(
+    evaluate: Evaluate, home: Path, data: Path, tmp_path: Path
+) -> None:
+    alone = Path(shutil.copytree(data, tmp_path / "alone"))
+    for group in ("sound_event", "interference", "noise", "room_ir"):
+        for split in ("train", "valid"):
+            shutil.rmtree(alone / group / split)
+    done = evaluate("alone", "task=evaluate", f"ckpt={home / 'trained'}", f"data.root={alone}")
+    assert done.returncode == 0, done.stderr
+    assert metrics(home / "alone") == pytest.approx(metrics(home / "trained"), abs=1e-4, nan_ok=True)
 
 
 def test_recordings_in_the_test_layout_score_as_the_scenes_they_were_rendered_from(

@@ -21,7 +21,8 @@ from sedsep.evaluation.label_sources import taggers_among
 from sedsep.models import GuidedSeparator
 from sedsep.tasks import train
 from sedsep.training.build import build_network
-from sedsep.training.prerequisites import needed_options, recipe_key
+from sedsep.training.fit import Trainings
+from sedsep.training.prerequisites import keep_for_others, needed_options, recipe_key
 
 Compose = Callable[..., DictConfig]
 
@@ -45,6 +46,29 @@ def key(config: DictConfig) -> str:
     layout: Any = SimpleNamespace(fingerprint=lambda split: split)
     trainings = parts.trainings(config, parts.class_labels(config), lambda: layout)
     return recipe_key(parts.recipe(config), trainings, Path(config.paths.cache))
+
+
+def test_a_tagger_that_is_trained_alone_lies_where_separators_look(composed: Compose, tmp_path: Path) -> None:
+    config, directory = composed("model=tagger"), tmp_path / "run"
+    directory.mkdir()
+    (directory / "last.ckpt").write_text("weights")
+    layout: Any = SimpleNamespace(fingerprint=lambda split: split)
+    trainings = parts.trainings(config, parts.class_labels(config), lambda: layout)
+    for _ in range(2):  # the second finds it there
+        keep_for_others(parts.recipe(config), trainings, directory, tmp_path)
+    looked_for = recipe_key(parts.recipe(composed(), "tagger"), trainings, tmp_path)
+    (kept,) = (path for path in (tmp_path / "models").iterdir() if path.is_dir())
+    assert kept.name == f"tagger-{looked_for}"
+    assert (kept / "last.ckpt").read_text() == "weights"
+
+
+def test_what_is_overfitted_is_what_was_asked_for(composed: Compose) -> None:
+    def trainings(*overrides: str) -> Trainings:
+        config, layout = composed(*overrides), SimpleNamespace()
+        return parts.trainings(config, parts.class_labels(config), lambda: layout)  # type: ignore[arg-type, return-value]
+
+    assert trainings("trainer=overfit").trainer["overfit_batches"] == 2
+    assert trainings("trainer=overfit").ordinary().trainer == trainings().trainer == trainings().ordinary().trainer
 
 
 def needed(config: DictConfig) -> list[str]:

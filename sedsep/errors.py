@@ -17,6 +17,16 @@ class UserError(Exception):
         )
 
 
+def causes(error: BaseException) -> list[BaseException]:
+    """An error, and those that it came from."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    return chain
+
+
 def choice(value: object, valid: tuple[str, ...], option: str) -> str:
     """Return `value` when it is one of `valid`; otherwise raise a `UserError` that lists them."""
     if value not in valid:

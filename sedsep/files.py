@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
-from sedsep.errors import UserError, printable, reason
+from sedsep.errors import UserError, causes, printable, reason
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,18 @@ LARGEST_JSON = 2**28
 
 
 @contextmanager
+def named(path: Path) -> Iterator[None]:
+    """The system's errors name the file: of what cannot be written to an open one, they say no name."""
+    try:
+        yield
+    except Exception as error:
+        for link in causes(error):
+            if isinstance(link, OSError) and (link.filename is None or str(link.filename).endswith(".partial")):
+                link.filename = str(path)
+        raise
+
+
+@contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A place beside `path`, whose folder is made, for what then replaces it; after an error nothing of it is left.
 
@@ -41,9 +53,10 @@ def whole(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(path)
     try:
-        yield partial
-        _sync(partial)
-        partial.replace(path)
+        with named(path):
+            yield partial
+            _sync(partial)
+            partial.replace(path)
         with suppress(OSError):  # not every file system knows it of folders
             _sync(path.parent)
     finally:

@@ -13,8 +13,8 @@ PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "sedsep"
 
 GROUND = {
-    "console", "errors", "events", "labels", "types", "dsp", "memory", "files", "fingerprint", "devices", "downloads",
-    "losses", "wiring",
+    "console", "errors", "signals", "events", "labels", "types", "dsp", "memory", "files", "fingerprint", "devices",
+    "downloads", "losses", "wiring",
 }  # fmt: skip
 PARTS = GROUND | {"modules", "metrics", "scenes"}
 NETWORKS = PARTS | {"conditioning", "models"}
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "errors": set(),
     "events": {"errors", "types"},
     "memory": set(),
+    "signals": {"errors"},
     "files": {"errors"},
     "fingerprint": set(),
     "devices": set(),

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import sedsep
 from sedsep.devices import evaluation_device
-from sedsep.files import flat
+from sedsep.files import flat, write_whole
 from sedsep.metrics.registry import REPORT, SCORE_FILES
 from sedsep.runs import provenance
 from sedsep.runs.directories import is_main_process
@@ -67,7 +67,7 @@ class Run:
             directory.mkdir(parents=True, exist_ok=True)
             for name in (*SCORE_FILES, REPORT):
                 (directory / name).unlink(missing_ok=True)
-            (directory / "config.yaml").write_text(OmegaConf.to_yaml(config))
+            write_whole(directory / "config.yaml", OmegaConf.to_yaml(config))
         return cls(config, directory, Path(config.paths.cache), evaluation_device(config.trainer.accelerator))
 
     def tracker(self) -> Tracker:
@@ -80,7 +80,7 @@ class Run:
         parameters = flat(OmegaConf.to_container(self.config))
         tracker = logging_.job(self.directory, self._name(), parameters, tags, sweep_dir())
         if is_main_process():
-            (self.directory / ENVIRONMENT).write_text(provenance.environment())
+            write_whole(self.directory / ENVIRONMENT, provenance.environment())
             tracker.artifact(self.directory / ENVIRONMENT)
         return tracker
 

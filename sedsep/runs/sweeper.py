@@ -29,6 +29,7 @@ from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING
 from sedsep.runs.launchers.base import Jobs, SweepLauncher, overrides_in_place
 from sedsep.runs.slurm import QUEUED
 from sedsep.runs.sweeps import FILE, MISSING, ORDER, SWEEP, TO_RUN, Job, Manifest, Outcome, counts, outcomes
+from sedsep.signals import Stopped
 from sedsep.wiring import build
 
 log = logging.getLogger(__name__)
@@ -198,7 +199,7 @@ def _conclude(manifest: Manifest, results: Sequence[Outcome], stop: BaseExceptio
     """
     again = go_on(manifest.root)
     going_on = [result for result in results if result.state in (QUEUED, RUNNING)]
-    if isinstance(stop, KeyboardInterrupt):
+    if isinstance(stop, Stopped):
         if ids := sorted({result.job.id.split("_")[0] for result in going_on if result.job.id}):
             log.info("The jobs go on in SLURM (scancel %s would end them)", " ".join(ids))
         log.info("See how they do, and go on: %s", again)

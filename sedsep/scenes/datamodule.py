@@ -36,6 +36,7 @@ from sedsep.scenes.recorded import RecordedScenes
 from sedsep.scenes.rendering import Renderer, SceneParts
 from sedsep.scenes.sampling import SceneSampler
 from sedsep.scenes.spatialscaper import SpatialScaperRenderer
+from sedsep.signals import leave_to_parent
 from sedsep.types import Batch, Scene
 
 RENDER = ("worker", "device")
@@ -271,6 +272,7 @@ class _Answers(Dataset[Item | UserError]):
 
 def _start_worker(_: int) -> None:
     keep_freed_memory()
+    leave_to_parent()
 
 
 def _gather(

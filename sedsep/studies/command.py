@@ -17,8 +17,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from sedsep.errors import UserError
-from sedsep.runs.launchers.local import stoppable
 from sedsep.runs.sweeps import TO_RUN
+from sedsep.signals import Stopped, children, stoppable
 from sedsep.studies.progress import SWEEPS, Progress
 from sedsep.studies.results import Results, write
 from sedsep.studies.study import Cell, Study, products, settings_name
@@ -49,7 +49,7 @@ def launch(run_py: Path, study: str, progress: Progress, overrides: Sequence[str
         overrides: of Hydra itself: how jobs are launched.
 
     Raises:
-        KeyboardInterrupt: told to stop; the jobs have been told, too.
+        Stopped: told to stop; the jobs have been told, too.
     """
     tried = [progress.attempts[cell.key] for cell in progress.to_launch if cell.key in progress.attempts]
     for sweep in dict.fromkeys(sweep for sweep, outcome in tried if outcome.state in TO_RUN):
@@ -69,13 +69,15 @@ def _run(run_py: Path, arguments: Sequence[str]) -> None:
     print("$", shlex.join(["python", "run.py", *arguments]), flush=True)
     # A session of its own: a key pressed here reaches it through us alone, once, and it ends its jobs in its own time.
     process = subprocess.Popen([sys.executable, str(run_py), *arguments], start_new_session=True)
-    with stoppable():
-        try:
-            process.wait()
-        except KeyboardInterrupt as told:
-            process.send_signal(told.args[0])
-            process.wait()
-            raise
+    children.add(process.pid)
+    try:
+        process.wait()
+    except Stopped as told:
+        process.send_signal(told.number)
+        process.wait()
+        raise
+    finally:
+        children.discard(process.pid)
 
 
 USAGE = """
@@ -94,13 +96,14 @@ CHOSEN = ("experiment", "task", "ckpt", "refinement.eval_iters", "logger.tags", 
 def main(study: Study) -> None:
     """Run a study as the command line says, and end the process."""
     try:
-        sys.exit(run(study, parse(study, sys.argv[1:])))
+        with stoppable():
+            sys.exit(run(study, parse(study, sys.argv[1:])))
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except Stopped:
         print("Stopped: the same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+        raise
 
 
 def parse(study: Study, arguments: Sequence[str]) -> argparse.Namespace:
@@ -147,7 +150,7 @@ def run(study: Study, line: argparse.Namespace) -> int:
 
     Raises:
         UserError: the command cannot be carried out, or the store does not answer.
-        KeyboardInterrupt: told to stop.
+        Stopped: told to stop.
     """
     scored: dict[str, tuple[str, ...]] = {}
     if line.weights:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import runpy
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -27,6 +26,7 @@ from sedsep.runs.command_line.explaining import explain
 from sedsep.runs.command_line.starting import prepare
 from sedsep.runs.directories import is_main_process, occupied
 from sedsep.runs.provenance import PROJECT
+from sedsep.signals import stoppable, whole_stop
 
 log = logging.getLogger(__name__)
 
@@ -52,22 +52,21 @@ def command() -> None:
 
 
 def guarded(main: Callable[[], Any]) -> None:
-    """Call the Hydra main; what the user can mend ends as one sentence and exit code 1, the rest as a traceback.
+    """Call the Hydra main; what the user can mend ends as one sentence and exit code 1, the rest as a traceback. Told
+    to stop, it ends with 128 and the signal's number.
 
     Args:
         main: decorated with `hydra.main`.
     """
     # Hydra prints half a traceback otherwise: here errors are told, or raised whole.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # A shell's `&` may have us ignore it: whoever sends it to a job in the background means it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    logging.raiseExceptions = False  # nor for a log that cannot be written: what else fails then is told
     try:
-        prepare()
-        main()
+        with stoppable():
+            prepare()
+            main()
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        sys.exit(130)
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
@@ -89,7 +88,8 @@ def run(config: DictConfig) -> None:
             config = _at_its_scale(config)
             complete(config)
             OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
-            import_module(f"sedsep.tasks.{task}").run(config)
+            with whole_stop():
+                import_module(f"sedsep.tasks.{task}").run(config)
     except Exception as error:
         sentence = explain(error)
         if job.mode == RunMode.MULTIRUN:  # Hydra keeps it to itself until all jobs are done

@@ -16,6 +16,7 @@ from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.directories import is_main_process
 from sedsep.runs.run import Run
 from sedsep.scenes.datamodule import SceneDataModule
+from sedsep.signals import Stopped
 from sedsep.training.build import TrainedModel, build_network, start_stage_two
 from sedsep.training.checkpointing import LAST
 from sedsep.training.prerequisites import check_weights, keep_for_others, needed_options
@@ -65,8 +66,8 @@ def run(config: DictConfig) -> dict[str, float]:
             tracker.tags({"sedsep.checkpoint": str(model.checkpoint)})
             test_scenes = data.eval_dataset(data.test_split)
             return conclude(run, tracker, layout.root, labels, test_scenes, evaluator, model, taggers)
-    except BaseException:
-        if any(run.directory.glob(f"checkpoints/*/{LAST}")):
+    except BaseException as error:
+        if isinstance(error, Stopped) or any(run.directory.glob(f"checkpoints/*/{LAST}")):
             log.warning("To go on with this training: python run.py ckpt=%s", run.directory)
         raise
 

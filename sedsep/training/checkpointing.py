@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning
@@ -16,11 +13,11 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
 from sedsep.checkpoints.files import read_weights, with_digest
+from sedsep.files import named
+from sedsep.signals import Postponed
 
 LAST = "last.ckpt"
 NEXT = ".next.ckpt"
-
-log = logging.getLogger(__name__)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -32,11 +29,14 @@ class WholeCheckpoints(TorchCheckpointIO):
         target.parent.mkdir(parents=True, exist_ok=True)
         # Of the directory's only writer, always by this name: what a kill leaves is overwritten.
         partial = target.with_name(f".{target.name}.partial")
-        with partial.open("wb") as file:
-            torch.save(with_digest(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            with named(target), partial.open("wb") as file:
+                torch.save(with_digest(checkpoint), file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: str | os.PathLike[str], *_: Any, **__: Any) -> dict[str, Any]:
         return read_weights(Path(path))  # what is damaged is told, and not gone on from
@@ -46,8 +46,8 @@ class LastCheckpoint(Checkpoint):
     """Keeps `last.ckpt` in the trainer's directory: after every epoch, every few minutes within one, and before a
     scheduler ends the process.
 
-    The signal of a scheduler (SIGUSR2, which submitit listens for, or SIGTERM, which Lightning does) is noted at once
-    and answered after the step: the checkpoint is written, then whoever was listening before gets the signal.
+    A signal to stop, or the one that has submitit queue the job again, is noted at once and answered after the step,
+    when the checkpoint is written.
 
     Lightning logs a step after it has called us: a checkpoint within an epoch is written beside its place, and put
     there before the next step, so that a kill between the two loses nothing of what the step measured.
@@ -62,8 +62,8 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, minutes: float = 10.0) -> None:
         self.minutes = minutes
         self.seconds = 0.0
-        self._signal: tuple[int, FrameType | None] | None = None
-        self._listener: Any = None
+        self._signals = Postponed()
+        self._all_stop = False
         self._is_beside = False
         self._save_time = self._count_time = time.monotonic()
 
@@ -71,36 +71,38 @@ class LastCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             (Path(trainer.default_root_dir) / NEXT).unlink(missing_ok=True)  # of a training that was killed
         self._save_time = self._count_time = time.monotonic()
-        listener = signal.getsignal(signal.SIGUSR2)
-        if callable(listener):  # nobody listens outside of a scheduler's job
-            self._listener = listener
-            signal.signal(signal.SIGUSR2, self._note)
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def on_train_start(self, *_: Any) -> None:
+        self._signals.begin()
+
+    def on_train_end(self, *_: Any) -> None:
+        self._signals.answer(self._all_stop)
+        self._signals.end()
+
+    def on_exception(self, trainer: lightning.Trainer, *_: Any) -> None:
+        self._signals.end()
         self._put_in_place(trainer)
-        if self._listener is not None:
-            signal.signal(signal.SIGUSR2, self._listener)
-            self._hand_over()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, _: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         # Half of an accumulated gradient cannot be kept; after the last batch, the end of the epoch is near.
         if (batch_idx + 1) % trainer.accumulate_grad_batches or trainer.is_last_batch:
             return
-        stop = self._signal is not None or trainer.received_sigterm
-        due = time.monotonic() - self._save_time > 60 * self.minutes
-        if trainer.strategy.reduce_boolean_decision(stop or due, all=False):  # all ranks take part in saving
+        wanted = self._signals.noted or time.monotonic() - self._save_time > 60 * self.minutes
+        if trainer.strategy.reduce_boolean_decision(wanted, all=False):  # all ranks take part in saving
             self._save(trainer, NEXT)
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         if self._put_in_place(trainer):
-            self._hand_over()
+            self._signals.answer(self._all_stop)
 
     def on_validation_batch_end(self, *_: Any) -> None:
-        self._hand_over()  # there may be no time to end the validation
+        self._signals.answer()  # there may be no time to end the validation
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         self._save(trainer, LAST)
-        self._hand_over()
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self._signals.answer(self._all_stop)  # what the epoch before measured is logged by now
 
     def state_dict(self) -> dict[str, Any]:
         now = time.monotonic()
@@ -114,6 +116,8 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(Path(trainer.default_root_dir) / name)
         self._save_time = time.monotonic()
         self._is_beside = name == NEXT
+        # Whichever of the ranks was told: none may wait for one that has left.
+        self._all_stop = trainer.strategy.reduce_boolean_decision(self._signals.told_to_stop, all=False)
 
     def _put_in_place(self, trainer: lightning.Trainer) -> bool:
         """Whether there was a checkpoint beside its place."""
@@ -123,12 +127,3 @@ class LastCheckpoint(Checkpoint):
                 directory = Path(trainer.default_root_dir)
                 (directory / NEXT).replace(directory / LAST)
         return was_beside
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        log.info("Told to stop: a checkpoint is written after this step.")
-        self._signal = number, frame
-
-    def _hand_over(self) -> None:
-        if self._signal is not None:
-            noted, self._signal = self._signal, None
-            self._listener(*noted)  # submitit's puts the job back into the queue and exits

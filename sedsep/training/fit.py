@@ -185,6 +185,9 @@ def make_trainer(
     if config["accelerator"] == "cpu":  # where torch has no synchronised BatchNorm
         options["sync_batchnorm"] = False
     try:
-        return build(config)(**options, callbacks=list(callbacks), plugins=plugins)
+        trainer = build(config)(**options, callbacks=list(callbacks), plugins=plugins)
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"The trainer cannot be set up: {' '.join(str(error).split())}") from error
+    # Signals are ours (`sedsep.signals`): Lightning's way ends with exit code 0, and of several ranks one hangs.
+    trainer._signal_connector.register_signal_handlers = lambda: None
+    return trainer

@@ -45,6 +45,10 @@ class Bar(RichProgressBar):
             self._metrics.pop("v_num", None)
         return self._metrics
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Epochs count from 1, as in the lines."""
+        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len(self.validation_description))
+
 
 class ProgressLog(Callback):
     """One line an epoch: losses, scores, time, and the time left for the whole training; long epochs, and long tests,

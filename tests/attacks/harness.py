@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import multiprocessing
 import os
 import runpy
@@ -9,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,13 +54,80 @@ class Outcome:
 
     @property
     def half_written(self) -> list[Path]:
-        """What a command that was stopped or failed left unfinished."""
-        return [path for path in self.folder.rglob("*") if "partial" in path.name or path.name.startswith(".next")]
+        """What a command that was stopped or failed left unfinished; trainings in the cache are gone on with."""
+        found = [path for path in self.folder.rglob("*") if "partial" in path.name or path.name.startswith(".next")]
+        return [path for path in found if path.parent.name != "models"]
 
     @property
     def run_dirs(self) -> list[Path]:
         """Run directories made below the working directory."""
         return sorted(path for path in self.folder.glob("outputs/*/*") if path.is_dir())
+
+
+class Started:
+    """A command at work, in a session of its own.
+
+    Args:
+        folder: its working directory.
+        arguments: of the command line.
+        pause: a function of the suite, `module:name`, that the command stops at, and the how-manieth call.
+        setup: called in the process before the command is.
+        environment: variables set for it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        pause: tuple[str, int] | None = None,
+        setup: Callable[[], object] | None = None,
+        **environment: str,
+    ) -> None:
+        self.folder, self._arguments = folder, arguments
+        self._out, self._err, self._mark = (folder / f".{name}.txt" for name in ("out", "err", "mark"))
+        self._mark.unlink(missing_ok=True)
+        environment = {"SEDSEP_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", **environment}
+        every = (folder, arguments, environment, self._out, self._err, self._mark, pause, setup)
+        self.process = _CONTEXT.Process(target=_run, args=every)
+        self._start = time.monotonic()
+        self.process.start()
+        assert self.process.pid is not None
+        self.pid = self.process.pid
+
+    def until(self, value: Callable[[], object] | None = None) -> None:
+        """Wait for something, or for the moment to pause at."""
+        while not (value or self._mark.is_file)():
+            if self.process.exitcode is not None or time.monotonic() > self._start + LONGEST_S:
+                self.kill()
+                pytest.fail(f"{self._arguments} did not come so far: {self._err.read_text()[-2000:]}{self.out[-2000:]}")
+            time.sleep(0.02)
+
+    @property
+    def out(self) -> str:
+        """What it printed so far."""
+        return self._out.read_text(errors="replace") if self._out.is_file() else ""
+
+    def go_on(self) -> None:
+        """Let it go on where it pauses."""
+        self._mark.write_text("go on")
+
+    def kill(self) -> None:
+        """End it, and all of its session."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.join()
+
+    def end(self, longest_s: float = LONGEST_S) -> Outcome:
+        """Wait for its end; after so many seconds it is killed, and the test fails."""
+        self.process.join(longest_s)
+        seconds = time.monotonic() - self._start
+        if self.process.exitcode is None:
+            self.kill()
+            pytest.fail(
+                f"{' '.join(self._arguments)} took longer than {longest_s:g} s: {self._err.read_text()[-2000:]}"
+            )
+        code = self.process.exitcode if self.process.exitcode >= 0 else 128 - self.process.exitcode
+        return Outcome(code, self.out, self._err.read_text(errors="replace"), seconds, self.folder)
 
 
 def command(folder: Path, *arguments: str, longest_s: float = LONGEST_S, **environment: str) -> Outcome:
@@ -69,31 +139,49 @@ def command(folder: Path, *arguments: str, longest_s: float = LONGEST_S, **envir
         longest_s: after so many seconds it is killed, and the test fails.
         environment: variables set for it.
     """
-    out, err = folder / ".out.txt", folder / ".err.txt"
-    environment = {"SEDSEP_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", **environment}
-    process = _CONTEXT.Process(target=_run, args=(folder, arguments, environment, out, err))
-    start = time.monotonic()
-    process.start()
-    process.join(longest_s)
-    seconds = time.monotonic() - start
-    if process.exitcode is None:
-        assert process.pid is not None
-        os.killpg(process.pid, signal.SIGKILL)
-        process.join()
-        pytest.fail(f"{' '.join(arguments)} took longer than {longest_s:g} s: {err.read_text()[-2000:]}")
-    code = process.exitcode if process.exitcode >= 0 else 128 - process.exitcode
-    return Outcome(code, out.read_text(errors="replace"), err.read_text(errors="replace"), seconds, folder)
+    return Started(folder, *arguments, **environment).end(longest_s)
 
 
-def _run(folder: Path, arguments: tuple[str, ...], environment: dict[str, str], out: Path, err: Path) -> None:
+def _run(
+    folder: Path,
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    out: Path,
+    err: Path,
+    mark: Path,
+    pause: tuple[str, int] | None,
+    setup: Callable[[], object] | None,
+) -> None:
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)
     for path, stream in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+    if setup:
+        setup()
+    if pause:
+        _pause(*pause, mark)
     sys.argv = [str(RUN_PY), *arguments]
     runpy.run_path(str(RUN_PY), run_name="__main__")
+
+
+def _pause(place: str, number: int, mark: Path) -> None:
+    module, name = place.split(":")
+    owner: Any = importlib.import_module(module)
+    *outer, name = name.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    original, calls = getattr(owner, name), itertools.count(1)
+
+    def paused(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == number:
+            mark.touch()
+            while not mark.stat().st_size:
+                time.sleep(0.01)
+        return original(*arguments, **options)
+
+    setattr(owner, name, paused)
 
 
 def assert_refused(outcome: Outcome, *words: str) -> None:

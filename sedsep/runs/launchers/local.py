@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
 
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -21,12 +20,13 @@ from sedsep.runs import slurm
 from sedsep.runs.command_line.arguments import quoted
 from sedsep.runs.launchers.base import Jobs, SweepLauncher, devices
 from sedsep.runs.sweeps import Manifest, counts, outcomes
+from sedsep.signals import children
 
 log = logging.getLogger(__name__)
 
 LOG = "job.log"
 PATIENCE_S = 30.0
-"""How long a process that was told to stop may take to tidy up, before each plainer way to say it."""
+"""How long a process that was told to stop may take to tidy up before it is killed."""
 
 Command = tuple[Sequence[str], Path]
 """The arguments of a process, the program first, and the file that gets all that it prints, after what is there."""
@@ -106,7 +106,7 @@ def run_all(
 ) -> None:
     """Run every command, as many at a time as there are slots, whatever becomes of the others.
 
-    SIGINT (Ctrl-C) and SIGTERM are passed on to the processes, and a KeyboardInterrupt is raised when they have ended.
+    Whatever ends this (a signal to stop, an error) ends the processes first.
 
     Args:
         commands: by number, in the order in which they start.
@@ -116,51 +116,33 @@ def run_all(
     """
     waiting = list(commands)[::-1]
     running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}  # by slot
-    with stoppable():
-        try:
-            while waiting or running:
-                for slot, (number, process) in list(running.items()):
-                    if (code := process.poll()) is not None:
-                        del running[slot]
-                        ended(number, code)
-                for slot, variables in enumerate(slots):
-                    if waiting and slot not in running:
-                        number = waiting.pop()
-                        arguments, printed = commands[number]
-                        printed.parent.mkdir(parents=True, exist_ok=True)
-                        with printed.open("ab") as file:
-                            # A session of its own: a key pressed here reaches the job through us alone, once.
-                            process = subprocess.Popen(
-                                arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-                                env={**os.environ, **variables}, start_new_session=True,
-                            )  # fmt: skip
-                        running[slot] = number, process
-                time.sleep(poll_s)
-        finally:
-            _stop([process for _, process in running.values()])
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Take SIGINT and SIGTERM, which a process left alone may ignore: the jobs would stay behind otherwise.
-
-    Raises:
-        KeyboardInterrupt: with the number of the signal.
-    """
-
-    def stop(number: int, _: Any) -> NoReturn:
-        raise KeyboardInterrupt(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        while waiting or running:
+            for slot, (number, process) in list(running.items()):
+                if (code := process.poll()) is not None:
+                    del running[slot]
+                    children.discard(process.pid)
+                    ended(number, code)
+            for slot, variables in enumerate(slots):
+                if waiting and slot not in running:
+                    number = waiting.pop()
+                    arguments, printed = commands[number]
+                    printed.parent.mkdir(parents=True, exist_ok=True)
+                    with printed.open("ab") as file:
+                        # A session of its own: a key pressed here reaches the job through us alone, once.
+                        process = subprocess.Popen(
+                            arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                            env={**os.environ, **variables}, start_new_session=True,
+                        )  # fmt: skip
+                    running[slot] = number, process
+                    children.add(process.pid)
+            time.sleep(poll_s)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _stop([process for _, process in running.values()])
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGINT, signal.SIGKILL):
         for process in processes:
             if process.poll() is None:
                 with suppress(ProcessLookupError):

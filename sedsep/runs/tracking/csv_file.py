@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from sedsep.files import write_json
+from sedsep.files import named, write_json
 from sedsep.runs.tracking.base import Logging, Params, StepLogger, Steps, Tags, Tracker, whole_lines
 
 COLUMNS = ("time", "step", "name", "value")
@@ -61,7 +61,7 @@ class CsvFile(Tracker):
         self._steps.take(values, step)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         now = f"{time.time():.3f}"
-        with self.path.open("a", encoding="utf-8", newline="") as file:
+        with named(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             if not file.tell():
                 writer.writerow(COLUMNS)

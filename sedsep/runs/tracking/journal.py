@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sedsep.files import named
 from sedsep.runs.tracking.base import Params, StepLogger, Steps, Tags, Tracker, whole_lines
 
 FOLDER = "tracking"
@@ -101,7 +102,7 @@ class Journal(Tracker):
         self._file.close()
 
     def _write(self, event: Event) -> None:
-        with self._lock:
+        with self._lock, named(self.folder / EVENTS):
             self._take(event)
             self._file.write(json.dumps({"t": int(time.time() * 1000), **event}) + "\n")
             self._file.flush()

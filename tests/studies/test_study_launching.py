@@ -125,12 +125,18 @@ def test_a_study_that_is_told_to_stop_waits_for_its_sweep_to_tidy_up(tmp_path: P
         time.sleep(60)
         """)
     )
-    call = "from pathlib import Path; from sedsep.studies import command; command._run(Path('run.py'), [])"
+    call = textwrap.dedent("""\
+        from pathlib import Path
+        from sedsep.signals import stoppable
+        from sedsep.studies import command
+        with stoppable():
+            command._run(Path("run.py"), [])
+        """)
     process = subprocess.Popen([sys.executable, "-c", call], stderr=subprocess.DEVNULL, start_new_session=True)
     while not Path("started").exists():
         time.sleep(0.05)
     process.send_signal(number)
-    assert process.wait(timeout=20) != 0
+    assert process.wait(timeout=20) == 128 + number
     assert Path("tidied").read_text() == f"{int(number)}\n"
 
 

@@ -29,6 +29,8 @@ COMMIT = "COMMIT"
 def take(project: Path, folder: Path) -> Path:
     """Copy the code, changes and all, to a directory named after its content: the same again is the same directory.
 
+    What lies there under that name and is something else, whoever put it there, is replaced.
+
     Args:
         project: holds run.py; it need not be in a repository.
         folder: of snapshots, made where it is missing.
@@ -41,14 +43,36 @@ def take(project: Path, folder: Path) -> Path:
             shutil.copytree(project / part, partial / part, ignore=ignore)
     shutil.copy2(project / PARTS[0], partial)
     # The name is the copy's: the original may change meanwhile.
-    files = sorted(path for path in partial.rglob("*") if path.is_file())
-    snapshot = folder / fingerprint(*(part for file in files for part in (str(file.relative_to(partial)), file)))[:12]
+    snapshot = folder / str(_digest(partial))
     (partial / COMMIT).write_text(commit(project) or "")
+    if _digest(snapshot) == snapshot.name:  # it is there already
+        shutil.rmtree(partial)
+        return snapshot
+    if snapshot.exists() or snapshot.is_symlink():  # somebody else's content under this name
+        discarded = folder / f".discarded.{os.getpid()}"
+        snapshot.rename(discarded)
+        discarded.unlink() if not discarded.is_dir() or discarded.is_symlink() else shutil.rmtree(discarded, True)
     try:
         partial.rename(snapshot)
-    except OSError:  # it is there already
+    except OSError:  # another process was faster
         shutil.rmtree(partial)
     return snapshot
+
+
+def _digest(copy: Path) -> str | None:
+    """The name that the content of a copy of the code gives it; `None` where there is none, or it has links.
+
+    What Python compiled there is removed: it would be run, whatever the code beside it says.
+    """
+    if copy.is_symlink() or not copy.is_dir():
+        return None
+    for compiled in [*copy.rglob("__pycache__")]:
+        shutil.rmtree(compiled, ignore_errors=True)  # what stays counts
+    content = sorted(path for path in copy.rglob("*") if path != copy / COMMIT)
+    if any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in content):
+        return None
+    files = [path for path in content if path.is_file()]
+    return fingerprint(*(part for file in files for part in (str(file.relative_to(copy)), file)))[:12]
 
 
 def current() -> str | None:

@@ -8,6 +8,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from omegaconf.errors import OmegaConfBaseException
 from sedsep.errors import UserError
 from sedsep.files import sole_user
 from sedsep.runs import job_table, provenance, slurm
+from sedsep.runs.command_line import inherited
 from sedsep.runs.command_line.arguments import check, combinations
 from sedsep.runs.command_line.settings import check_settings
-from sedsep.runs.command_line.starting import COMMAND
+from sedsep.runs.command_line.starting import COMMAND, typed_beside
 from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING
 from sedsep.runs.launchers.base import Jobs, SweepLauncher, overrides_in_place
 from sedsep.runs.slurm import QUEUED
@@ -62,17 +64,17 @@ class ResumableSweeper(Sweeper):
         os.environ[SWEEP] = str(root)  # jobs inherit it
         refusal = f"Another process is looking after the sweep in {root}: wait for it, or stop it."
         with sole_user(root / ".sweep.lock", refusal):
-            if self._config.sweep.resume:
-                manifest = Manifest.read(root)
-                jobs = _left(manifest)
-            else:
-                manifest = self._new(root, arguments)
-                jobs = list(manifest.jobs)
+            resumed = bool(self._config.sweep.resume)
+            manifest = Manifest.read(root) if resumed else self._new(root, arguments)
+            jobs = _left(manifest) if resumed else list(manifest.jobs)
+            first = manifest.jobs[0]
+            if resumed:
+                first, *jobs = self._inherited(root, [first, *jobs], arguments)
             composed = [self._prepared(manifest, job) for job in jobs]
             if isinstance(self._launcher, SweepLauncher):
                 self._launcher.check(composed)
             manifest.write()
-            with _tracked(manifest, composed[0][1] if composed else self._composed(manifest.jobs[0])) as results:
+            with _tracked(manifest, composed[0][1] if composed else self._composed(first)) as results:
                 stop = self._launch(manifest, composed)
                 results.extend(outcomes(manifest, slurm.ask(manifest.ids)))
                 job_table.write(manifest, results)
@@ -95,6 +97,20 @@ class ResumableSweeper(Sweeper):
             hydra=[text for text in how if not text.startswith(("hydra.mode=", "hydra.sweep."))],
         )
 
+    def _inherited(self, root: Path, jobs: Sequence[Job], arguments: Sequence[str]) -> list[Job]:
+        """The jobs with what a directory may bring of their overrides, and what was typed beside."""
+        typed, ignored, taken = typed_beside(arguments), list[str](), list[Job]()
+        for job in jobs:
+            values, left_out = inherited.values(job.overrides, root, self._loader, typed)
+            again = [text for text in job.overrides if text in typed and text not in values]
+            keys = {text.partition("=")[0] for text in again}
+            new = [text for text in typed if inherited.is_elsewhere(text) and text.partition("=")[0] not in keys]
+            taken.append(replace(job, overrides=(*values, *again, *new)))
+            ignored += [text for text in left_out if text.partition("=")[0] not in {t.partition("=")[0] for t in new}]
+        if ignored:
+            log.warning("%s", inherited.warning(ignored, root))
+        return taken
+
     def _prepared(self, manifest: Manifest, job: Job) -> tuple[Job, DictConfig]:
         """Compose a job, and give it its directory, the one it had before."""
         config = self._composed(job)
@@ -102,7 +118,8 @@ class ResumableSweeper(Sweeper):
         directory = job.directory or str(config.hydra.sweep.subdir)
         printed = f"{directory}/{config.hydra.job.name}.log"
         code = provenance.current()
-        return manifest.record(job.number, directory=directory, code=code, id=None, log=printed, note=None), config
+        noted = manifest.record(job.number, directory=directory, code=code, id=None, log=printed, note=None)
+        return replace(noted, overrides=job.overrides), config
 
     def _composed(self, job: Job) -> DictConfig:
         try:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field
 
 from sedsep.errors import UserError
-from sedsep.files import write_json
+from sedsep.files import read_json, write_json
 from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER, MetricName
 from sedsep.runs import slurm
 from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING, Status, read_status
@@ -36,6 +37,18 @@ SCORES = tuple(
 """Entries of metrics.json that may stand for a job, the first that it has."""
 
 
+def _inside(path: str) -> str:
+    """A place below a sweep's directory, which is not that of the code, as it stands.
+
+    Raises:
+        ValueError: it is another.
+    """
+    parts = Path(path).parts
+    if path and (not parts or parts[0] in ("/", "code") or ".." in parts or "${" in path or not path.isprintable()):
+        raise ValueError("not a place below the sweep's directory")
+    return path
+
+
 @dataclass(frozen=True)
 class Job:
     """One job of a sweep.
@@ -50,12 +63,14 @@ class Job:
         note: how its process ended, where it could not say so itself.
     """
 
-    number: int
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    number: Annotated[int, Field(ge=0)]
     overrides: tuple[str, ...]
-    directory: str = ""
-    code: str | None = None
-    id: str | None = None
-    log: str | None = None
+    directory: Annotated[str, AfterValidator(_inside)] = ""
+    code: Annotated[str, Field(pattern="^[0-9a-f]+$")] | None = None
+    id: Annotated[str, Field(pattern=r"^[0-9]+(_[0-9]+)?$")] | None = None
+    log: Annotated[str, AfterValidator(_inside)] | None = None
     note: str | None = None
 
 
@@ -72,8 +87,10 @@ class Manifest:
         hydra: those of the overrides that choose how jobs are launched.
     """
 
-    root: Path
-    jobs: list[Job]
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    root: Annotated[Path, Field(default=Path())]  # a file does not say where it lies
+    jobs: Annotated[list[Job], Field(min_length=1)]
     command: str
     cwd: str
     created: float
@@ -84,17 +101,23 @@ class Manifest:
         """The sweep of a directory.
 
         Raises:
-            UserError: there is none.
+            UserError: there is none, or not as it was written.
         """
-        try:
-            content = json.loads((root / FILE).read_text())
-        except (FileNotFoundError, NotADirectoryError):
+        file = root / FILE
+        if not file.is_file():
             raise UserError(
                 f"{root} holds no sweep ({FILE} is missing): give the directory that one was started in, by "
                 "default one below multirun."
-            ) from None
-        jobs = [Job(**{**job, "overrides": tuple(job["overrides"])}) for job in content.pop("jobs")]
-        return cls(root=root, jobs=jobs, **content)
+            )
+        manifest = read_json(file, cls, "start the sweep anew")
+        manifest.root = root
+        home = os.path.realpath(root)
+        for number, job in enumerate(manifest.jobs):
+            if job.number != number:
+                raise UserError(f"{file} counts its jobs wrongly ({job.number} for {number}): start the sweep anew.")
+            if not Path(os.path.realpath(manifest.run_dir(job))).is_relative_to(home):
+                raise UserError(f"{file} has job {number} run outside of {root}: start the sweep anew.")
+        return manifest
 
     @property
     def ids(self) -> list[str]:
@@ -170,8 +193,8 @@ def outcome(job: Job, run_dir: Path, queue: slurm.Queue | None) -> Outcome:
         stopped = job.note or "It was killed or stopped before its end."
         return Outcome(job, state, {FAILED: status.cause, INTERRUPTED: stopped}.get(state), seconds)
     try:
-        metrics = json.loads((run_dir / "metrics.json").read_text())
-    except FileNotFoundError:
+        metrics = read_json(run_dir / "metrics.json", dict[str, float | None], "score the run anew")
+    except UserError:  # it stands in the table without a score
         metrics = {}
     metric = next((name for name in SCORES if metrics.get(name) is not None), None)
     return Outcome(job, state, None, seconds, metric, metrics[metric] if metric else None)

@@ -51,17 +51,23 @@ def launch(run_py: Path, study: str, progress: Progress, overrides: Sequence[str
     Raises:
         Stopped: told to stop; the jobs have been told, too.
     """
-    tried = [progress.attempts[cell.key] for cell in progress.to_launch if cell.key in progress.attempts]
-    for sweep in dict.fromkeys(sweep for sweep, outcome in tried if outcome.state in TO_RUN):
-        _run(run_py, ["-m", f"sweep.resume={sweep}", *overrides])
+    tried = [(cell, *progress.attempts[cell.key]) for cell in progress.to_launch if cell.key in progress.attempts]
+    for sweep, cell in {sweep: cell for cell, sweep, outcome in tried if outcome.state in TO_RUN}.items():
+        # Where results go is not taken from a sweep's directory: it is said again.
+        again = [text for text in cell.overrides if text.startswith(("logger.", "paths."))]
+        _run(run_py, ["-m", f"sweep.resume={sweep}", *again, _tags(study, cell.settings), *overrides])
     for number, group in enumerate(products(c for c in progress.to_launch if c.key not in progress.attempts)):
         experiments = ",".join(dict.fromkeys(cell.row.experiment for cell in group))
         seeds = ",".join(dict.fromkeys(str(cell.seed) for cell in group))
-        settings = group[0].settings
-        tags = f"study:{study},settings:'{settings}',row:'${{hydra:runtime.choices.experiment}}',seed:'${{seed}}'"
-        directory = SWEEPS / study / settings / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{number}"
-        cells = [f"experiment={experiments}", f"seed={seeds}", *group[0].overrides, f"logger.tags={{{tags}}}"]
+        directory = SWEEPS / study / group[0].settings / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{number}"
+        cells = [f"experiment={experiments}", f"seed={seeds}", *group[0].overrides, _tags(study, group[0].settings)]
         _run(run_py, ["-m", *cells, *overrides, f"hydra.sweep.dir={directory}"])
+
+
+def _tags(study: str, settings: str) -> str:
+    """The override by which a study knows its runs again."""
+    tags = f"study:{study},settings:'{settings}',row:'${{hydra:runtime.choices.experiment}}',seed:'${{seed}}'"
+    return f"logger.tags={{{tags}}}"
 
 
 def _run(run_py: Path, arguments: Sequence[str]) -> None:

@@ -46,6 +46,23 @@ def test_the_same_code_is_the_same_snapshot_and_other_code_another(project: Path
     assert take(second, tmp_path / "code") == second, "a snapshot's own snapshot"
 
 
+@pytest.mark.parametrize("foreign", ["sedsep/a.py", "sedsep/torch.py", "sedsep/__pycache__/a.cpython-311.pyc", "link"])
+def test_what_lies_under_a_snapshots_name_and_is_something_else_is_replaced(
+    project: Path, tmp_path: Path, foreign: str
+) -> None:
+    known = take(project, tmp_path / "code")
+    if foreign == "link":
+        known.rename(tmp_path / "elsewhere")
+        known.symlink_to(tmp_path / "elsewhere")
+    else:
+        (known / foreign).parent.mkdir(exist_ok=True)
+        (known / foreign).write_text("somebody else's")
+    assert take(project, tmp_path / "code") == known
+    assert not known.is_symlink()
+    assert all("somebody" not in path.read_text() for path in known.rglob("*") if path.is_file())
+    assert list((tmp_path / "code").iterdir()) == [known]
+
+
 def test_a_snapshot_knows_its_commit_wherever_it_lies(project: Path) -> None:
     assert commit(project) is None
 

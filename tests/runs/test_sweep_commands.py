@@ -92,7 +92,8 @@ def test_a_sweep_that_cannot_be_is_refused_with_a_sentence(
     run_py: RunPy, tmp_path: Path, arguments: tuple[str, ...], says: str
 ) -> None:
     (tmp_path / "there").mkdir()
-    manifest = {"jobs": [], "command": "", "cwd": str(tmp_path), "created": 0.0, "hydra": []}
+    jobs = [{"number": 0, "overrides": ["seed=1"]}]
+    manifest = {"jobs": jobs, "command": "", "cwd": str(tmp_path), "created": 0.0, "hydra": []}
     (tmp_path / "there" / "sweep.json").write_text(json.dumps(manifest))
     done = run_py(*arguments)
     assert done.returncode == 1

@@ -31,6 +31,19 @@ def test_a_directory_without_a_sweep_is_refused(tmp_path: Path) -> None:
             Manifest.read(root)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"directory": "../x"}, {"directory": "/x"}, {"directory": "code/ab"}, {"log": "../x"}, {"id": "1;x"}, {"new": 1}],
+)
+def test_a_sweep_whose_jobs_would_run_elsewhere_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    Manifest(tmp_path, [Job(0, ("seed=1",))], "python run.py", str(tmp_path), 1.0).write()
+    content = json.loads((tmp_path / "sweep.json").read_text())
+    content["jobs"][0] |= change
+    (tmp_path / "sweep.json").write_text(json.dumps(content))
+    with refused(rf"sweep\.json is damaged or holds something else \(jobs\.0\.{next(iter(change))}"):
+        Manifest.read(tmp_path)
+
+
 def test_only_what_differs_is_told() -> None:
     jobs = [Job(number, ("model=tagger", f"seed={number}")) for number in range(2)]
     assert differing(jobs) == {0: ("seed=0",), 1: ("seed=1",)}

@@ -268,6 +268,33 @@ def test_a_run_is_scored_on_what_it_was_trained_with(outputs: Callable[..., Path
     ]
 
 
+def begun(run: Path, *overrides: str) -> None:
+    (run / ".hydra" / "overrides.yaml").write_text(json.dumps(overrides))
+
+
+def test_what_a_directory_says_is_a_value_or_left_out_or_typed_again(
+    outputs: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = outputs("a", 1.0)
+    where = f"hydra.run.dir='{run}'"
+    begun(run, "data.rendering={spans: dry}", "+trainer.max_steps=3", "logger.tracking_uri=http://a.b", "logger=none")
+    assert continued([f"ckpt={run}"]) == ["logger=none", "data.rendering={spans:dry}", "++trainer.max_steps=3", where]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "also asks for logger.tracking_uri=http://a.b: left out" in line
+    profiler = "trainer.profiler._target_=lightning.pytorch.profilers.PyTorchProfiler"
+    begun(run, "trainer=profile", profiler)
+    with refused("begun with trainer.profiler._target_=.* may run code .* type it beside what you type now"):
+        continued([f"ckpt={run}"])
+    assert continued([f"ckpt={run}", profiler]) == ["trainer=profile", profiler, where]
+
+
+def test_a_directory_with_links_out_of_it_is_not_written_to(outputs: Callable[..., Path], tmp_path: Path) -> None:
+    run = outputs("a", 1.0)
+    (run / "checkpoints").symlink_to(tmp_path)
+    with refused("checkpoints is a link that leads out of"):
+        continued([f"ckpt={run}"])
+
+
 def test_ckpt_without_such_a_run_says_so(outputs: Callable[..., Path]) -> None:
     outputs("finished", 4.0, state="finished")
     with refused("no unfinished training below .*outputs"):

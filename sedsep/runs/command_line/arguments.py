@@ -53,7 +53,7 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "\\'") + "'"
 
 
-def combinations(overrides: Sequence[str], loader: ConfigLoader) -> list[tuple[str, ...]]:
+def combinations(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:
     """The overrides of each job of a sweep: the product of all choices, the last ones changing first.
 
     Args:

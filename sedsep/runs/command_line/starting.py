@@ -18,19 +18,20 @@ from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from sedsep.errors import UserError, reason
+from sedsep.errors import UserError, printable, reason
 from sedsep.files import read_json
 from sedsep.runs import provenance
-from sedsep.runs.command_line.arguments import CONFIG, check, each_choice, parse, quoted
+from sedsep.runs.command_line import inherited
+from sedsep.runs.command_line.arguments import CONFIG, check, combinations, each_choice, parse, quoted
+from sedsep.runs.command_line.inherited import OVERRIDES
 from sedsep.runs.command_line.settings import check_settings
 from sedsep.runs.directories import FINISHED, RUNNING, STATUS, read_status
 from sedsep.runs.provenance import PROJECT, SNAPSHOT
 from sedsep.runs.sweeps import Manifest
 
 OPTION, TASK = "ckpt=", "task="
-OVERRIDES = Path(".hydra") / "overrides.yaml"
 
 
 def continued(arguments: Sequence[str]) -> list[str]:
@@ -38,7 +39,7 @@ def continued(arguments: Sequence[str]) -> list[str]:
     and of others, as they are, but for `ckpt=last`.
 
     Raises:
-        UserError: there is no such run.
+        UserError: there is no such run, or its directory asks for more than values.
     """
     tasks = [argument for argument in arguments if argument.startswith(TASK)]
     checkpoints = [argument.removeprefix(OPTION) for argument in arguments if argument.startswith(OPTION)]
@@ -59,13 +60,21 @@ def continued(arguments: Sequence[str]) -> list[str]:
         run_dir = path
     else:  # a checkpoint, or a directory of the cache
         return list(arguments)
-    begun = [str(text) for text in OmegaConf.load(run_dir / OVERRIDES)]
-    if not scores:
-        return [*begun, *rest, f"hydra.run.dir={quoted(str(run_dir))}"]
-    # Data, scale and seed are what they were.
-    inherited = [text for text in begun if not text.startswith((OPTION, TASK, "hydra"))]
-    flags = list(takewhile(lambda argument: "=" not in argument, rest))  # Hydra takes them first
-    return [*flags, *inherited, *rest[len(flags) :], f"{OPTION}{quoted(str(run_dir))}"]
+    begun, given = inherited.begun_with(run_dir), {_key(text) for text in rest}
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        taken, left_out = inherited.values(begun, run_dir, loader, [text for text in begun if _key(text) in given])
+    if left_out:
+        print(f"Warning: {inherited.warning(left_out, run_dir)}", file=sys.stderr)
+    before = [text for text in taken if text.startswith(TASK) and text != f"{TASK}train"]
+    taken = [text for text in taken if not text.startswith((OPTION, TASK))]
+    if scores:  # data, scale and seed are what they were
+        flags = list(takewhile(lambda argument: "=" not in argument, rest))  # Hydra takes them first
+        return [*flags, *taken, *rest[len(flags) :], f"{OPTION}{quoted(str(run_dir))}"]
+    if before:
+        raise UserError(f"{run_dir} is no training ({before[0]}): give the directory of one, or begin anew.")
+    inherited.check_links(run_dir)
+    return [*taken, *rest, f"hydra.run.dir={quoted(str(run_dir))}"]
 
 
 def _newest(outputs: Path, finished: bool, kind: str | None = None) -> Path:
@@ -203,24 +212,37 @@ def _resumed(overrides: Sequence[str], root: Path) -> list[str]:
     Jobs take their overrides from the manifest.
     """
     manifest = Manifest.read(root)
-    others = [text for text in overrides if not _key(text).startswith(("hydra.", "hydra/")) and _key(text) != RESUME]
-    if others:
+    theirs = {text for job in manifest.jobs for text in job.overrides}
+    if others := [text for text in typed_beside(overrides) if text not in theirs and not inherited.is_elsewhere(text)]:
         raise UserError(
             f"A sweep goes on with the overrides that it was started with: leave out {' '.join(others)}, or start "
             "another sweep."
         )
     keys = {_key(text) for text in overrides}
+    launching, left_out = inherited.launching(manifest.hydra, root)
+    if left_out := [text for text in left_out if _key(text) not in keys]:
+        print(f"Warning: {inherited.warning(left_out, root)}", file=sys.stderr)
     before = [
         text
-        for text in manifest.hydra
+        for text in launching
         # Options of one launcher mean nothing to another.
         if _key(text) not in keys and not ("hydra/launcher" in keys and _key(text).startswith("hydra.launcher."))
     ]
+    inherited.check_links(root)
+    homes = (str(Path.cwd()), *map(str, Path(os.path.realpath(root)).parents))
+    if os.path.realpath(manifest.cwd) not in homes:
+        raise UserError(f"{root} was started in {printable(manifest.cwd)}: go there and give the command again.")
     try:
         os.chdir(manifest.cwd)  # relative paths in overrides, and the place of results, are seen from there
     except OSError as error:
         raise UserError(f"{root} was started in {manifest.cwd}, which is not there: put it back.") from error
     return [*before, *(text for text in overrides if _key(text) != RESUME), f"{RESUME}={quoted(str(root))}"]
+
+
+def typed_beside(overrides: Sequence[str]) -> list[str]:
+    """What is typed beside `sweep.resume`, but for how jobs are launched, as the overrides of jobs are written."""
+    others = [text for text in overrides if not _key(text).startswith(("hydra.", "hydra/")) and _key(text) != RESUME]
+    return list(dict.fromkeys(text for combination in combinations(others) for text in combination))
 
 
 def _absolute(path: str) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from sedsep import files
 from sedsep.errors import UserError
-from sedsep.files import read_json, write_json
+from sedsep.files import read_json, sweep, write_json
 
 
 @dataclass(frozen=True)
@@ -84,3 +86,15 @@ def test_a_whole_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monk
     write_json(tmp_path / "facts.json", 1)
     assert [Path(entry).suffix for entry in done] == [".partial", "", ""]
     assert done[1:] == ["name", str(tmp_path)]
+
+
+def test_what_a_dead_process_left_is_swept(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    host = platform.node()
+    places = (f"{host}.{dead.pid}", f"{host}.{os.getppid()}", f"other.{dead.pid}")
+    gone, living, elsewhere = (tmp_path / f".x.{place}.partial" for place in places)
+    for path in (gone, living, elsewhere):
+        path.touch()
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([living, elsewhere])

@@ -188,7 +188,8 @@ class Files:
             raise UserError(
                 f"{path} is not a zip file that can be read: give one, or a folder of wav files."
             ) from error
-        self.names = sorted(entry.filename for entry in self._zip.infolist() if not entry.is_dir())
+        names = (entry.filename for entry in self._zip.infolist())  # one may be empty
+        self.names = sorted(name for name in names if not name.endswith("/"))
         self._check_number()
 
     def read(self, name: str, most: int) -> bytes:

@@ -35,8 +35,8 @@ SUFFIXES = (
 
 LOUDEST = 1e9
 """The largest sample, of a recording that has 1 for full scale, that a program can have meant."""
-SOFTEST_DB = -200.0
-"""Mean level of what is silence but for rounding: 24 bits reach down to -144 dB."""
+SOFTEST_DB = -500.0
+"""Below this mean level all is silence: 24 bits reach down to -144 dB, and what networks hear would overflow."""
 
 
 @dataclass(frozen=True)

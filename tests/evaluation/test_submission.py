@@ -173,5 +173,22 @@ def test_a_label_may_repeat_in_one_form_alone(tmp_path: Path) -> None:
     assert {problem.kind for problem in check(tmp_path, rules("2025")).errors} == {"form"}
 
 
+def test_flac_by_another_name_and_what_swells_is_no_estimate(folder: Path) -> None:
+    soundfile.write(folder / "test_0_Dog.wav", 0.1 * noise(LENGTH).numpy(), RATE, format="FLAC")
+    put(folder, "test_2_Speech.wav", torch.zeros(LENGTH + 300_000))
+    texts = [problem.text for problem in check(zipped(folder), rules()).errors]
+    assert texts == [
+        "is FLAC under the name of WAV",
+        f"has {(folder / 'test_2_Speech.wav').stat().st_size} bytes, where its mixture needs fewer than 1112576",
+    ]
+
+
+def test_the_same_estimates_make_the_same_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack(tmp_path / "one.zip", [("test_0", [("Dog", noise(LENGTH))])], RATE, "2025")
+    monkeypatch.setattr("time.localtime", lambda *_: (2040, 1, 2, 3, 4, 6, 0, 0, 0))
+    pack(tmp_path / "two.zip", [("test_0", [("Dog", noise(LENGTH))])], RATE, "2025")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+
 def test_what_holds_nothing_is_wrong(tmp_path: Path) -> None:
     assert [problem.kind for problem in check(tmp_path, rules()).problems] == ["empty"]

@@ -90,3 +90,10 @@ def test_a_path_a_folder_and_a_glob(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "bare").mkdir()
     with refused("bare holds no audio files"):
         find("bare")
+
+
+def test_links_in_loops_are_not_followed(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "x.wav").touch()
+    assert find(f"{tmp_path}/**/*.wav") == [tmp_path / "x.wav"]

@@ -194,3 +194,15 @@ def test_a_system_is_loaded_from_its_checkpoints(tmp_path: Path) -> None:
 def test_the_package_has_nothing_else_in_store() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'lode'"):
         _ = sedsep.lode
+
+
+@pytest.mark.parametrize("given", [{"sample_rate": np.inf}, {"level_db": (np.inf, np.inf)}, {"threshold": np.nan}])
+def test_numbers_that_are_none_are_refused(given: dict[str, Any]) -> None:
+    with refused(next(iter(given))):
+        system(0.5, **GUIDED).separate(recording(2000), **{"sample_rate": RATE, "labels": "Dog", **given})
+
+
+def test_what_is_softer_than_any_number_comes_back() -> None:
+    faint = torch.full((4, 2000), 1e-44).bfloat16()
+    found = system(0.5, **GUIDED).separate(faint, RATE, "Dog")
+    assert torch.isfinite(found.waveforms["Dog"] + found.residual).all()

@@ -135,6 +135,34 @@ def test_a_bad_file_gives_one_sentence_that_names_it(tmp_path: Path, kind: str, 
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("kind", ["RF64", "W64", "AU", "CAF", "AIFF"])
+def test_a_file_that_ends_before_its_samples_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    soundfile.write(path, np.full(400, 0.25), 8000, format=kind, subtype="PCM_16")
+    assert audio.info(path).frames == 400
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(FileError, match=r"x is cut off: its header promises 8\d\d bytes of samples, the last 1 are"):
+        audio.read(path)
+
+
+def test_flac_from_a_pipe_is_as_long_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.full(400, 0.25), 8000)
+    content = bytearray(path.read_bytes())
+    content[21:26] = bytes([content[21] & 0xF0, 0, 0, 0, 0])
+    path.write_bytes(content)
+    assert audio.info(path).frames == len(audio.read(path)[0]) == 400
+
+
+def test_a_pipe_is_not_opened_and_a_name_is_no_hint(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(FileError, match="is a device or a pipe"):
+        audio.info(tmp_path / "pipe.wav")
+    (tmp_path / "x.raw").write_bytes(bytes(100))
+    with pytest.raises(FileError, match=r"x\.raw is not a readable audio file"):
+        audio.info(tmp_path / "x.raw")
+
+
 def test_asking_for_more_than_there_is_is_an_error(ramp: Path) -> None:
     with pytest.raises(UserError, match=r"ramp.wav holds 500 frames, but 200 are asked for from frame 400"):
         audio.read(ramp, 0.4, 0.2)

@@ -16,9 +16,9 @@ from sedsep.downloads import leads_outside
 from sedsep.errors import printable
 from sedsep.fingerprint import fingerprint
 
-LARGEST_PICKLE = 2**24
+LARGEST_PICKLE = 2**22
 """Bytes that may say which tensors there are; a thousand tensors and their optimiser take half a million."""
-MOST_TENSORS = 50_000
+MOST_TENSORS = 10_000
 SPARE_BYTES = 2**30
 """What tensors may claim beyond twice the bytes that are stored of them; one value may stand for many."""
 MOST_NODES, DEEPEST, LONGEST_TEXT = 10_000, 20, 1000
@@ -68,6 +68,8 @@ def check_archive(file: IO[bytes]) -> None:
             raise Unfit("its records are compressed, as PyTorch compresses none")
         if sum(record.file_size for record in records) > size:
             raise Unfit("its records overlap")
+        if not records or min(record.header_offset for record in records):
+            raise Unfit("something stands before its records")
         pickles = [record for record in records if record.filename.endswith("/data.pkl")]
         if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
             raise Unfit("no list of tensors, several, or an endless one")

@@ -16,6 +16,8 @@ from sedsep.dsp import Stft, resample
 from sedsep.errors import UserError
 from sedsep.modules.vit import LAYER_NORM_EPS, Block
 
+LARGEST_BASIS = 2**26
+"""Weights from bins to bands; the largest published front end has a thousandth of it."""
 LOG_EPS = torch.finfo(torch.float32).eps
 
 
@@ -34,7 +36,7 @@ class LogMel(nn.Module):
         std: of the log-mel values.
 
     Raises:
-        UserError: a band holds no bin of the spectrum.
+        UserError: a band holds no bin of the spectrum, or there are endlessly many.
     """
 
     mel_basis: Tensor
@@ -54,6 +56,8 @@ class LogMel(nn.Module):
         super().__init__()
         self.input_rate, self.sample_rate, self.mean, self.std = input_rate, sample_rate, mean, std
         self.stft = Stft(n_fft, hop)
+        if self.stft.bins * n_mels > LARGEST_BASIS:
+            raise UserError(f"n_mels={n_mels} bands of n_fft={n_fft} fit no memory: lower one of them.")
         with torch.device("cpu"):  # its values are looked at, so never merely declared
             basis = AF.melscale_fbanks(self.stft.bins, f_min, f_max, n_mels, sample_rate, "slaney", "slaney")
         if not basis.any(dim=0).all():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,36 @@ def test_a_text_file_is_refused(tmp_path: Path, suffix: str) -> None:
     path.write_text("<html>Not found</html>\n")
     with refused("cannot be read as a checkpoint"):
         read_weights(path)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_flipped_bit_of_a_weight_is_noticed(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    write_weights(path, state(), NOTE)
+    data = bytearray(path.read_bytes())
+    values = state()["conv.weight"]
+    stored = values.permute(0, 2, 3, 1) if suffix == "ckpt" else values  # as it lies in memory
+    data[data.index(stored.contiguous().numpy().tobytes()[:16]) + 2] ^= 1
+    path.write_bytes(data)
+    with refused(rf"x\.{suffix} cannot be read as a checkpoint"):
+        read_weights(path)
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    with refused("conv.weight is not finite"):
+        named_tensors(state() | {"conv.weight": torch.tensor([1.0, float("nan")])}, "x.ckpt")
+
+
+def test_a_packed_file_is_refused_before_it_unpacks(tmp_path: Path) -> None:
+    write_weights(tmp_path / "x.ckpt", state(), NOTE)
+    with (
+        zipfile.ZipFile(tmp_path / "x.ckpt") as plain,
+        zipfile.ZipFile(tmp_path / "y.ckpt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with refused("compressed"):
+        read_weights(tmp_path / "y.ckpt")
 
 
 class Trap:

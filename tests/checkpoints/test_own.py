@@ -160,6 +160,19 @@ def test_a_damaged_description_is_refused(sed_file: Path, tmp_path: Path, change
         load(rewritten(sed_file, tmp_path / "x.ckpt", sedsep=entry), "sed")
 
 
+def test_a_network_is_not_made_larger_than_its_weights(sed_file: Path, tmp_path: Path) -> None:
+    endless = {**SED_NETWORK, "backbone": {**SED_NETWORK["backbone"], "width": 10**6}}  # type: ignore[dict-item]
+    with refused("is of another scale"):
+        load(with_network(sed_file, tmp_path / "x.ckpt", endless), "sed")
+
+
+def test_labels_that_are_not_the_networks_are_refused(sed_file: Path, tmp_path: Path) -> None:
+    entry = torch.load(sed_file, weights_only=True)["sedsep"]
+    more = {**entry, "labels": [*entry["labels"], "Whale"]}
+    with refused("names 6 classes, its network knows 5"):
+        load(rewritten(sed_file, tmp_path / "x.ckpt", sedsep=more), "sed")
+
+
 @pytest.mark.parametrize("change", [{"_target_": "sedsep.models.Gone"}, {"colour": "blue"}])
 def test_a_network_that_this_version_cannot_build_is_refused(
     sed_file: Path, tmp_path: Path, change: dict[str, Any]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +22,8 @@ import numpy as np
 from sedsep.console import in_threads
 from sedsep.datasets import synthesis
 from sedsep.errors import UserError, reason
-from sedsep.files import sole_writer, write_json
+from sedsep.files import read_json, sole_writer, write_json
+from sedsep.fingerprint import fingerprint
 from sedsep.labels import LabelSet
 from sedsep.scenes import acoustics, audio, metadata, rooms
 from sedsep.scenes.layout import Layout
@@ -35,6 +37,23 @@ SPLITS = ("train", "valid", "test")
 MANIFEST = "dataset.json"
 WORKERS = 2
 """Threads. Most of the time goes into numpy, scipy and pyroomacoustics, which let one another run."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the manifest of a set says.
+
+    Attributes:
+        parameters: of its recipe.
+        files: by their paths in the set.
+        content: the fingerprint of them all.
+    """
+
+    parameters: dict[str, Any]
+    files: list[str]
+    content: str
 
 
 @dataclass
@@ -159,13 +178,11 @@ def ensure_synthetic(cache_dir: Path | str, labels: Iterable[str], **options: An
 
 
 def _is_whole(root: Path, recipe: Recipe) -> bool:
-    """Whether `root` was made with these parameters and every file still has its size."""
+    """Whether `root` was made with these parameters and every file still holds what was written."""
     try:
-        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        return manifest["parameters"] == recipe.parameters and all(
-            (root / name).stat().st_size == size for name, size in manifest["files"].items()
-        )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        made = read_json(root / MANIFEST, Made, "make the set anew")
+        return made.parameters == recipe.parameters and made.content == fingerprint(*(root / n for n in made.files))
+    except (OSError, UserError):
         return False
 
 
@@ -182,9 +199,10 @@ def _write(root: Path, recipe: Recipe) -> None:
         _write_scenes(folder, recipe)
         write_json(folder / "labels.json", recipe.labels)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-        write_json(folder / MANIFEST, {"parameters": recipe.parameters, "files": sizes})
+        names = [path.relative_to(folder).as_posix() for path in files]
+        write_json(folder / MANIFEST, asdict(Made(recipe.parameters, names, fingerprint(*files))))
         if root.exists():
+            log.warning("%s was damaged or changed: it is made anew.", root)
             shutil.rmtree(root)
         folder.rename(root)
     finally:

@@ -129,6 +129,16 @@ def test_what_a_killed_process_left_is_cleared(made: Path, tmp_path: Path) -> No
     assert contents(root) == contents(made)
 
 
+def test_a_set_with_other_content_of_the_same_size_is_made_again(made: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(made, tmp_path / made.name))
+    sound = root / "sound_event/train/Speech/Speech_000.wav"
+    content = bytearray(sound.read_bytes())
+    content[-1] ^= 1
+    sound.write_bytes(content)
+    assert synthetic.ensure_synthetic(tmp_path, LABELS, **SMALL) == root
+    assert contents(root) == contents(made)
+
+
 @pytest.mark.parametrize("victim", [synthetic.MANIFEST, "labels.json", "sound_event/train/Speech/Speech_000.wav"])
 def test_a_damaged_set_is_made_again(made: Path, tmp_path: Path, victim: str, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / f"synthetic-v{synthetic.GENERATOR_VERSION}-{synthetic.Recipe(LABELS, **SMALL).digest}"

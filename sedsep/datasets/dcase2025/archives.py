@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream_unzip import UnzipError, stream_unzip
+from stream_unzip import stream_unzip
 
 from sedsep.downloads import leads_outside, progress
-from sedsep.errors import UserError
+from sedsep.errors import UserError, printable
 from sedsep.files import whole
 
 CHUNK = 1 << 20
 """Bytes read at once."""
+MOST_GROWTH = 100
+"""Bytes unpacked for one of the archive; sounds make about two."""
 MAX_LINKS = 8
 """Links followed from one to the next."""
 SPLIT_MARK = b"PK\x07\x08"
@@ -39,10 +41,13 @@ def unpack_split(parts: Sequence[Path], folder: Path) -> int:
         Files of the archive.
 
     Raises:
-        UserError: the archive is damaged, or has a path that leads out of the folder.
+        UserError: the archive is damaged or encrypted, unpacks to absurdly much, or has a path twice or one that leads
+            out of the folder.
     """
-    count = 0
-    with progress(f"Unpacking {parts[-1].name}", sum(part.stat().st_size for part in parts)) as advance:
+    names: set[str] = set()
+    packed = sum(part.stat().st_size for part in parts)
+    unpacked = 0
+    with progress(f"Unpacking {parts[-1].name}", packed) as advance:
 
         def stream() -> Iterator[bytes]:
             for part in parts:
@@ -53,6 +58,13 @@ def unpack_split(parts: Sequence[Path], folder: Path) -> int:
                         yield chunk
                         advance(len(chunk))
 
+        def counted(chunks: Iterable[bytes]) -> Iterator[bytes]:
+            nonlocal unpacked
+            for chunk in chunks:
+                unpacked += len(chunk)
+                _refuse_bomb(unpacked, packed, parts[-1])
+                yield chunk
+
         with _readable(parts[-1]):
             for raw, size, chunks in stream_unzip(stream()):
                 try:
@@ -60,18 +72,20 @@ def unpack_split(parts: Sequence[Path], folder: Path) -> int:
                 except UnicodeDecodeError:
                     name = raw.decode("cp437")  # the code page of old
                 _refuse_outside([name], parts[-1])
-                path = folder / name
+                path, known = folder / name, posixpath.normpath(name)
                 if name.endswith("/"):
                     path.mkdir(parents=True, exist_ok=True)
+                elif known in names:
+                    raise UserError(f"{parts[-1]} holds {printable(name)} twice: do not use this file.")
                 else:
-                    count += 1
+                    names.add(known)
                 if name.endswith("/") or (path.is_file() and path.stat().st_size == size):
-                    for _ in chunks:  # to the end, where the checksum is compared
+                    for _ in counted(chunks):  # to the end, where the checksum is compared
                         pass
                 else:
                     with whole(path) as partial, partial.open("wb") as file:
-                        file.writelines(chunks)
-    return count
+                        file.writelines(counted(chunks))
+    return len(names)
 
 
 @dataclass(frozen=True)
@@ -94,36 +108,54 @@ def open_archive(path: Path) -> Iterator[Archive]:
     Errors of reading it, here or in the block, name it; checksums of a zip archive's files are compared.
 
     Raises:
-        UserError: it is damaged, or has a path that leads outside.
+        UserError: it is damaged or encrypted, unpacks to absurdly much, or has a path that leads outside, or one twice
+            (but in a tar archive, where the last one counts).
     """
-    with _readable(path):
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as zipped:
-                infos = {posixpath.normpath(info.filename): info for info in zipped.infolist() if not info.is_dir()}
-                _refuse_outside(infos, path)
-                yield Archive(
-                    {name: info.file_size for name, info in infos.items()}, lambda name: zipped.read(infos[name])
-                )
-            return
-        with tarfile.open(path, "r:") as tar:
-            members = _files(tar)
-            _refuse_outside(members, path)
+    with ExitStack() as stack:
+        with _readable(path):
+            archive = (_zip if path.suffix == ".zip" else _tar)(path, stack)
+        _refuse_outside(archive.sizes, path)
+        _refuse_bomb(sum(archive.sizes.values()), path.stat().st_size, path)
+        yield archive
 
-            def read(name: str) -> bytes:
-                file = tar.extractfile(members[name])
-                content = file.read() if file else b""
-                if len(content) < members[name].size:
-                    raise tarfile.ReadError("unexpected end of data")
-                return content
 
-            yield Archive({name: member.size for name, member in members.items()}, read)
+def _zip(path: Path, stack: ExitStack) -> Archive:
+    zipped = stack.enter_context(zipfile.ZipFile(path))
+    files = [info for info in zipped.infolist() if not info.is_dir()]
+    infos = {posixpath.normpath(info.filename): info for info in files}
+    if len(infos) < len(files):
+        raise UserError(f"{path} holds {len(files) - len(infos)} of its files twice: do not use it.")
+
+    @_readable(path)
+    def read(name: str) -> bytes:
+        return zipped.read(infos[name])
+
+    return Archive({name: info.file_size for name, info in infos.items()}, read)
+
+
+def _tar(path: Path, stack: ExitStack) -> Archive:
+    tar = stack.enter_context(tarfile.open(path, "r:"))  # noqa: SIM115
+    members = _files(tar)
+
+    @_readable(path)
+    def read(name: str) -> bytes:
+        file = tar.extractfile(members[name])
+        content = file.read() if file else b""
+        if len(content) < members[name].size:
+            raise tarfile.ReadError("unexpected end of data")
+        return content
+
+    return Archive({name: member.size for name, member in members.items()}, read)
 
 
 def _files(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
     """What each path stands for, in the order the contents lie; links are resolved by path, which tarfile does by
     searching its whole list for each."""
-    members = {posixpath.normpath(member.name): member for member in tar}
-    files = {}
+    members, files = {}, {}
+    for entry in tar:
+        if entry.size < 0:  # tarfile would go back, and round for ever
+            raise tarfile.ReadError(f"{printable(entry.name)} has a negative size")
+        members[posixpath.normpath(entry.name)] = entry
     for name in members:
         place, links = name, 0
         while (member := members.get(place)) and (member.issym() or member.islnk()) and links < MAX_LINKS:
@@ -136,14 +168,31 @@ def _files(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
 
 def _refuse_outside(names: Iterable[str], archive: Path) -> None:
     if outside := [name for name in names if leads_outside(name)]:
-        raise UserError(f"{archive} would write outside its folder ({outside[0]}): do not use this file.")
+        raise UserError(f"{archive} would write outside its folder ({printable(outside[0])}): do not use this file.")
+
+
+def _refuse_bomb(unpacked: int, packed: int, archive: Path) -> None:
+    if unpacked > MOST_GROWTH * packed + CHUNK:
+        raise UserError(
+            f"{archive} unpacks to more than {MOST_GROWTH} times its {packed / 1e6:.3f} MB, which no sounds do: do not "
+            "use this file."
+        )
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (UnzipError, zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
-        raise UserError(
-            f"{path} cannot be unpacked ({str(error) or type(error).__name__}): remove it to download it again."
-        ) from error
+    except UserError:
+        raise
+    except OSError as error:
+        if error.errno != errno.EINVAL and not isinstance(error, FileExistsError | NotADirectoryError):
+            raise  # of the disk
+        raise _unreadable(path, error) from error
+    except Exception as error:  # of damaged archives the libraries say so in errors of any kind
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    what = printable(str(error)) or type(error).__name__
+    return UserError(f"{path} cannot be unpacked ({what}): remove it to download it again.")

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from sedsep.datasets.dcase2025.place import Journal, Licence, Place, now, read_json
+from sedsep.datasets.dcase2025.place import AGAIN, Account, Journal, Licence, Place, now
 from sedsep.datasets.dcase2025.steps import Curated, Speech, ZenodoArchive
 from sedsep.downloads import check_space
 from sedsep.errors import UserError, choice
-from sedsep.files import sole_writer, write_json
+from sedsep.files import read_json, sole_writer, write_json
 
 Agree = Callable[[Sequence[Licence]], bool]
 """Shows licences and says whether they are accepted."""
@@ -68,7 +68,7 @@ class Assembly:
             log.warning("Not prepared yet: %s", ", ".join(left))
 
     def _settle_licences(self, names: Sequence[str], place: Place, agree: Agree) -> None:
-        accepted = read_json(place.licences) if place.licences.is_file() else {}
+        accepted = read_json(place.licences, dict[str, dict[str, str]], AGAIN) if place.licences.is_file() else {}
         licences = {name: self.steps[name].licence for name in names}
         new = {name: of for name, of in licences.items() if not asdict(of).items() <= accepted.get(name, {}).items()}
         if not new:
@@ -95,6 +95,6 @@ def prepared(root: Path | str) -> Path:
             "data.root."
         )
     for path in sorted(place.journals.glob("*.json")):
-        if not read_json(path).get("finished"):
+        if not read_json(path, Account, AGAIN).finished:
             raise UserError(f"The step {path.stem} of preparing {place.root} was interrupted: run task=prepare again.")
     return place.data

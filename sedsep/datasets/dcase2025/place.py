@@ -9,16 +9,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sedsep.errors import UserError
-from sedsep.files import write_json
+from sedsep.files import read_json, write_json
+
+AGAIN = "remove it, or what it belongs to, and prepare again"
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,16 @@ class Place:
                 archive.with_name(name).unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class Account:
+    """What a journal's file holds; its attributes are the journal's."""
+
+    settings: dict[str, Any]
+    begun: float
+    finished: str | None
+    parts: dict[str, Any]
+
+
 class Journal:
     """What a step has done so far, on disk after every part.
 
@@ -80,12 +90,10 @@ class Journal:
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
         self.settings = dict(settings)
-        content = read_json(path) if path.is_file() else {}
-        if content.get("settings") != self.settings:
-            content = {}
-        self.begun: float = content.get("begun", time.time())
-        self.finished: str | None = content.get("finished")
-        self.parts: dict[str, Any] = content.get("parts", {})
+        account = read_json(path, Account, AGAIN) if path.is_file() else None
+        if account is None or account.settings != self.settings:
+            account = Account(self.settings, time.time(), None, {})
+        self.begun, self.finished, self.parts = account.begun, account.finished, account.parts
 
     def wrote(self, path: Path) -> bool:
         """Whether a file is there that this step wrote, now or before an interruption, with these settings."""
@@ -103,24 +111,9 @@ class Journal:
 
     def save(self) -> None:
         """Write the journal."""
-        content = {"settings": self.settings, "begun": self.begun, "finished": self.finished, "parts": self.parts}
-        write_json(self.path, content)
+        write_json(self.path, asdict(Account(self.settings, self.begun, self.finished, self.parts)))
 
 
 def now() -> str:
     """The date and time, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def read_json(path: Path) -> Any:
-    """Read what was written here, or another JSON file of the data set.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is not readable as JSON: remove it, or what it belongs to, and prepare again."
-        ) from error

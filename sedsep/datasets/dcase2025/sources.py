@@ -8,11 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
-from sedsep.datasets.dcase2025.place import read_json
+from sedsep.datasets.dcase2025.place import AGAIN
 from sedsep.downloads import download, leads_outside
 from sedsep.errors import UserError
+from sedsep.files import read_json
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def record_files(url: str, folder: Path) -> list[RemoteFile]:
     try:
         return [
             RemoteFile(str(file["key"]), str(file["links"]["self"]), int(file["size"]), str(file["checksum"]))
-            for file in read_json(path)["files"]
+            for file in read_json(path, dict[str, Any], AGAIN)["files"]
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -79,7 +81,7 @@ def read_listing(path: Path) -> list[tuple[PurePosixPath, PurePosixPath]]:
     """
     if not path.is_file():
         raise UserError(f"{path} is missing: prepare the development set first.")
-    content = read_json(path)
+    content: Any = read_json(path, object, AGAIN)
     entries = list(content.values()) if isinstance(content, dict) else content
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{path} lists no sounds: prepare the development set again.")

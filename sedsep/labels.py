@@ -86,8 +86,9 @@ class LabelSet:
     def index(self, name: str) -> int:
         """The position of class `name`; a `UserError` with the nearest names when there is none."""
         if name not in self._indices:
-            near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4) or self.names
-            raise UserError(f"The label '{name}' is not among the {len(self)} classes: did you mean {', '.join(near)}?")
+            near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}, or another of" if near else "choose one of"
+            raise UserError(f"The label '{name}' is not among the {len(self)} classes: {hint} {', '.join(self.names)}?")
         return self._indices[name]
 
     def one_hot(self, names: Iterable[str]) -> Tensor:

@@ -121,7 +121,7 @@ def check(overrides: Sequence[str], loader: ConfigLoader, several: bool = False)
         parent, _, last = override.key_or_group.rpartition("/")
         if last in (names_in(parent, ObjectType.GROUP) if parent else groups):
             options = names_in(override.key_or_group, ObjectType.CONFIG)
-            for value in map(str, filter(None, _values(override))):
+            for value in ("null" if value is None else str(value) for value in _values(override)):
                 if "${" not in value and value.removesuffix(".yaml") not in options:
                     raise UserError(f"{override.key_or_group} has no option '{value}'{_choose(value, options)}.")
             first = f"{override.get_key_element()}={_texts(override)[0]}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_args
 
@@ -105,18 +106,31 @@ def check_settings(config: DictConfig, default: DictConfig | None = None) -> Non
     Raises:
         UserError: naming the first such option, its value, and what is expected.
     """
-    values = _plain(config)
-    job = job_of(str(config.hydra.runtime.choices.get("task")))
+    check_values(plain(config), str(config.hydra.runtime.choices.get("task")), default)
+
+
+def check_values(values: Mapping[str, Any], task: str, default: DictConfig | None = None) -> None:
+    """The same for a config as plain values.
+
+    Args:
+        values: of the job, and of the launcher as Hydra's part.
+        task: its name.
+        default: as `check_settings` takes it.
+
+    Raises:
+        UserError: as `check_settings`.
+    """
+    job = job_of(task)
     # What a cluster's nodes can bear is not known here.
     cores = None if values["hydra"]["launcher"]["_target_"].endswith(".Slurm") else os.cpu_count()
     try:
         job.model_validate(values, context={"cores": cores})
     except ValidationError as error:
-        raise UserError(_sentence(error.errors(include_url=False)[0], job, values, default)) from None
+        raise UserError(_sentence(error.errors(include_url=False), job, values, default)) from None
     _check_together(values, default)
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
+def plain(config: DictConfig) -> dict[str, Any]:
     """A config as plain values, with all references followed.
 
     Raises:
@@ -159,42 +173,63 @@ def _check_together(values: Mapping[str, Any], default: DictConfig | None) -> No
                 )
 
 
-def _sentence(error: Any, job: type[Job], values: Mapping[str, Any], default: DictConfig | None) -> str:
-    """One of pydantic's errors as a sentence."""
-    steps = list(error["loc"])
-    if error["type"].startswith("union_tag"):
-        steps.append(error["ctx"]["discriminator"].strip("'"))
-    path: list[str] = []
-    value: Any = values
-    models: list[type[BaseModel]] = [job]
-    fields: list[FieldInfo] = []
-    for step in steps:
-        if isinstance(value, list):
-            break  # it is told as a whole
-        valid = {name: field for model in models for name, field in _fields(model)}
-        is_entry = isinstance(value, Mapping) and step in value
-        if not is_entry and step not in valid:
-            continue  # which member of a union it was taken for
-        path.append(str(step))
-        fields = [field for model in models for name, field in _fields(model) if name == step]
-        models = [model for field in fields for model in _models(field.annotation)] or models
-        value = value[step] if is_entry else None
-    key, where = ".".join(path), ".".join(path[:-1])
-    if error["type"] == "missing":
-        return f"{key} is not there, and needed: do not take it out."
+def _sentence(errors: Sequence[Any], job: type[Job], values: Mapping[str, Any], default: DictConfig | None) -> str:
+    """The first of pydantic's errors as a sentence; where that is about a group, about what is wrong inside of it."""
+    places = [_Place.of(error, job, values) for error in errors]
+    first = places[0].path
+    deepest = max((place for place in places if place.path[: len(first)] == first), key=lambda place: len(place.path))
+    error, path, value = errors[places.index(deepest)], deepest.path, deepest.value
+    key = ".".join(path)
     if error["type"] == "extra_forbidden":
-        return unknown(where, path[-1], list(valid))
-    wanted = dict.fromkeys(field.description or expected(field.annotation) for field in fields)
-    what = (error["type"] == "expected" and error["msg"]) or " or ".join(wanted) or "a class with _target_"
+        return unknown(".".join(path[:-1]), path[-1], deepest.valid)
+    what = (error["type"] == "expected" and error["msg"]) or deepest.expected
+    if error["type"] == "missing":
+        return f"{key} is needed and not there: {what} is expected."
     before = None if default is None else OmegaConf.select(default, key, throw_on_resolution_failure=False)
     told = f" (the default is {text(before)})" if before not in (None, value) else ""
     return f"{key}={text(value)} is not right: {what} is expected{told}."
 
 
-def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
-    """The fields of a model by the names that the config has for them."""
-    for name, field in model.model_fields.items():
-        yield field.alias or name, field
+@dataclass
+class _Place:
+    """Where in a config an error is.
+
+    Attributes:
+        path: to the option, of which a list is told as a whole.
+        value: that it has.
+        expected: what is expected of it.
+        valid: names of its group's options.
+    """
+
+    path: list[str]
+    value: Any
+    expected: str
+    valid: list[str]
+
+    @classmethod
+    def of(cls, error: Any, job: type[Job], values: Any) -> _Place:
+        """The place of one of pydantic's errors."""
+        steps = list(error["loc"])
+        if error["type"].startswith("union_tag"):
+            steps.append(error["ctx"]["discriminator"].strip("'"))
+        path, value, valid = list[str](), values, list[str]()
+        models: list[type[BaseModel]] = [job]
+        fields: list[FieldInfo] = []
+        for step in steps:
+            if isinstance(value, list):
+                break
+            named = [(field.alias or name, field) for model in models for name, field in model.model_fields.items()]
+            is_entry = isinstance(value, Mapping) and step in value
+            is_missing = error["type"] == "missing" and step == steps[-1]
+            if not (is_entry or is_missing or step in dict(named)):
+                continue  # which member of a union it was taken for
+            path.append(str(step))
+            valid = list(dict(named))
+            fields = [field for name, field in named if name == step] or fields
+            models = [model for field in fields for model in _models(field.annotation)] or models
+            value = value[step] if is_entry else None
+        words = dict.fromkeys(field.description or expected(field.annotation) for field in fields)
+        return cls(path, value, " or ".join(words), valid)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

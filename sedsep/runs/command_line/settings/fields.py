@@ -10,8 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-TARGET = "_target_"
+from sedsep.wiring import NAMES, PACKAGES, PARTIAL, TARGET
+
 OTHER = "other"
+"""The member of a union that stands for all classes which have no options of their own here."""
 
 
 class Options(BaseModel):
@@ -23,15 +25,21 @@ class Options(BaseModel):
 class Part(Options):
     """A group of options that a class is made with; `target` pins the class."""
 
-    partial: Annotated[Literal[True], Field(alias="_partial_")] = True
+    partial: Annotated[Literal[True], Field(alias=PARTIAL)] = True
+
+
+def _allowed(name: str) -> str:
+    if name not in NAMES and not name.startswith(tuple(f"{package}." for package in PACKAGES)):
+        raise PydanticCustomError("expected", "a class that the files of conf/ name")
+    return name
 
 
 class Foreign(BaseModel):
-    """A class of somebody else's, with whatever it takes."""
+    """A class that has no options of its own here: with whatever it takes."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    target: Annotated[str, Field(alias=TARGET, min_length=1, description="the name of a class")]
+    target: Annotated[str, Field(alias=TARGET, description="the name of a class"), AfterValidator(_allowed)]
 
 
 def by_target(*classes: str) -> Discriminator:
@@ -75,7 +83,7 @@ Name = Annotated[str, Field(min_length=1, description="a name (one that is a num
 Place = Annotated[str, Field(min_length=1, description="a path (one that is a number in quotes: \"'3'\")")]
 
 
-def pair(what: str, least_high: float | None = None) -> tuple[AfterValidator, FieldInfo]:
+def pair(what: str, least_high: float | None = None) -> tuple[FieldInfo, AfterValidator]:
     """Two values, the smaller first.
 
     Args:
@@ -91,7 +99,7 @@ def pair(what: str, least_high: float | None = None) -> tuple[AfterValidator, Fi
             raise PydanticCustomError("expected", "")
         return values
 
-    return AfterValidator(check), Field(min_length=2, max_length=2, description=described)
+    return Field(min_length=2, max_length=2, description=described), AfterValidator(check)
 
 
 def limit(value: Any, most: Callable[[int], int], why: str, info: ValidationInfo) -> Any:
@@ -120,7 +128,9 @@ def expected(annotation: Any) -> str:
         return f"one of {', '.join(words)}" if len(words) > 1 else words[0]
     if origin is list:
         return f"a list with {expected(arguments[0])} for each entry"
-    if arguments and origin is not dict:  # a union
+    if origin is dict:
+        return f"{expected(arguments[1])} for each entry"
+    if arguments:  # a union
         return " or ".join(dict.fromkeys(expected(argument) for argument in arguments))
     return WORDS.get(annotation, "a group of options")
 

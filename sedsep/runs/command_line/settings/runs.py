@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import BaseModel, Field, Tag
 
 from sedsep.runs.command_line.settings.fields import (
     OTHER,
     TARGET,
-    Foreign,
     Name,
     Options,
     Place,
@@ -72,9 +71,13 @@ class Slurm(Options):
     poll_s: Annotated[float, number(0, 86_400, "seconds")]
 
 
+class Hydras(BaseModel):
+    """A launcher of Hydra, which checks its options itself."""
+
+
 Launcher = Annotated[
     Annotated[Local, Tag("hydra_plugins.sedsep_sweeps.Local")]
     | Annotated[Slurm, Tag("hydra_plugins.sedsep_sweeps.Slurm")]
-    | Annotated[Foreign, Tag(OTHER)],
+    | Annotated[Hydras, Tag(OTHER)],
     by_target("hydra_plugins.sedsep_sweeps.Local", "hydra_plugins.sedsep_sweeps.Slurm"),
 ]

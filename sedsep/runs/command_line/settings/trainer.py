@@ -12,6 +12,8 @@ Batches = Annotated[int, whole(0, 1_000_000_000)] | Annotated[float, number(0, 1
 
 Time = Annotated[str, Field(pattern=r"^\d\d:\d\d:\d\d:\d\d$", description="a time as '00:12:00:00' (days first)")]
 
+Strategy = Literal["auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_fork"]
+
 
 class Trainer(Part):
     """What `lightning.Trainer` takes and this suite does not set itself."""
@@ -29,7 +31,7 @@ class Trainer(Part):
         "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "transformer-engine",
         "transformer-engine-float16", "16", "32", "64", "bf16", 16, 32, 64,
     ]  # fmt: skip
-    strategy: Name | Foreign = "auto"
+    strategy: Strategy | Foreign = "auto"
     sync_batchnorm: bool = False
     gradient_clip_val: Annotated[float, number(0, 1e12)] | None
     gradient_clip_algorithm: Literal["norm", "value"] | None = None
@@ -53,7 +55,7 @@ class Trainer(Part):
     deterministic: bool | Literal["warn"] | None = None
     benchmark: bool | None = None
     inference_mode: bool = True
-    profiler: Name | Foreign | None = None
+    profiler: Literal["simple", "advanced", "pytorch"] | Foreign | None = None
     detect_anomaly: bool = False
     reload_dataloaders_every_n_epochs: Annotated[int, whole(0, 1_000_000)] = 0
     enable_autolog_hparams: bool = True

@@ -15,14 +15,22 @@ from rich.table import Table
 T = TypeVar("T")
 R = TypeVar("R")
 
-UNLIMITED = 1000
+UNLIMITED = 1_000_000
 """Columns where no terminal sets their number."""
 
 
 def print_table(table: Table) -> None:
-    """Print a table; in a file it is as wide as its numbers need."""
-    console = Console()
-    (console if console.is_terminal else Console(width=UNLIMITED)).print(table)
+    """Print a table below its title; in a file it is as wide as its cells need, on a narrow terminal they go on in the
+    next line."""
+    for column in table.columns:
+        column.overflow = "fold"  # a number that is cut off is another number
+    width = None if sys.stdout.isatty() else UNLIMITED
+    # Names of files and classes are shown as they are, whatever stands in brackets.
+    console = Console(width=width, markup=False, emoji=False)
+    if table.title:  # would be folded to the width of the table
+        console.print(table.title, soft_wrap=True)
+        table.title = None
+    console.print(table)
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T], title: str, workers: int | None = None) -> Iterator[R]:

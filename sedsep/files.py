@@ -231,13 +231,17 @@ def sole_user(lock: Path, refusal: str) -> Iterator[None]:
     """Hold a lock file, which stays.
 
     Raises:
-        UserError: another process holds it; `refusal` is what it says.
+        UserError: another process holds it; `refusal` is what it says. Or it is no lock.
     """
     held = FileLock(lock)
     try:
         held.acquire(timeout=1)  # who asks whether it is held holds it for a moment
     except Timeout as error:
         raise UserError(refusal) from error
+    except OSError as error:  # a link, for one
+        raise UserError(
+            f"{lock} cannot be locked ({reason(error)}): remove it, or choose another directory."
+        ) from error
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from sedsep.console import print_table
 from sedsep.evaluation.results import Evaluation
@@ -80,11 +81,11 @@ def _number(value: float) -> float | None:
 def show_scores(evaluation: Evaluation) -> None:
     """Print scores by label source, and CA-SDRi by refinement passes where there are several numbers of them."""
 
-    def cell(score: Estimate | None) -> str:
+    def cell(score: Estimate | None) -> Text:
         if score is None or math.isnan(score.value):
-            return ""
-        interval = "" if math.isnan(score.low) else f"\n[dim]{score.low:.2f} to {score.high:.2f}[/dim]"
-        return f"{score.value:.2f}{interval}"
+            return Text()
+        interval = "" if math.isnan(score.low) else f"\n{score.low:.2f} to {score.high:.2f}"
+        return Text(f"{score.value:.2f}").append(interval, style="dim")
 
     table = Table("", title="Test scores, with 95 % intervals", title_justify="left")
     sources = [*evaluation.sources, CONSTANT]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import platform
 import time
@@ -10,9 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
-from sedsep.files import is_held, sole_user, write_json
+from pydantic import Field
+
+from sedsep.errors import UserError
+from sedsep.files import is_held, read_json, sole_user, write_json
+
+log = logging.getLogger(__name__)
 
 STATUS = "status.json"
 LOCK = ".running.lock"
@@ -20,7 +25,12 @@ LOCK = ".running.lock"
 RANKS = ("RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
 """Environment variables by which torchrun, Lightning and SLURM number the processes of a job."""
 
-RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
+RUNNING: Final = "running"
+FINISHED: Final = "finished"
+FAILED: Final = "failed"
+INTERRUPTED: Final = "interrupted"
+State = Literal["running", "finished", "failed", "interrupted"]
+Time = Annotated[float, Field(ge=0, lt=2**53)]
 
 
 @dataclass(frozen=True)
@@ -37,20 +47,27 @@ class Status:
         cause: one line on why it failed.
     """
 
-    state: str
+    state: State
     task: str
     host: str
     pid: int
-    started: float
-    ended: float | None = None
+    started: Time
+    ended: Time | None = None
     cause: str | None = None
 
 
 def read_status(run_dir: Path) -> Status | None:
-    """What became of the job in a directory; `None` where none was ever started."""
+    """What became of the job in a directory; `None` where none was ever started.
+
+    Statuses are read of many jobs at once: a damaged one costs a warning, and counts as none.
+    """
+    path = run_dir / STATUS
+    if not path.exists():
+        return None
     try:
-        status = Status(**json.loads((run_dir / STATUS).read_text()))
-    except FileNotFoundError:
+        status = read_json(path, Status, "remove it, or run the job again")
+    except UserError as error:
+        log.warning("%s", error)
         return None
     if status.state == RUNNING and not is_held(run_dir / LOCK):
         return replace(status, state=INTERRUPTED)
@@ -75,7 +92,7 @@ def occupied(run_dir: Path, task: str, cause: Callable[[BaseException], str]) ->
         "(hydra.run.dir=...)."
     )
 
-    def note(state: str, **facts: Any) -> None:
+    def note(state: State, **facts: Any) -> None:
         write_json(run_dir / STATUS, asdict(replace(begun, state=state, **facts)))
 
     with sole_user(run_dir / LOCK, refusal):

@@ -40,7 +40,7 @@ def show(manifest: Manifest, outcomes: Sequence[Outcome]) -> None:
     header, rows = _cells(manifest, outcomes)
     table = Table(title=str(manifest.root), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in header:
-        table.add_column(name, justify="right" if name in ("job", "time") else "left", overflow="fold")
+        table.add_column(name, justify="right" if name in ("job", "time") else "left")
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     print_table(table)

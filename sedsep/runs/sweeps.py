@@ -192,10 +192,11 @@ def outcome(job: Job, run_dir: Path, queue: slurm.Queue | None) -> Outcome:
     if state != FINISHED:
         stopped = job.note or "It was killed or stopped before its end."
         return Outcome(job, state, {FAILED: status.cause, INTERRUPTED: stopped}.get(state), seconds)
+    path = run_dir / "metrics.json"
     try:
-        metrics = read_json(run_dir / "metrics.json", dict[str, float | None], "score the run anew")
-    except UserError:  # it stands in the table without a score
-        metrics = {}
+        metrics = read_json(path, dict[str, float | None], "score the job again") if path.exists() else {}
+    except UserError as error:
+        return Outcome(job, state, str(error), seconds)
     metric = next((name for name in SCORES if metrics.get(name) is not None), None)
     return Outcome(job, state, None, seconds, metric, metrics[metric] if metric else None)
 

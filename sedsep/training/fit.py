@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from torch import nn
 from sedsep import checkpoints
 from sedsep.checkpoints.own import RECIPE
 from sedsep.errors import UserError
-from sedsep.files import flat, write_json
+from sedsep.files import flat, read_json, write_json
 from sedsep.labels import LabelSet
 from sedsep.runs.directories import is_main_process
 from sedsep.runs.tracking import HistoryLogger
@@ -149,7 +148,7 @@ class Trainings:
                 f"{last} says nothing of the settings that it was trained with ({note.name} is missing): choose "
                 f"another directory, and start from its weights with model.ckpt={last} if you like."
             )
-        begun = json.loads(note.read_text())
+        begun = read_json(note, dict[str, object], f"start from the weights beside it with model.ckpt={last}")
         for name in dict.fromkeys([*settings, *begun]):
             if begun.get(name) != settings.get(name):
                 raise UserError(

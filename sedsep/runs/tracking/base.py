@@ -39,7 +39,7 @@ class Tracker:
         """Facts; a later value replaces an earlier one."""
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Keep a copy of a file, which must stay where it is until this is closed."""
+        """Keep a copy of a file of the directory, which must stay where it is until this is closed."""
 
 
 class Logging:
@@ -109,20 +109,24 @@ class Steps:
         self._last.update({name: (step, value) for name, value in values.items()})
 
 
+LONGEST_LINE = 2**24
+"""Bytes that are read at a time: no line of ours has as many."""
+
+
 def whole_lines(path: Path, offset: int = 0, *, mend: bool = False) -> Iterator[bytes]:
-    """The lines of a file, which may be absent; a last one that a kill has torn is left out.
+    """The lines of a file, which may be absent; a last one that a kill has torn is left out. Longer ones come in parts.
 
     Args:
         path: of the file.
         offset: byte where a line begins, the first to be read.
         mend: also cut off a torn line, for the file's only writer.
     """
-    if not path.exists():
+    if not path.is_file():
         return
     with path.open("rb") as file:
         file.seek(offset)
-        for line in file:
-            if line.endswith(b"\n"):
+        while line := file.readline(LONGEST_LINE):
+            if line.endswith(b"\n") or len(line) == LONGEST_LINE:
                 yield line
             elif mend:
                 os.truncate(path, path.stat().st_size - len(line))

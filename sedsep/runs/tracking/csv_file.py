@@ -7,14 +7,17 @@ kill finds them, and rewrites the file in place whenever a new metric appears, w
 from __future__ import annotations
 
 import csv
-import json
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from sedsep.files import named, write_json
+from sedsep.errors import UserError
+from sedsep.files import named, read_json, write_json
 from sedsep.runs.tracking.base import Logging, Params, StepLogger, Steps, Tags, Tracker, whole_lines
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("time", "step", "name", "value")
 NUMBERS = "tracking.csv"
@@ -44,15 +47,17 @@ class CsvFile(Tracker):
 
     def tags(self, values: Tags) -> None:
         file = self.path.with_suffix(".json")
-        earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        earlier = read_json(file, dict[str, str], "remove it") if file.exists() else {}
         write_json(file, {**earlier, **values})
 
     @cached_property
     def _steps(self) -> Steps:
         """What the file holds: looked up when there is something to write, for of several processes only one does."""
         steps = Steps()
-        for row in _rows(self.path, mend=True):
-            steps.take({row["name"]: float(row["value"])}, int(row["step"]))
+        if self.path.is_symlink():
+            raise UserError(f"{self.path} is a link, and numbers are kept in the job's own directory: remove it.")
+        for step, name, value in _rows(self.path, mend=True):
+            steps.take({name: value}, step)
         return steps
 
     def _write(self, values: Mapping[str, float], step: int) -> None:
@@ -68,8 +73,19 @@ class CsvFile(Tracker):
             writer.writerows((now, step, name, repr(value)) for name, value in values.items())
 
 
-def _rows(path: Path, mend: bool = False) -> csv.DictReader[str]:
-    return csv.DictReader(line.decode() for line in whole_lines(path, mend=mend))
+def _rows(path: Path, mend: bool = False) -> Iterator[tuple[int, str, float]]:
+    """Step, name and value of each row; one that is damaged costs itself, and all of them together a warning."""
+    damaged = 0
+    for number, line in enumerate(whole_lines(path, mend=mend)):
+        try:
+            ((_, step, name, value),) = csv.reader([line.decode()])
+            if not 0 <= int(step) < 2**53:
+                raise ValueError(f"no step is {step}")
+            yield int(step), name, float(value)
+        except (ValueError, csv.Error):
+            damaged += number > 0  # the first is the header
+    if damaged:
+        log.warning("%s has %d damaged rows, which are left out.", path, damaged)
 
 
 class HistoryLogger(StepLogger):
@@ -87,7 +103,7 @@ class HistoryLogger(StepLogger):
 
 def read_history(path: Path) -> list[dict[str, str]]:
     """The rows of a history, each with its `step` and the number under its name."""
-    return [{"step": row["step"], row["name"]: row["value"]} for row in _rows(path)]
+    return [{"step": str(step), name: repr(value)} for step, name, value in _rows(path)]
 
 
 class Csv(Logging):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sedsep.errors import UserError, printable
 from sedsep.runs.tracking.base import Logging, Params, Tags, Tracker
-from sedsep.runs.tracking.journal import FOLDER, Journal, latest_start
-from sedsep.runs.tracking.sending import Courier
+from sedsep.runs.tracking.journal import ADDRESS_LENGTH, FOLDER, NAME_LENGTH, Journal, latest_start
+from sedsep.runs.tracking.sending import Courier, Sender
 
 HURRY_S = 10.0  # of a job that was told to stop, and of a sweep whose jobs wait
 
@@ -23,6 +23,9 @@ class Mlflow(Logging):
         experiment: its name.
         patience_s: how long a job that has ended keeps trying to reach the store.
         tags: more facts about each job.
+
+    Raises:
+        UserError: the store's address or the experiment's name is no text that others could read.
     """
 
     def __init__(
@@ -31,24 +34,33 @@ class Mlflow(Logging):
     ) -> None:  # fmt: skip
         import sedsep.runs.tracking.store  # noqa: F401 - before there are threads: its imports take seconds
 
-        self._to = {"uri": tracking_uri, "artifacts": artifacts, "experiment": experiment}
-        self._patience_s = patience_s
+        for option, text, most in (
+            ("tracking_uri", tracking_uri, ADDRESS_LENGTH),
+            ("experiment", experiment, NAME_LENGTH),
+        ):
+            if not (0 < len(text) <= most and text.isprintable()):
+                raise UserError(f"logger.{option}={printable(text)} is no name: give 1 to {most} printable letters.")
+        self.uri, self.artifacts, self._experiment = tracking_uri, artifacts, experiment
+        self.patience_s = patience_s
         self._tags = {name: str(value) for name, value in (tags or {}).items()}
 
     def job(self, run_dir: Path, run_name: str, params: Params, tags: Tags, sweep_dir: Path | None = None) -> Tracker:
-        tracker = MlflowTracker(run_dir, self._patience_s)
-        family: dict[str, str | None] = {"sweep": None, "sweep_dir": None}
-        if sweep_dir and (sweep := latest_start(sweep_dir / FOLDER)):  # else it was launched without MLflow
-            family = {"sweep": sweep["key"], "sweep_dir": os.path.relpath(sweep_dir, run_dir)}
-        tracker.begin({"name": run_name, **self._to, **family}, params, {**self._tags, **tags})
-        tracker.courier = Courier(run_dir)
+        tracker = MlflowTracker(run_dir, self)
+        sweep = latest_start(sweep_dir / FOLDER) if sweep_dir else None  # none where it was launched without MLflow
+        key = sweep.key if sweep else None
+        tracker.begin(run_name, self.uri, self._experiment, params, {**self._tags, **tags}, key)
+        tracker.courier = self.courier(run_dir)
         return tracker
 
     def sweep(self, sweep_dir: Path, name: str, tags: Tags) -> Tracker:
-        tracker = MlflowTracker(sweep_dir, self._patience_s)
-        tracker.begin({"name": name, **self._to, "sweep": tracker.key, "sweep_dir": "."}, {}, tags)
-        Courier(sweep_dir).close(min(HURRY_S, self._patience_s))
+        tracker = MlflowTracker(sweep_dir, self)
+        tracker.begin(name, self.uri, self._experiment, {}, tags, tracker.key)
+        self.courier(sweep_dir).close(min(HURRY_S, self.patience_s))
         return tracker
+
+    def courier(self, directory: Path) -> Courier:
+        """Carries the journal of a directory to this store."""
+        return Courier(Sender(directory, self.uri, self.artifacts))
 
 
 class MlflowTracker(Journal):
@@ -56,16 +68,16 @@ class MlflowTracker(Journal):
 
     Args:
         directory: of the job or the sweep.
-        patience_s: how long to keep trying in the end.
+        store: where to.
     """
 
     courier: Courier | None = None
 
-    def __init__(self, directory: Path, patience_s: float) -> None:
+    def __init__(self, directory: Path, store: Mlflow) -> None:
         super().__init__(directory)
-        self._patience_s = patience_s
+        self._store = store
 
     def close(self, state: str | None = None) -> None:
         super().close(state)
-        courier = self.courier or Courier(self.directory)
-        courier.close(min(HURRY_S, self._patience_s) if state == "interrupted" else self._patience_s)
+        courier, patience_s = self.courier or self._store.courier(self.directory), self._store.patience_s
+        courier.close(min(HURRY_S, patience_s) if state == "interrupted" else patience_s)

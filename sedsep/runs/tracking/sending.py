@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import os
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from filelock import FileLock
+from pydantic import StringConstraints
 
-from sedsep.files import write_json
-from sedsep.runs.tracking.journal import AT_ONCE, EVENTS, FOLDER, Event, events, latest_start
+from sedsep.errors import UserError, printable
+from sedsep.files import read_json, write_json
+from sedsep.runs.tracking.journal import AT_ONCE, EVENTS, FOLDER, Count, Event, events, latest_start
 
 if TYPE_CHECKING:
     from sedsep.runs.tracking.store import Store
@@ -35,6 +36,7 @@ for _name, _value in (
     os.environ.setdefault(_name, _value)
 
 SENT = "sent.json"
+FOLDER_NAME = re.compile(r"[\w-][\w. -]{0,99}")  # of a copy, in the store
 NO_ANSWER = "no answer"  # for a reason
 MOST = {"metrics": 800, "params": AT_ONCE, "tags": AT_ONCE}  # that a request takes: 1000 entries together
 SECONDS_BETWEEN = 3.0
@@ -56,35 +58,41 @@ class Sent:
 
     uri: str
     experiment: str
-    run_id: str | None = None
-    offset: int = 0
+    run_id: Annotated[str, StringConstraints(pattern=r"^\w{1,64}$")] | None = None
+    offset: Count = 0
     files: list[tuple[str, str | None]] = field(default_factory=list)
 
 
 class Sender:
     """Sends what a journal holds; after an error, or in another process, it goes on from where it was.
 
+    A journal says what is sent, not where to: that its reader says, who may have got it from somebody else.
+
     Args:
         directory: of the job or the sweep; its journal has begun.
+        uri: of the store.
+        artifacts: folder for files, with SQLite.
 
     Attributes:
         arrived: when the store took something last, by the monotonic clock.
+        directory: as given.
+        start: how the latest attempt began.
         uri: of the store.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, uri: str, artifacts: str) -> None:
         self.arrived = 0.0
-        self._directory, self._folder = directory, directory / FOLDER
+        self.directory, self.uri, self._artifacts = directory, uri, artifacts
+        self._folder = directory / FOLDER
         self._store: Store | None = None
         self._checked = False
         start = latest_start(self._folder)
         assert start, f"{self._folder} has not begun"
-        self._start = start
-        self.uri: str = start["uri"]
+        self.start = start
 
     def pending(self) -> int:
         """Events and files that were not sent."""
-        sent = self._sent(self._folder)
+        sent = self._sent()
         return len(sent.files) + sum(1 for _ in events(self._folder, sent.offset))
 
     def send(self) -> None:
@@ -101,59 +109,65 @@ class Sender:
             if self._store is None:
                 from sedsep.runs.tracking.store import Store  # brings MLflow along: seconds
 
-                self._store = Store(self.uri, self._start["artifacts"], self._start["experiment"])
-            sent, store = self._sent(self._folder), self._store
-            if sent.run_id and not self._checked and not store.has(sent.run_id):
+                self._store = Store(self.uri, self._artifacts, self.start.experiment)
+            sent, store = self._sent(), self._store
+            if sent.run_id and not self._checked and not store.has(sent.run_id, self.start.key):
                 sent = Sent(sent.uri, sent.experiment)  # somebody deleted it, or the store: all is sent again
             self._checked = True
             for offset, batch in _batches(self._folder, sent.offset):
                 self._send(batch, sent, store)
                 sent.offset = offset
-                sent.files += [tuple(event["file"]) for event in batch if "file" in event]
+                sent.files += [event.file for event in batch if event.file]
                 self._save(sent)
             while sent.files:
                 self._send_file(sent, store)
 
     def _send(self, batch: list[Event], sent: Sent, store: Store) -> None:
-        first, last, key, sweep = batch[0], batch[-1], self._start["key"], self._start["sweep"]
+        first, last, key, sweep = batch[0], batch[-1], self.start.key, self.start.sweep
         if sent.run_id is None:
-            parent = None
-            if sweep not in (None, key):  # a sweep that was not sent itself yet will adopt its jobs
-                parent = self._sent(self._directory / self._start["sweep_dir"] / FOLDER).run_id
-            began = first["t"] if "start" in first else int(time.time() * 1000)
-            sent.run_id = store.run(key, self._start["name"], began, sweep, parent)
+            began = first.t if first.start else int(time.time() * 1000)
+            sent.run_id = store.run(key, self.start.name, began, sweep)
             self._save(sent)
-        if "start" in first:
+        if first.start:
             store.go_on(sent.run_id)
-        points = [
-            (name, value, event["t"], event["step"])
-            for event in batch
-            for name, value in event.get("metrics", {}).items()
-        ]
-        params = {name: value for event in batch for name, value in event.get("params", {}).items()}
-        tags = {name: value for event in batch for name, value in event.get("tags", {}).items()}
+        points = [(name, value, event.t, event.step) for event in batch for name, value in event.metrics.items()]
+        params = {name: value for event in batch for name, value in event.params.items()}
+        tags = {name: value for event in batch for name, value in event.tags.items()}
         store.log(sent.run_id, points, params, tags)
-        if "end" in last:
+        if last.end:
             if sweep == key:
                 store.adopt(sent.run_id, sweep)
-            store.end(sent.run_id, last["end"], last["t"])
+            store.end(sent.run_id, last.end, last.t)
 
     def _send_file(self, sent: Sent, store: Store) -> None:
         name, folder = sent.files[0]
-        path = self._directory / name
-        if path.is_file():
+        if path := self._own_file(name, folder):
             assert sent.run_id
             store.artifact(sent.run_id, path, folder)
         else:
-            log.warning("%s is gone and was not copied to MLflow.", path)
+            log.warning("%s is no file of %s, or gone: it was not copied to MLflow.", printable(name), self.directory)
         del sent.files[0]
         self._save(sent)
 
-    def _sent(self, folder: Path) -> Sent:
-        """How far the journal in a folder was sent to this store."""
-        here = Sent(self.uri, self._start["experiment"])
-        with contextlib.suppress(FileNotFoundError):
-            sent = Sent(**json.loads((folder / SENT).read_text(encoding="utf-8")))
+    def _own_file(self, name: str, folder: str | None) -> Path | None:
+        """A file of the directory that is to be copied to a folder of the run; `None` for any other."""
+        try:
+            path, root = (self.directory / name).resolve(), self.directory.resolve()
+            within = path.is_relative_to(root) and path.is_file()
+        except (OSError, RuntimeError, ValueError):  # too long, links in a circle, no name
+            return None
+        named = folder is None or all(FOLDER_NAME.fullmatch(part) for part in folder.split("/"))
+        return path if within and named else None
+
+    def _sent(self) -> Sent:
+        """How far the journal was sent to this store."""
+        here, path = Sent(self.uri, self.start.experiment), self._folder / SENT
+        if path.exists():
+            try:
+                sent = read_json(path, Sent, "all is sent once more")
+            except UserError as error:
+                log.warning("%s", error)
+                return here
             if (sent.uri, sent.experiment) == (here.uri, here.experiment):
                 return sent
         return here
@@ -168,9 +182,9 @@ def _batches(folder: Path, offset: int) -> Iterator[tuple[int, list[Event]]]:
     batch: list[Event] = []
     sizes: Counter[str] = Counter()
     for after, event in events(folder, offset):
-        size = Counter({kind: len(event.get(kind, ())) for kind in MOST})
+        size = Counter({kind: len(getattr(event, kind)) for kind in MOST})
         full = any(sizes[kind] + size[kind] > most for kind, most in MOST.items())
-        if batch and (full or "start" in event or "end" in batch[-1]):
+        if batch and (full or event.start or batch[-1].end):
             yield offset, batch
             batch, sizes = [], Counter()
         batch.append(event)
@@ -184,11 +198,11 @@ class Courier:
     """Sends a journal while it grows, in a thread that nobody waits for.
 
     Args:
-        directory: of the job or the sweep; its journal has begun.
+        sender: of the journal.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._sender, self._directory = Sender(directory), directory
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
         self._closing, self._stopped = threading.Event(), threading.Event()
         self._delivered = False
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
@@ -204,7 +218,7 @@ class Courier:
         if not self._delivered:
             log.warning(
                 "MLflow at %s did not take all that was logged: python run.py task=sync task.root=%s sends the rest.",
-                self._sender.uri, self._directory,
+                self._sender.uri, self._sender.directory,
             )  # fmt: skip
 
     def _work(self) -> None:

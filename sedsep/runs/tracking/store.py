@@ -14,8 +14,13 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from sedsep.runs.tracking.journal import PARAM_LENGTH
+
 SQLITE = "sqlite:///"
 KEY, SWEEP, PARENT = "sedsep.key", "sedsep.sweep", "mlflow.parentRunId"  # tags
+OWN = (KEY, SWEEP, PARENT)
+"""Tags that say which run is which: those of a journal do not."""
+
 Point = tuple[str, float, int, int]  # name, value, time in Unix milliseconds, step
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 TAG_LENGTH = 8000
@@ -53,27 +58,29 @@ class Store:
                 return there.experiment_id
             raise
 
-    def has(self, run_id: str) -> bool:
-        """Whether a run is there, and not deleted."""
+    def has(self, run_id: str, key: str) -> bool:
+        """Whether the run with a key of ours has this id, and is not deleted."""
         try:
-            return self._client.get_run(run_id).info.lifecycle_stage == "active"
+            run = self._client.get_run(run_id)
+            return run.info.lifecycle_stage == "active" and run.data.tags.get(KEY) == key
         except MlflowException as error:
             if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 return False
             raise
 
-    def run(self, key: str, name: str, began: int, sweep: str | None, parent: str | None) -> str:
+    def run(self, key: str, name: str, began: int, sweep: str | None) -> str:
         """The id of the run with a key of ours, which is made where it is missing.
 
         Args:
             key: of the run.
             name: shown in lists.
             began: Unix milliseconds.
-            sweep: key of the sweep that it belongs to, or is.
-            parent: id of that sweep's run, where there is one yet.
+            sweep: key of the sweep that it belongs to, or is; one that was not sent itself yet will adopt its jobs.
         """
         for run in self._search(KEY, key):
             return run.info.run_id
+        parents = self._search(KEY, sweep) if sweep and sweep != key else []
+        parent = parents[0].info.run_id if parents else None
         tags = {tag: value for tag, value in ((KEY, key), (SWEEP, sweep), (PARENT, parent)) if value}
         return self._client.create_run(self._experiment, began, tags, name).info.run_id
 
@@ -86,8 +93,8 @@ class Store:
         self._client.log_batch(
             run_id,
             [Metric(stored_name(name), value, time, step) for name, value, time, step in points],
-            [Param(stored_name(name), value) for name, value in params.items()],
-            [RunTag(stored_name(name), value[:TAG_LENGTH]) for name, value in tags.items()],
+            [Param(stored_name(name), value[:PARAM_LENGTH]) for name, value in params.items()],
+            [RunTag(stored_name(name), value[:TAG_LENGTH]) for name, value in tags.items() if name not in OWN],
         )
 
     def artifact(self, run_id: str, path: Path, folder: str | None) -> None:

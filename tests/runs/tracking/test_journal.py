@@ -4,47 +4,48 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sedsep.runs.tracking.base import Steps
-from sedsep.runs.tracking.journal import EVENTS, Journal, events
+from sedsep.runs.tracking.journal import EVENTS, Event, Journal, events
 
 
-def told(journal: Journal) -> list[dict[str, Any]]:
-    return [{name: value for name, value in event.items() if name != "t"} for _, event in events(journal.folder)]
+def told(journal: Journal) -> list[Event]:
+    return [replace(event, t=0) for _, event in events(journal.folder)]
+
+
+def begin(journal: Journal, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
+    journal.begin("job", "sqlite:////store.db", "test", params, tags)
 
 
 def test_every_line_is_on_its_way_at_once(tmp_path: Path) -> None:
     """A kill comes at any moment."""
     journal = Journal(tmp_path)
     journal.steps({"loss": math.inf}, 5)
-    assert told(journal) == [{"metrics": {"loss": math.inf}, "step": 5}]
+    assert told(journal) == [Event(0, metrics={"loss": math.inf}, step=5)]
 
 
 def test_an_event_holds_no_more_than_a_request_takes(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.begin({}, {f"p{index}": index for index in range(250)}, {f"t{index}": "x" for index in range(101)})
-    assert [len(event["params"]) for event in told(journal) if "params" in event] == [100, 100, 50]
-    assert [len(event["tags"]) for event in told(journal) if "tags" in event] == [100, 1]
+    begin(journal, {f"p{index}": index for index in range(250)}, {f"t{index}": "x" for index in range(101)})
+    assert [len(event.params) for event in told(journal) if event.params] == [100, 100, 50]
+    assert [len(event.tags) for event in told(journal) if event.tags] == [100, 1]
 
 
 def test_a_file_of_the_directory_is_found_when_that_has_moved(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "job")
     journal.artifact(tmp_path / "job" / "figures" / "a.svg", "figures")
-    journal.artifact(tmp_path / "elsewhere.txt", None)
-    assert [event["file"] for event in told(journal)] == [
-        ["figures/a.svg", "figures"],
-        [str(tmp_path / "elsewhere.txt"), None],
-    ]
+    assert [event.file for event in told(journal)] == [("figures/a.svg", "figures")]
 
 
 def test_damaged_lines_cost_themselves_alone(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.begin({}, {"seed": 1}, {})
+    begin(journal, {"seed": 1}, {})
     key = journal.key
     journal.close()
     with (tmp_path / "tracking" / EVENTS).open("ab") as file:
@@ -52,7 +53,7 @@ def test_damaged_lines_cost_themselves_alone(tmp_path: Path) -> None:
     again = Journal(tmp_path)
     again.tags({"a": "b", "c": "d"})
     assert again.key == key
-    assert told(again)[-1] == {"tags": {"c": "d"}}
+    assert told(again)[-1] == Event(0, tags={"c": "d"})
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30))

@@ -67,8 +67,8 @@ def test_a_job_in_the_store(uri: str, tracking: Make, stored: Stored, history: H
         assert logger is not None
         logger.log_metrics({"loss@0.1": 1.0, "odd (name)": math.nan}, 1)
         tracker.metrics({"score": 2.0, "undefined": math.nan})
-        (tmp_path / "figure.svg").write_text("<svg/>")
-        tracker.artifact(tmp_path / "figure.svg", "figures")
+        (tmp_path / "job" / "figure.svg").write_text("<svg/>")
+        tracker.artifact(tmp_path / "job" / "figure.svg", "figures")
     run = stored(uri)["job"]
     assert run.info.status == "FINISHED"
     assert run.data.params == {name: str(value) for name, value in params.items()}
@@ -87,7 +87,7 @@ def test_what_is_sent_twice_is_there_once(
     before = sent(tmp_path / "job")
     for forgotten in ({"offset": 0}, {"offset": 0, "run_id": None}):  # killed before it could note what had arrived
         record.write_text(json.dumps({**before, **forgotten}))
-        Sender(tmp_path / "job").send()
+        Sender(tmp_path / "job", uri, "unused").send()
         run = stored(uri)["job"]
         assert run.info.run_id == before["run_id"]
         assert history(uri, run, "net/loss") == WHOLE
@@ -168,7 +168,7 @@ def test_a_torn_line_is_left_out(sqlite: str, tracking: Make, stored: Stored, hi
     work(tracking(sqlite), tmp_path / "job")
     with (tmp_path / "job" / FOLDER / EVENTS).open("a") as file:
         file.write('{"t": 1, "metrics": {"net/lo')
-    assert Sender(tmp_path / "job").pending() == 0
+    assert Sender(tmp_path / "job", sqlite, "unused").pending() == 0
     with tracking(sqlite).job(run_dir=tmp_path / "job", run_name="job", params={}, tags={}) as tracker:
         tracker.metrics({"more": 1.0})
     assert stored(sqlite)["job"].data.metrics["more"] == 1.0
@@ -223,7 +223,8 @@ def test_what_a_server_that_was_never_there_missed_is_sent_by_sync(
     """A job that ends, one that is killed, and their sweep."""
     sweep = tmp_path / "multirun" / "sweep"
     whole, killed = sweep / "whole", sweep / "killed"
-    config = OmegaConf.create({"task": {"root": str(tmp_path)}})
+    store = {"_target_": "sedsep.runs.tracking.Mlflow", "artifacts": "unused", "experiment": "sedsep", "patience_s": 30}
+    config = OmegaConf.create({"task": {"root": str(tmp_path)}, "logger": {**store, "tracking_uri": running.uri}})
     running.kill()
     logging = tracking(running.uri, patience_s=0.5)
     tracker = logging.sweep(sweep, "sweep", {})

@@ -479,7 +479,8 @@ def test_names_of_folders_are_shown_as_they_are(
     tmp_path: Path, arrived: Sent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = job(tmp_path)
-    directory.rename(directory.with_name("[red]x[/]:bomb:"))
+    (directory.parent / "[red]x[").mkdir()
+    directory.rename(directory.parent / "[red]x[" / "]:bomb:")
     synced(tmp_path)
     assert "outputs/day/[red]x[/]:bomb: " in capsys.readouterr().out
 

@@ -80,8 +80,8 @@ def curve_figure(curve: Curve) -> Figure:
         )
         if name in curve.bounds:
             low, high = (np.asarray(values, float) for values in curve.bounds[name])
-            look = {"color": colour, "linewidth": 1 + 1.5 * weight, "alpha": 0.6 - 0.15 * weight}
-            axes.vlines(x[::step], low[::step], high[::step], **look)
+            bars = axes.vlines(x[::step], low[::step], high[::step], color=colour, linewidth=1 + 1.5 * weight)
+            bars.set_alpha(0.6 - 0.15 * weight)
     names = list(curve.series)
     if curve.mark is not None:
         place, why = curve.mark

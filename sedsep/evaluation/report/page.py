@@ -100,7 +100,7 @@ def write_report(
 
 def _doubts(evaluation: Evaluation) -> list[str]:
     """Label sources that are right no more often than one answer that is always the same."""
-    accuracies = by_source(evaluation, "label_accuracy")
+    accuracies = dict(by_source(evaluation, "label_accuracy"))
     floor = accuracies.pop(CONSTANT, None)
     return [
         f"The {source} labels are exactly right in {number(score.value, 1, '%')} of the recordings, no more often than "

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 
 PLAIN = TINY[:-1]  # of tasks that score nothing
 TAGGER = (*TINY, "model=tagger", "logger=csv")
+EVALUATE = ("task=evaluate", "ckpt={run}", "logger=csv")
 BY = ("task.author=A", "task.affiliation=B")
 LAST = "checkpoints/separator/last.ckpt"
 RUN = "hydra.run.dir=here"
@@ -87,10 +88,10 @@ TASKS: dict[str, tuple[tuple[str, ...], tuple[str, int]]] = {
     "a data set read": (TAGGER, ("sedsep.composition.parts:data_set", 1)),
     "a first look at validation": (TAGGER, ("sedsep.training.sed:SedSystem.setup", 1)),
     "scores": (TAGGER, ("sedsep.composition.conclusion:score_scenes", 1)),
-    "a test step": (TAGGER, ("sedsep.training.scoring:Scoring.test_step", 1)),
+    "a test step": (TAGGER, ("sedsep.training.scoring:ScoringSystem.test_step", 1)),
     "a report": (TAGGER, ("sedsep.composition.conclusion:write_report", 1)),
-    "evaluate": (("task=evaluate", "ckpt={run}"), ("sedsep.composition.conclusion:score_scenes", 1)),
-    "evaluate, scores": (("task=evaluate", "ckpt={run}"), ("sedsep.composition.conclusion:write_scores", 1)),
+    "evaluate": (EVALUATE, ("sedsep.composition.conclusion:score_scenes", 1)),
+    "evaluate, scores": (EVALUATE, ("sedsep.composition.conclusion:write_scores", 1)),
     "separate, networks": ((*PLAIN, "task=separate", "ckpt={run}", "audio={wav}"), ("sedsep.tasks.separate:load", 1)),
     "separate, stems": (
         (*PLAIN, "task=separate", "ckpt={run}", "audio={wav}"),

@@ -39,7 +39,11 @@ def named(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         for link in causes(error):
-            if isinstance(link, OSError) and (link.filename is None or str(link.filename).endswith(".partial")):
+            if (
+                isinstance(link, OSError)
+                and link.errno
+                and (link.filename is None or str(link.filename).endswith(".partial"))
+            ):
                 link.filename = str(path)
         raise
 

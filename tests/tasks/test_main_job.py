@@ -116,5 +116,6 @@ def test_a_mistyped_choice_of_a_network_names_the_valid_ones(run_py: RunPy, tiny
     done = run_py(*TINY, f"data.root={tiny_set}", "logger=none", "conditioning.time_film.mode=add")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (
-        "Error: time_film.mode=add is not known: choose one of additive, multiplicative."
+        "Error: conditioning.time_film.mode=add is not right: one of additive, multiplicative is expected (the default is "
+        "additive)."
     )

@@ -64,7 +64,11 @@ except KeyboardInterrupt:
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=press).start()
-    with pytest.raises(KeyboardInterrupt):
-        run_all(commands(tmp_path, script), [{}], lambda *_: None, poll_s=0.01)
+    listener = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has us ignore it
+    try:
+        threading.Thread(target=press).start()
+        with pytest.raises(KeyboardInterrupt):
+            run_all(commands(tmp_path, script), [{}], lambda *_: None, poll_s=0.01)
+    finally:
+        signal.signal(signal.SIGINT, listener)
     assert (tmp_path / "0.log").read_text() == ("up\n" if stubborn else "up\ntidied\n")

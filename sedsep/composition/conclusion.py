@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -16,13 +17,14 @@ from sedsep.evaluation.evaluator import AnyEvaluator
 from sedsep.evaluation.report import show_scores, take_apart, training_curves, write_report
 from sedsep.evaluation.results import Evaluation
 from sedsep.evaluation.scored import TaggerFile
-from sedsep.evaluation.writing import write_scores
+from sedsep.evaluation.writing import main_scores, write_scores
 from sedsep.labels import LabelSet
 from sedsep.metrics.bootstrap import Bootstrap
 from sedsep.metrics.registry import ORACLE
 from sedsep.models.guided import GuidedSeparator
+from sedsep.runs import provenance
 from sedsep.runs.directories import is_main_process
-from sedsep.runs.run import Run
+from sedsep.runs.run import DESCRIPTION, Run
 from sedsep.runs.tracking import Tracker, read_history
 from sedsep.training.build import TrainedModel
 from sedsep.training.fit import make_trainer
@@ -92,11 +94,12 @@ def conclude(
         )
     if evaluation.main_source != ORACLE:
         notes.append(f"Precision and recall by class are those of the {evaluation.main_source} labels.")
+    scored = f"{len(evaluation.mixtures)} mixtures{'' if config.audio else f' of the {evaluation.split} split'}"
     page, *figures = write_report(
         run.directory,
         evaluation,
-        title=f"{config.model.name if models else config.task.estimates} on {config.audio or config.data.name}",
-        subtitle=f"{len(evaluation.mixtures)} mixtures{'' if config.audio else f' of the {evaluation.split} split'}",
+        title=f"{config.model.name if models else config.task.estimates} on {run.data_name}",
+        subtitle=f"{scored}{run.differences and f', {run.differences}'}, seed {config.seed}, {date.today()}",
         facts=facts,
         notes=notes,
         curves=curves,
@@ -105,6 +108,7 @@ def conclude(
     )
     metrics = {name: score.value for name, score in evaluation.metrics.items()}
     tracker.metrics(metrics)
+    tracker.tags({DESCRIPTION: f"{main_scores(evaluation)}\n\n{scored}; {page}\n\n`{provenance.command()}`"})
     for figure in figures:
         tracker.artifact(figure, "figures")
     for file in (*files, run.directory / "config.yaml", page):

@@ -19,7 +19,7 @@ from sedsep.console import print_table
 from sedsep.evaluation.results import Evaluation
 from sedsep.files import write_csv, write_json
 from sedsep.metrics.bootstrap import Estimate
-from sedsep.metrics.registry import CONSTANT, METRICS, SCORE_FILES
+from sedsep.metrics.registry import CONSTANT, METRICS, SCORE_FILES, ordered_sources
 
 SHOWN = ("ca_sdri", "label_accuracy", "source_accuracy", "segment_pauroc")
 """Metrics that matter most, for the terminal."""
@@ -105,3 +105,15 @@ def show_scores(evaluation: Evaluation) -> None:
             scores = (evaluation.score("ca_sdri", source, passes) for passes in evaluation.all_passes)
             table.add_row(source, *("" if score is None else f"{score.value:.2f}" for score in scores))
         print_table(table)
+
+
+def main_scores(evaluation: Evaluation) -> str:
+    """The metrics that matter most as a table in Markdown, a column a label source."""
+    sources = ordered_sources([*evaluation.sources, CONSTANT])
+    lines = ["| " + " | ".join(["", *sources]) + " |", "| --- |" + " ---: |" * len(sources)]
+    for metric in map(METRICS.__getitem__, SHOWN):
+        scores = [evaluation.score(metric.name, source) for source in sources]
+        cells = ["" if one is None or math.isnan(one.value) else f"{one.value:.{metric.digits}f}" for one in scores]
+        if any(cells):
+            lines.append("| " + " | ".join([metric.axis, *cells]) + " |")
+    return "\n".join(lines)

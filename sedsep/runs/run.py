@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import platform
+import re
 import warnings
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import lightning
@@ -15,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import sedsep
 from sedsep.devices import evaluation_device
+from sedsep.errors import printable
 from sedsep.files import flat, write_whole
 from sedsep.metrics.registry import REPORT, SCORE_FILES
 from sedsep.runs import provenance
@@ -40,6 +43,9 @@ ADVICE = (
 )
 
 ENVIRONMENT = "environment.txt"
+
+DESCRIPTION = "mlflow.note.content"
+"""The tag that MLflow shows as text, above all numbers of a run."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class Run:
         """The run's tracking, with the resolved config as parameters; of several processes, the first's alone."""
         logging_: Logging = build(OmegaConf.to_container(self.config.logger)) if is_main_process() else Logging()
         tags = {
+            DESCRIPTION: f"`{provenance.command()}`",
             "sedsep.run_dir": str(self.directory),
             **provenance.facts(commit(PROJECT), HydraConfig.get().overrides.task),
         }
@@ -94,7 +101,25 @@ class Run:
                     return ", ".join(override.removeprefix("experiment=") for override in differences[job.number])
         choices = HydraConfig.get().runtime.choices
         guided = self.config.model.kind == "separator" and self.config.model.network.sed is not None
-        return "-".join(str(choices[group]) for group in ("model", *(["conditioning"] if guided else []), "data"))
+        what = "-".join(str(choices[group]) for group in ("model", *(["conditioning"] if guided else [])))
+        task = "" if choices["task"] == "train" else f"{choices['task']} "
+        parts = (what, self.data_name, self.differences, f"seed {self.config.seed}", f"{datetime.now():%Y-%m-%d %H:%M}")
+        return task + ", ".join(part for part in parts if part)
+
+    @property
+    def data_name(self) -> str:
+        """What the data set, or the folder of recordings, is called."""
+        config = self.config
+        folder = config.audio or (config.data.root if config.data.name == "folder" else None)
+        return Path(folder).name if folder else str(config.data.name)
+
+    @property
+    def differences(self) -> str:
+        """The options that were chosen and that neither the name of the model nor of the data says."""
+        keys = r"task|model|conditioning|data|data\.root|seed|(\w+\.)?ckpt|audio|sweep\.resume|(logger|paths)\b.*"
+        chosen = [text.lstrip("+") for text in HydraConfig.get().overrides.task]
+        others = [text for text in chosen if not re.fullmatch(keys, text.partition("=")[0])]
+        return printable(" ".join(text.removeprefix("experiment=") for text in others))
 
     def facts(self, data: Path) -> list[tuple[str, str]]:
         """What a reader of the report wants to know of its making.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,11 @@ def test_the_main_job_ends_in_scores_a_page_and_a_tracked_run(run_py: RunPy, tin
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("sedsep").experiment_id])
     assert run.info.status == "FINISHED"
+    name = r"separator-soundbeam, set, trainer=debug .*, seed 0, \d{4}-\d\d-\d\d \d\d:\d\d"
+    assert re.fullmatch(name, run.info.run_name)
+    note = run.data.tags["mlflow.note.content"]
+    assert f"| CA-SDRi (dB) | {metrics['test/ca_sdri/tagger']:.2f} |" in note
+    assert str(where / "report.html") in note
     assert run.data.metrics["test/ca_sdri/oracle"] == pytest.approx(metrics["test/ca_sdri/oracle"])
     assert run.data.params["sample_rate"] == "16000"
     assert client.get_metric_history(run.info.run_id, "separator/train/loss_step")
@@ -116,6 +122,6 @@ def test_a_mistyped_choice_of_a_network_names_the_valid_ones(run_py: RunPy, tiny
     done = run_py(*TINY, f"data.root={tiny_set}", "logger=none", "conditioning.time_film.mode=add")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (
-        "Error: conditioning.time_film.mode=add is not right: one of additive, multiplicative is expected (the default is "
-        "additive)."
+        "Error: conditioning.time_film.mode=add is not right: one of additive, multiplicative is expected "
+        "(the default is additive)."
     )

@@ -21,7 +21,7 @@ class FileError(UserError):
     """
 
     def __init__(self, message: str, path: Path | None = None) -> None:
-        super().__init__(printable(message, 1000))
+        super().__init__(message)
         self.path = path
 
 

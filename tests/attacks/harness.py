@@ -24,6 +24,8 @@ RUN_PY = Path(__file__).parents[2] / "run.py"
 LONGEST_S = 60.0
 """No answer may take longer."""
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has us ignore it, and the suite with us
+
 # Processes fork from one that has imported everything and computed nothing: seconds less for each of hundreds.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(

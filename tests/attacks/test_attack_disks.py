@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from harness import Outcome, Started, assert_accepted, assert_refused, assert_sentence, command
-from test_signals import LONG, PLAIN, STEP, TAGGER, left_over
+from test_attack_signals import LONG, PLAIN, STEP, TAGGER, left_over
 from tiny import TINY
 
 from sedsep.runs.command_line.explaining import CLOSED, FULL, explain

@@ -502,7 +502,7 @@ WORST = [
     ("task.threshold=null", "task.threshold=null"),
     ("task=separate task.labels=3", "task.labels=3"),
     ("task=separate task.chunk=x", "task.chunk=x"),
-    ("ckpt=3", "ckpt=3"),
+    ("ckpt=3", "3 is not a run directory"),
     ("hydra.run.dir=/proc/x", "hydra.run.dir=/proc/x cannot be written"),
     ("hydra.run.dir=/dev/null/x", "hydra.run.dir=/dev/null/x cannot be written"),
     ("data.sampler.events=x", "data.sampler.events=x"),

@@ -303,7 +303,7 @@ ARGUMENTS = [
             "ab",
         )
     ),
-    *(("threshold", threshold) for threshold in (NAN, INF, -1, 2, "x", None, [0.5])),
+    *(("threshold", threshold) for threshold in (NAN, INF, -1, 2, "x", [0.5])),
     *(("labels", labels) for labels in ([], [1], 5, [None], [["Dog"]], "Dogs", ["Dog\n"])),
     *(("iters", iters) for iters in (0, -1, 2, 2.5, NAN, INF, "x", 10**9)),
 ]

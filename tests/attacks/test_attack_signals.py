@@ -178,7 +178,7 @@ def test_the_tracking_run_ends_as_killed(tiny_set: Path, tmp_path: Path) -> None
 
     started = Started(tmp_path, *TINY, "model=tagger", f"data.root={tiny_set}", RUN, pause=(STEP, 2))
     assert_stopped(stop_at(started, signal.SIGTERM), signal.SIGTERM)
-    assert [event["end"] for _, event in events(tmp_path / "here" / FOLDER) if "end" in event] == ["interrupted"]
+    assert [event.end for _, event in events(tmp_path / "here" / FOLDER) if event.end] == ["interrupted"]
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("sedsep").experiment_id])
     assert run.info.status == "KILLED"

@@ -252,7 +252,7 @@ def test_nothing_is_written_through_links_of_a_run_directory(interrupted: Path, 
     for name in ("config.yaml", "environment.txt", "status.json", "report.html"):
         (interrupted / name).unlink(missing_ok=True)
         (interrupted / name).symlink_to(precious)
-    assert_accepted(trained_on(tmp_path, f"ckpt={interrupted}"))
+    assert_refused(trained_on(tmp_path, f"ckpt={interrupted}"), "is a link that leads out")
     assert precious.read_text() == "a line\nand half a line"
 
 

@@ -5,8 +5,7 @@ the first second of nearly all; of every room the header. Files of the same size
 4 KiB in their middle and by all their bytes where these agree. With `decode` every sample of every file is read, which
 finds damage in the middle of a file and numbers that are not finite.
 
-What keeps data from being used is found by the checks that reading it makes, too (`sedsep.scenes`). Threads look at
-files: reading, decoding and hashing let one another run.
+What keeps data from being used is found by the checks that reading it makes, too (`sedsep.scenes`).
 """
 
 from __future__ import annotations

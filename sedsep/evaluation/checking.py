@@ -18,7 +18,8 @@ from rich.text import Text
 
 from sedsep.console import print_table
 from sedsep.errors import printable
-from sedsep.evaluation.estimates import SUFFIX, Files, Problem, examine, meaning_of
+from sedsep.evaluation.estimates import Files, examine
+from sedsep.evaluation.naming import SUFFIX, Problem, meaning_of
 from sedsep.labels import LabelSet
 
 NAME = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task4_[1-9][0-9]*_out\.zip")

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from sedsep.errors import UserError
 from sedsep.evaluation.checking import NAME
-from sedsep.evaluation.estimates import encode, file_names
+from sedsep.evaluation.estimates import encode
+from sedsep.evaluation.naming import file_names
 from sedsep.evaluation.separating import separate
 from sedsep.labels import LabelRule, LabelSet, choose_labels
 from sedsep.metrics.registry import TAGGER

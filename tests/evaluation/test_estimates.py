@@ -12,7 +12,8 @@ import torch
 from minis import LENGTH, RATE, noise, refused
 from torch import Tensor
 
-from sedsep.evaluation.estimates import FORMS, Estimates, meanings, write_estimates
+from sedsep.evaluation.estimates import Estimates, write_estimates
+from sedsep.evaluation.naming import FORMS, meanings
 from sedsep.labels import LabelSet
 
 LABELS = LabelSet(("Dog", "Rain", "Door_Bell", "Bell"))

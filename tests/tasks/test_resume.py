@@ -177,10 +177,11 @@ def test_training_never_opens_the_test_split(root: Path, tmp_path: Path) -> None
 
 TINY = (
     "trainer=debug",
-    "trainer.max_epochs=8",
+    "trainer.max_epochs=null",
     "task.examples=1",
     "task.label_sources=[oracle]",
     *short_training.SHORT,
+    "scale.separator.training.epochs=8",
 )
 
 

@@ -197,7 +197,7 @@ def test_a_killed_job_goes_on_by_ckpt_last_in_its_own_run(root: Path, tmp_path: 
 
     job = (*TINY, f"data.root={root}", "conditioning=none", "model=separator")
     whole = begin(tmp_path, *job, "hydra.run.dir=whole")
-    assert whole.wait(120) == 0, whole.communicate()
+    assert whole.wait(300) == 0, whole.communicate()
     process = begin(tmp_path, *job)
     while not (found := list(tmp_path.glob("outputs/*/*/checkpoints/separator/last.ckpt"))):
         time.sleep(0.05)
@@ -210,7 +210,7 @@ def test_a_killed_job_goes_on_by_ckpt_last_in_its_own_run(root: Path, tmp_path: 
     assert status.state == INTERRUPTED
 
     again = begin(tmp_path, "ckpt=last")
-    out, err = again.communicate(timeout=120)
+    out, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert "Going on with" in out
     status = read_status(run)

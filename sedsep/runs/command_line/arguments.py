@@ -22,7 +22,7 @@ CONFIG = "config"
 """The name of the config that everything is composed from."""
 
 
-ELSEWHERE = {
+INSTEAD = {
     "trainer.max_epochs": "model.training.epochs",
     "trainer.check_val_every_n_epoch": "model.training.validate_every",
     "trainer.callbacks": "callbacks",
@@ -158,7 +158,7 @@ def unknown(path: str, name: str, valid: Sequence[str]) -> str:
         valid: names of the entries that there are.
     """
     where = f"{path} has no entry '{name}'" if path else f"There is no group or option '{name}'"
-    if option := ELSEWHERE.get(f"{path}.{name}"):
+    if option := INSTEAD.get(f"{path}.{name}"):
         return f"{where}: {option} does what it would."
     return f"{where}{_choose(name, valid)}."
 

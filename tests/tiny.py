@@ -22,6 +22,7 @@ TINY = (
     "scale.baseline.sample_rate=16000",
     "scale.baseline.f_max=8000",
     "scale.separator.widths=[4,8,8]",
+    "scale.label_sources=[baseline,tagger,oracle]",
     "task.examples=1",
 )
 """A job on such a set that takes seconds."""

@@ -9,6 +9,7 @@ from sedsep.studies import Row, Study, dots, main
 
 SCORE = METRICS["ca_sdri"]
 COLUMNS = {source: f"{SCORE.name}/{source}" for source in SELECTABLE}
+SOURCES = f"task.label_sources=[{','.join(SELECTABLE)}]"
 ALSO = (
     *(f"capi_sdri/{source}" for source in SELECTABLE),
     *(f"label_accuracy/{source}" for source in (BASELINE, TAGGER)),
@@ -27,7 +28,7 @@ STUDY = Study(
     title="Table 1: what each part is worth",
     quantity=f"{SCORE.title}, {SCORE.unit}",
     by="source of labels",
-    rows=tuple(Row(experiment, title, COLUMNS, also=ALSO) for experiment, title in TITLES.items()),
+    rows=tuple(Row(experiment, title, COLUMNS, (SOURCES,), ALSO) for experiment, title in TITLES.items()),
     reference="separator_baseline",
     draw=dots,
 )

@@ -89,11 +89,12 @@ class Study:
 
 
 WITHOUT_EFFECT = (
-    *("logger", "paths", "speed", "hydra", "data.workers=", "data.local_copy=", "refinement.eval_iters="),
+    *("logger", "paths", "speed", "hydra", "data.workers=", "data.local_copy="),
+    *("refinement.eval_iters=", "task.label_sources="),
     *("trainer=cpu", "trainer=gpu", "trainer.accelerator=", "trainer.log_every_n_steps=", "trainer.benchmark="),
 )
 """Beginnings of overrides that leave the numbers as they are, but for rounding. Several devices do not: each has a
-batch of its own. Passes that were measured are seen by the metrics of a run."""
+batch of its own. Passes and label sources that were measured are seen by the metrics of a run."""
 
 Key = tuple[str, str, str]
 

@@ -144,7 +144,8 @@ def test_a_tagger_is_needed_for_labels_and_by_guided_separators(composed: Compos
     separator = network(config)
     assert isinstance(separator, GuidedSeparator)
     assert needed(config) == ([] if separator.sed is None else ["tagger"])
-    assert needed(composed(f"conditioning={conditioning}")) == ["baseline", "tagger"]
+    assert needed(composed(f"conditioning={conditioning}")) == ["tagger"]
+    assert needed(composed(f"conditioning={conditioning}", "scale=paper")) == ["baseline", "tagger"]
     assert needed(composed("model=tagger")) == []
 
 

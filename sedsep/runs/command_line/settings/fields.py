@@ -78,6 +78,10 @@ Seconds = Annotated[float, above(0, 86_400, "seconds")]
 Probability = Annotated[float, number(0, 1)]
 Rate = Annotated[float, number(0, 1000)]
 Seed = Annotated[int, whole(0, 2**32 - 1)]
+LabelSources = Annotated[
+    list[Literal["baseline", "tagger", "oracle"]],
+    Field(min_length=1, description="a list with some of baseline, tagger, oracle"),
+]
 Decibels = Annotated[float, number(-300, 300, "dB")]
 Name = Annotated[str, Field(min_length=1, description="a name (one that is a number in quotes: \"'3'\")")]
 Place = Annotated[str, Field(min_length=1, description="a path (one that is a number in quotes: \"'3'\")")]

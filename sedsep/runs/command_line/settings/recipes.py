@@ -11,6 +11,7 @@ from sedsep.runs.command_line.settings.fields import (
     TARGET,
     Foreign,
     Hertz,
+    LabelSources,
     Name,
     Options,
     Part,
@@ -269,6 +270,7 @@ class Scale(Options):
 
     name: Name
     trains_prerequisites: bool
+    label_sources: LabelSources
     threshold: Probability
     stage2_head_norm: bool
     sed: SedSizes

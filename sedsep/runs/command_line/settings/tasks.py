@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sedsep.runs.command_line.settings.fields import (
     Decibels,
+    LabelSources,
     Name,
     Options,
     Place,
@@ -39,10 +40,7 @@ class Train(Options):
 
     events: Events
 
-    label_sources: Annotated[
-        list[Literal["baseline", "tagger", "oracle"]],
-        Field(min_length=1, description="a list with some of baseline, tagger, oracle"),
-    ]
+    label_sources: LabelSources
     threshold: Probability
     examples: Annotated[int, whole(0, 1000)]
     resamples: Annotated[int, whole(0, 1_000_000)]

@@ -166,7 +166,7 @@ def make_trainer(
     """A Lightning trainer as configured; what is configured wins over other settings.
 
     Args:
-        config: what `build` makes a partial `lightning.Trainer` of.
+        config: what `build` makes a partial `lightning.Trainer` of; null leaves an argument to the settings.
         one_device: whatever is configured.
         callbacks: of the trainer.
         settings: of `lightning.Trainer`.
@@ -174,7 +174,7 @@ def make_trainer(
     Raises:
         UserError: Lightning refuses the settings.
     """
-    options = {key: value for key, value in settings.items() if key not in config}
+    options = {key: value for key, value in settings.items() if config.get(key) is None}
     plugins: list[Any] = [WholeCheckpoints()]
     if one_device:
         options |= ONE_DEVICE

@@ -5,7 +5,7 @@ Axes: B batch, K slots (sources), M microphones, L samples, N classes, S SED fra
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -135,11 +135,17 @@ class Batch:
         names = [self.names[index] for index in rows]
         return Batch(self.mixture[rows], self.targets[rows], self.query[rows], self.spans[rows], names)
 
+    def pin_memory(self) -> Batch:
+        """The batch in pinned memory, from where it is copied to a GPU without blocking; torch's loaders look for this
+        method."""
+        return self._each(Tensor.pin_memory)
+
     def to(self, device: torch.device) -> Batch:
         """The batch with its tensors on a device."""
-        mixture, targets, query, spans = (
-            tensor.to(device, non_blocking=True) for tensor in (self.mixture, self.targets, self.query, self.spans)
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        mixture, targets, query, spans = map(change, (self.mixture, self.targets, self.query, self.spans))
         return Batch(mixture, targets, query, spans, self.names)
 
 

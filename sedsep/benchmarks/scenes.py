@@ -1,25 +1,26 @@
-"""What rendering costs: scenes a second on one core, next to their bare transforms, and on a device.
+"""What rendering costs: scenes a second on one core, next to their Fourier transforms, and on a device.
 
 Axes: P source positions, M microphones, N taps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
-from scipy import fft
+from torch.profiler import ProfilerActivity, profile
 
 from sedsep.benchmarks.costs import CostTable, clock, machine, processor
+from sedsep.devices import one_thread
 from sedsep.labels import LabelSet
 from sedsep.memory import keep_freed_memory
 from sedsep.scenes.device import UnmixedBatch, collate_parts, mix_batch
 from sedsep.scenes.layout import Layout
-from sedsep.scenes.rendering import Renderer, SceneParts, partition
+from sedsep.scenes.mixing import SceneParts
+from sedsep.scenes.rendering import Renderer
 from sedsep.scenes.rooms import write_sofa
 from sedsep.scenes.sampling import SceneSampler
 
@@ -102,13 +103,10 @@ def scene_costs(noise: NoiseSet, layout: Layout, device: torch.device, scenes: i
     labels = layout.labels()
     most = min(3, len(labels))
     sampler = SceneSampler(layout.split(SPLIT), noise.scene_seconds, events=(1, most), slots=most)
-    renderer, threads = Renderer(layout), torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    renderer = Renderer(layout)
+    with one_thread():
         draw, read, transforms, mix = _on_one_core(sampler, renderer, scenes, seed)
         read_device, mix_device = _on_device(sampler, renderer, labels, device, scenes, seed)
-    finally:
-        torch.set_num_threads(threads)
     total = draw + read + mix
     alone = [f"{value:.1f}" for value in (draw, read, transforms, mix - transforms, total)]
     both = [f"{value:.1f}" for value in (mix_device, read_device + mix_device)]
@@ -133,35 +131,26 @@ def scene_costs(noise: NoiseSet, layout: Layout, device: torch.device, scenes: i
 
 
 def _on_one_core(sampler: SceneSampler, renderer: Renderer, scenes: int, seed: int) -> list[float]:
-    """Milliseconds of a scene, averaged: deciding what is in it, decoding its files, the bare Fourier transforms of
-    mixing it, in turn with it, and mixing it, transforms included."""
+    """Milliseconds of a scene, averaged: deciding what is in it, decoding its files, the Fourier transforms of mixing
+    it, seen when it is mixed once more, and mixing it, transforms included."""
     skipped = max(1, int(WARM_UP * scenes))
     times = []
     for index in range(skipped + scenes):
         spec, draw = clock(sampler.sample, seed, 0, index)
         parts, read = clock(renderer.read, spec)
-        _, transforms = clock(_bare_transforms(parts))
+        transforms = _transforms(renderer, parts)
         _, mix = clock(renderer.mix, parts)
         times.append((draw, read, transforms, mix))
     return (1000 * np.mean(times[skipped:], axis=0)).tolist()
 
 
-def _bare_transforms(parts: SceneParts) -> Callable[[], None]:
-    """The transforms that mixing a scene takes, as a function of nothing."""
-    work = []
-    for sound in parts.sounds:
-        rows = len(sound.response) + (sound.slot is not None)
-        blocks, _, size = partition(len(sound.source), sound.response.shape[1])
-        signals = np.ones((blocks + rows, size), np.float32)
-        work.append((signals, np.ones((blocks, size // 2 + 1), np.complex64), rows, size))
-
-    def run() -> None:
-        for signals, spectra, rows, size in work:
-            fft.rfft(signals)
-            for _ in range(rows):
-                fft.irfft(spectra, size, overwrite_x=True)
-
-    return run
+def _transforms(renderer: Renderer, parts: SceneParts) -> float:
+    """Seconds that mixing a scene spends in Fourier transforms."""
+    parts = replace(parts, background=parts.background.copy())
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiled:
+        renderer.mix(parts)
+    transforms = ("aten::fft_rfft", "aten::fft_irfft")
+    return sum(event.cpu_time_total for event in profiled.key_averages() if event.key in transforms) / 1e6
 
 
 def _on_device(

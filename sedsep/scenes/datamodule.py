@@ -32,8 +32,9 @@ from sedsep.scenes.dataset import (
 from sedsep.scenes.device import UnmixedBatch, collate_parts, mix_batch
 from sedsep.scenes.layout import MIXTURES, Layout
 from sedsep.scenes.metadata import load_index
+from sedsep.scenes.mixing import SceneParts
 from sedsep.scenes.recorded import RecordedScenes
-from sedsep.scenes.rendering import Renderer, SceneParts
+from sedsep.scenes.rendering import Renderer
 from sedsep.scenes.sampling import SceneSampler
 from sedsep.scenes.spatialscaper import SpatialScaperRenderer
 from sedsep.signals import leave_to_parent
@@ -118,7 +119,7 @@ class SceneDataModule(LightningDataModule):
             TrainingItems(self.train_dataset(), mixed=self.render == "worker"),
             self.labels,
             self.workers,
-            None if trainer is None else trainer.strategy.root_device,
+            _device(self),
             batch_size=self.batch_size,
             sampler=EpochSampler(self.epoch_size, *_ranks(self), seen),
         )
@@ -131,7 +132,7 @@ class SceneDataModule(LightningDataModule):
     def val_dataloader(self) -> SceneLoader:
         """The validation scenes, in order; of several ranks, each has its share."""
         scenes = SharedScenes(self.eval_dataset(self.valid_split), *_ranks(self))
-        return SceneLoader(scenes, self.labels, self.workers, batch_size=self.eval_batch_size)
+        return SceneLoader(scenes, self.labels, self.workers, _device(self), batch_size=self.eval_batch_size)
 
     def eval_dataset(self, split: str) -> IndexedScenes | GeneratedScenes | RecordedScenes:
         """The fixed scenes of a split: described by an index, recorded, or drawn.
@@ -181,12 +182,17 @@ class FixedScenes(LightningDataModule):
     def test_dataloader(self) -> SceneLoader:
         """The scenes in order; of several ranks, each has its share."""
         scenes = SharedScenes(self.scenes, *_ranks(self))
-        return SceneLoader(scenes, self.labels, self.workers, batch_size=self.batch_size)
+        return SceneLoader(scenes, self.labels, self.workers, _device(self), batch_size=self.batch_size)
 
 
 def _ranks(module: LightningDataModule) -> tuple[int, int]:
     """Number of ranks, and this one."""
     return (1, 0) if module.trainer is None else (module.trainer.world_size, module.trainer.global_rank)
+
+
+def _device(module: LightningDataModule) -> torch.device:
+    """Where batches go."""
+    return torch.device("cpu") if module.trainer is None else module.trainer.strategy.root_device
 
 
 class SceneLoader(DataLoader[Batch]):
@@ -196,7 +202,7 @@ class SceneLoader(DataLoader[Batch]):
         items: the scenes.
         labels: the classes.
         workers: processes that make the items.
-        device: where batches are mixed; `None` on the CPU.
+        device: where batches go, and are mixed where that is left to do; for a GPU they are pinned.
         options: of `DataLoader`.
 
     Attributes:
@@ -209,7 +215,7 @@ class SceneLoader(DataLoader[Batch]):
         items: Dataset[Item],
         labels: LabelSet,
         workers: int,
-        device: torch.device | None = None,
+        device: torch.device,
         **options: Any,
     ) -> None:
         # Workers run torch on one thread each by themselves, and the renderer uses no other threads.
@@ -219,10 +225,10 @@ class SceneLoader(DataLoader[Batch]):
             persistent_workers=workers > 0,
             worker_init_fn=_start_worker,
             collate_fn=partial(_gather, labels=labels),
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=device.type == "cuda",
             **options,
         )
-        self.device = device or torch.device("cpu")
+        self.device = device
         self.skipped: Counter[str] = Counter()
         self.waited = 0.0
 

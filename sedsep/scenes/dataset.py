@@ -17,8 +17,9 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from sedsep.errors import UserError, choice
 from sedsep.labels import LabelSet
+from sedsep.scenes.mixing import SceneParts
 from sedsep.scenes.problems import FileError
-from sedsep.scenes.rendering import Renderer, SceneParts
+from sedsep.scenes.rendering import Renderer
 from sedsep.scenes.sampling import SceneSampler
 from sedsep.types import FILLER, Batch, Scene, SceneSpec
 

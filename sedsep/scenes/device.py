@@ -1,9 +1,10 @@
 """Mixing whole batches with batched transforms, on the training device: what `data.render=device` does.
 
 Workers read (`sedsep.scenes.rendering.Renderer.read`); everything that costs arithmetic happens here. It gives the
-scenes that `Renderer.mix` gives, to within a few 1e-8, by another way: every source is laid into a zero signal at its
-onset, so that all sounds of a batch share one transform length and no sample has to be moved afterwards; their levels
-come from their spectra (Parseval); sounds are added up as spectra, and each scene's mixture is transformed back once.
+scenes that `sedsep.scenes.mixing` gives, to within a few 1e-8, by another way: every source is laid into a zero signal
+at its onset, so that all sounds of a batch share one transform length and no sample has to be moved afterwards; their
+levels come from their spectra (Parseval); sounds are added up as spectra, and each scene's mixture is transformed back
+once.
 
 The sounds of a batch are dealt into groups with at most one sound of each scene: there are as many groups as the
 richest scene has sounds. At the challenge's sizes (10 s, 4 microphones, 1 s responses, 32 kHz) a scene takes about
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from sedsep.labels import LabelSet
 from sedsep.scenes.dataset import check_alike, query
-from sedsep.scenes.rendering import SceneParts, Sound
+from sedsep.scenes.mixing import SceneParts, Sound
 from sedsep.types import Batch
 
 

@@ -1,7 +1,7 @@
 """From a scene's description to its samples: the challenge's synthesis, written anew.
 
 A scene is rendered in two steps: `Renderer.read` takes what it needs from the files, `mix` plays the sources in their
-room. The second step also exists for whole batches on another device (`sedsep.scenes.device`).
+room (`sedsep.scenes.mixing`, or for whole batches on another device `sedsep.scenes.device`).
 
 The challenge's own synthesis has quirks. Where its scenes depend on one, ours has it too; the rest is mended:
 
@@ -16,20 +16,19 @@ The challenge's own synthesis has quirks. Where its scenes depend on one, ours h
     positions that coincide are taken for the same            drawn scenes know the measurement; files, the nearest one
     an all-zero source keeps its label                        drawn anew (`sedsep.scenes.dataset`)
 
-Axes: K slots, M microphones, N taps, L samples of the scene, F samples of a source, R responses.
+Axes: M microphones, N taps, L samples of the scene.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
 from sedsep.errors import choice
 from sedsep.scenes import audio
 from sedsep.scenes.layout import Layout
+from sedsep.scenes.mixing import SceneParts, Sound, gain, mix, power
 from sedsep.scenes.problems import fit_problems, raise_first
 from sedsep.scenes.rooms import Room, open_room
 from sedsep.types import Event, FloatArray, Scene, SceneSpec
@@ -37,60 +36,6 @@ from sedsep.types import Event, FloatArray, Scene, SceneSpec
 SPANS = ("wet", "dry")
 DIRECT_PATHS = ("signed", "absolute")
 SHORT_BACKGROUNDS = ("tile", "stretch")
-
-TOGETHER = 4
-"""Transforms of real float32 rows that scipy computes at the price of little more than one."""
-
-STRETCH = 8192
-"""Samples whose squares are added up in float32, before the sums are added up in float64; more would be shared among
-the threads of a BLAS library, and the sum would depend on their number."""
-
-
-@dataclass(frozen=True)
-class Sound:
-    """A source and the response it is played through.
-
-    Attributes:
-        source: mono, peak 1 (or all zeros), float32 [F].
-        response: float32 [M, N].
-        onset: sample of the scene.
-        level_db: mean power of the reverberant sound over F + N - 1 samples and all microphones, dB re full scale.
-        slot: of its target; `None` for interference.
-        direct: first and last-plus-one tap of the target's response; (0, 0) for interference.
-    """
-
-    source: FloatArray
-    response: FloatArray
-    onset: int
-    level_db: float
-    slot: int | None = None
-    direct: tuple[int, int] = (0, 0)
-
-
-@dataclass(frozen=True)
-class SceneParts:
-    """What a scene is mixed from.
-
-    Attributes:
-        name: the scene's.
-        labels: as in `Scene`.
-        spans: as in `Scene`.
-        background: at its level, float32 [M, L]; zeros where there is none.
-        sounds: the events with targets, then the interference.
-        ref_channel: the microphone of the targets.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    spans: tuple[tuple[int, int], ...]
-    background: FloatArray
-    sounds: tuple[Sound, ...]
-    ref_channel: int
-
-    @property
-    def silent(self) -> list[str]:
-        """The labels whose source holds nothing but zeros, as a silent stretch of a file gives."""
-        return [self.labels[sound.slot] for sound in self.sounds if sound.slot is not None and not sound.source.any()]
 
 
 class Renderer:
@@ -132,29 +77,7 @@ class Renderer:
 
     def mix(self, parts: SceneParts) -> Scene:
         """Play the sounds of a scene in its room; the background's array becomes the mixture's."""
-        mixture = parts.background
-        channels, length = mixture.shape
-        targets = np.zeros((len(parts.labels), length), np.float32)
-        for sound in parts.sounds:
-            responses = sound.response
-            if sound.slot is not None:
-                # The target is played through one microphone's response, zero but for its direct path.
-                start, end = sound.direct
-                direct = np.zeros((1, responses.shape[1]), np.float32)
-                direct[0, start:end] = responses[parts.ref_channel, start:end]
-                responses = np.concatenate([responses, direct])
-            tracks = self.play(sound.source, responses)
-            tracks *= _gain(tracks[:channels], sound.level_db)
-            offset = max(sound.onset, min(sound.onset + tracks.shape[1], length))
-            tracks = tracks[:, : offset - sound.onset]
-            mixture[:, sound.onset : offset] += tracks[:channels]
-            if sound.slot is not None:
-                targets[sound.slot, sound.onset : offset] = tracks[channels]
-        return Scene(mixture, targets, parts.labels, parts.spans, parts.name)
-
-    def play(self, source: FloatArray, responses: FloatArray) -> FloatArray:
-        """A source [F] as heard through each response [R, N]: [R, F + N - 1], up to a factor common to all."""
-        return convolve(source, responses)
+        return mix(parts)
 
     def read(self, spec: SceneSpec) -> SceneParts:
         """Read the part of each file that a scene needs; raises what `render` does."""
@@ -170,8 +93,8 @@ class Renderer:
             slot = spec.slots.index(str(event.label))
             sound = self._read_sound(spec, event, spec.dirs.foreground, room, slot)
             sounds.append(sound)
-            taps = sound.response.shape[1] if self.spans == "wet" else sound.direct[1]
-            spans[slot] = (sound.onset, min(sound.onset + len(sound.source) + taps - 1, length))
+            offset = sound.offset if self.spans == "wet" else sound.target_offset
+            spans[slot] = (sound.onset, min(offset, length))
         sounds += [self._read_sound(spec, event, str(spec.dirs.interference), room) for event in spec.interference]
         return SceneParts(spec.name, spec.slots, tuple(spans), background, tuple(sounds), spec.ref_channel)
 
@@ -204,37 +127,7 @@ class Renderer:
             times, stretch = math.ceil(length / len(samples)), self.short_background == "stretch"
             samples = samples.repeat(times, axis=0) if stretch else np.tile(samples, (times, 1))
         samples = audio.fit(samples, length)
-        return samples * _gain(samples, spec.ref_db + event.snr)
-
-
-def convolve(source: FloatArray, responses: FloatArray) -> FloatArray:
-    """The full linear convolution of [F] with each row of [R, N]: [R, F + N - 1], by overlap-add.
-
-    All responses share the transforms of the source's blocks. Spectra are not kept from scene to scene: those of all
-    responses of a data set fill gigabytes, and are a fifth of the work.
-    """
-    rows, taps = responses.shape
-    length = len(source) + taps - 1
-    blocks, step, size = partition(len(source), taps)
-    padded = np.zeros((blocks + rows, size), np.float32)
-    padded[:blocks, :step] = audio.fit(source, blocks * step).reshape(blocks, step)
-    padded[blocks:, :taps] = responses
-    spectra = fft.rfft(padded)
-    result = np.zeros((rows, length), np.float32)
-    for track, spectrum in zip(result, spectra[blocks:], strict=True):
-        parts = fft.irfft(spectra[:blocks] * spectrum, size, overwrite_x=True)
-        for start, part in zip(range(0, len(source), step), parts, strict=False):
-            end = min(start + size, length)
-            track[start:end] += part[: end - start]
-    return result
-
-
-def partition(length: int, taps: int) -> tuple[int, int, int]:
-    """How a source is cut up to be convolved with responses: number of blocks, their samples, and the transforms'."""
-    # Near this number, more but shorter blocks need as much arithmetic as fewer, longer ones.
-    blocks = TOGETHER * max(1, round(math.sqrt(length / taps) / TOGETHER))
-    step = math.ceil(length / blocks)
-    return blocks, step, fft.next_fast_len(step + taps - 1, real=True)
+        return samples * gain(power(samples), spec.ref_db + event.snr)
 
 
 def direct_path(peaks: FloatArray, window_ms: tuple[float, float], sample_rate: int) -> tuple[int, int]:
@@ -249,16 +142,3 @@ def direct_path(peaks: FloatArray, window_ms: tuple[float, float], sample_rate: 
     before, after = (int(ms * sample_rate / 1000) for ms in window_ms)
     peak = int(peaks.argmax())
     return max(0, peak - before), min(peak + after, len(peaks))
-
-
-def power(signal: FloatArray) -> float:
-    """Mean of the squares of an array; all but short stretches are added up in float64."""
-    flat = signal.reshape(-1)
-    stretches = (flat[start : start + STRETCH] for start in range(0, flat.size, STRETCH))
-    return math.fsum(float(stretch @ stretch) for stretch in stretches) / flat.size
-
-
-def _gain(signal: FloatArray, level_db: float) -> np.float32:
-    """The factor that brings the mean power of all samples to `level_db`; 1 for silence."""
-    mean = power(signal)
-    return np.float32(10 ** (level_db / 20) / math.sqrt(mean)) if mean > 0 else np.float32(1)

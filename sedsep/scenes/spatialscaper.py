@@ -3,7 +3,7 @@
 The package draws, loads, spatialises and adds up whole soundscapes, with other conventions than the challenge's: it
 cuts reverberation off where the source file ends, sets levels by mean magnitude and knows no dry targets. So it is
 given one source at a time, followed by as much silence as the reverberation lasts, and all responses of that source at
-once, the target's among them. It scales all of them alike, and `Renderer.mix` sets the challenge's level afterwards.
+once, the target's among them. It scales all of them alike, and the challenge's level is set afterwards.
 
 Axes: N taps, F samples of a source, R responses.
 """
@@ -20,8 +20,9 @@ import soundfile
 from sedsep.errors import UserError
 from sedsep.scenes import audio
 from sedsep.scenes.layout import Layout
+from sedsep.scenes.mixing import SceneParts, gain, power
 from sedsep.scenes.rendering import Renderer
-from sedsep.types import FloatArray
+from sedsep.types import FloatArray, Scene
 
 PACKAGE = "spatialscaper"
 ORIGIN = "git+https://github.com/iranroman/SpatialScaper"
@@ -51,11 +52,33 @@ class SpatialScaperRenderer(Renderer):
                 "leave data.engine=sedsep."
             ) from error
 
+    def mix(self, parts: SceneParts) -> Scene:
+        mixture = parts.background
+        channels, length = mixture.shape
+        targets = np.zeros((len(parts.labels), length), np.float32)
+        for sound in parts.sounds:
+            responses = sound.response
+            if sound.slot is not None:
+                # The target is played through one microphone's response, zero but for its direct path.
+                start, end = sound.direct
+                direct = np.zeros((1, responses.shape[1]), np.float32)
+                direct[0, start:end] = responses[parts.ref_channel, start:end]
+                responses = np.concatenate([responses, direct])
+            tracks = self.play(sound.source, responses)
+            tracks *= gain(power(tracks[:channels]), sound.level_db)
+            tracks = tracks[:, : length - sound.onset]
+            span = slice(sound.onset, sound.onset + tracks.shape[1])
+            mixture[:, span] += tracks[:channels]
+            if sound.slot is not None:
+                targets[sound.slot, span] = tracks[channels]
+        return Scene(mixture, targets, parts.labels, parts.spans, parts.name)
+
     def play(self, source: FloatArray, responses: FloatArray) -> FloatArray:
-        if not source.any():  # the package divides by the peak
-            return super().play(source, responses)
+        """A source [F] as heard through each response [R, N]: [R, F + N - 1], up to a factor common to all."""
         rows, taps = responses.shape
         length = len(source) + taps - 1
+        if not source.any():  # the package divides by the peak
+            return np.zeros((rows, length), np.float32)
         core = importlib.import_module(f"{PACKAGE}.core")
         with TemporaryDirectory() as folder:
             file, no_labels = Path(folder) / "source.wav", Path(folder) / "labels"

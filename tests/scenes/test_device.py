@@ -9,13 +9,15 @@ import pytest
 import torch
 from minis import refused
 from test_dataset import fit
+from torch.utils.data._utils.pin_memory import pin_memory
 
-from sedsep.scenes.datamodule import SceneDataModule
-from sedsep.scenes.dataset import collate
+from sedsep.scenes.datamodule import SceneDataModule, SceneLoader
+from sedsep.scenes.dataset import SharedScenes, collate
 from sedsep.scenes.device import UnmixedBatch, collate_parts, mix_batch
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.metadata import load_index
-from sedsep.scenes.rendering import Renderer, SceneParts
+from sedsep.scenes.mixing import SceneParts
+from sedsep.scenes.rendering import Renderer
 from sedsep.scenes.rooms import write_sofa
 from sedsep.scenes.sampling import SceneSampler
 from sedsep.types import Batch
@@ -111,6 +113,23 @@ def test_all_tensors_move_together(layout: Layout, sampler: SceneSampler) -> Non
     tensors = [batch.background, batch.query, batch.spans]
     tensors += [group.sources for group in batch.groups] + [group.responses for group in batch.groups]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+
+def test_batches_are_pinned_for_a_gpu(layout: Layout, sampler: SceneSampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, parts = layout.labels(), [Renderer(layout).read(sampler.sample(0, 0, index)) for index in range(2)]
+    unmixed, mixed = collate_parts(parts, labels), collate([Renderer(layout).mix(scene) for scene in parts], labels)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.to("meta"))  # stands for pinned memory
+    for batch in (mixed, unmixed):
+        pinned, _ = pin_memory((batch, []))  # as the loader's thread does
+        assert type(pinned) is type(batch)
+        assert pinned.names == batch.names
+        tensors = [value for value in vars(pinned).values() if isinstance(value, torch.Tensor)]
+        assert len(tensors) >= 3
+        assert all(tensor.is_meta for tensor in tensors)
+
+    for device in ("cpu", "cuda"):
+        items = SharedScenes([], 1, 0)
+        assert SceneLoader(items, labels, 0, torch.device(device), shuffle=False).pin_memory == (device == "cuda")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -22,11 +22,13 @@ Axes: M microphones, N taps, L samples of the scene.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
 from sedsep.errors import choice
 from sedsep.scenes import audio
+from sedsep.scenes.kept import Kept
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.mixing import SceneParts, Sound, gain, mix, power
 from sedsep.scenes.problems import fit_problems, raise_first
@@ -36,6 +38,9 @@ from sedsep.types import Event, FloatArray, Scene, SceneSpec
 SPANS = ("wet", "dry")
 DIRECT_PATHS = ("signed", "absolute")
 SHORT_BACKGROUNDS = ("tile", "stretch")
+
+DECODED = 100_000_000
+"""Bytes of sources and backgrounds that a process keeps: all of a small data set, some minutes of a large one."""
 
 
 class Renderer:
@@ -62,6 +67,7 @@ class Renderer:
         self.spans = choice(spans, SPANS, "data.rendering.spans")
         self.direct_path = choice(direct_path, DIRECT_PATHS, "data.rendering.direct_path")
         self.short_background = choice(short_background, SHORT_BACKGROUNDS, "data.rendering.short_background")
+        self._decoded = Kept(DECODED)
 
     def render(self, spec: SceneSpec) -> Scene:
         """Render a scene: the mixture at every microphone, the dry sources at the reference microphone.
@@ -84,9 +90,10 @@ class Renderer:
         raise_first(fit_problems(spec, f"The scene {spec.name}", self.sample_rate, self.channels))
         room = open_room(self.root / spec.dirs.rooms / spec.room, self.sample_rate, self.channels)
         length = int(spec.duration * spec.sample_rate)
-        background = np.zeros((self.channels, length), np.float32)
-        for event in spec.background:
-            background += self._read_background(spec, event, length).T
+        backgrounds = [self._read_background(spec, event, length) for event in spec.background]
+        background = (
+            sum(backgrounds[1:], backgrounds[0]) if backgrounds else np.zeros((self.channels, length), np.float32)
+        )
         spans = [(0, 0)] * len(spec.slots)
         sounds = []
         for event in spec.foreground:
@@ -100,12 +107,8 @@ class Renderer:
 
     def _read_sound(self, spec: SceneSpec, event: Event, folder: str, room: Room, slot: int | None = None) -> Sound:
         path = self.root / folder / event.source_file
-        samples, rate = audio.read(path, event.source_time or 0.0, event.event_duration)
-        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-        source = audio.resample(mono, rate, self.sample_rate)[: int(event.event_duration * self.sample_rate)]
-        peak = max(source.max(initial=0.0), -source.min(initial=0.0))
-        if peak > 0:
-            source = source / peak
+        asked = path, event.source_time or 0.0, event.event_duration
+        source = self._decoded.get(asked, lambda: self._source(*asked))
         response = room.response_of(event)
         direct = (0, 0)
         if slot is not None:
@@ -116,18 +119,31 @@ class Renderer:
         onset = int(event.event_time * spec.sample_rate)
         return Sound(source, response, onset, spec.ref_db + event.snr, slot, direct)
 
+    def _source(self, path: Path, start: float, duration: float) -> FloatArray:
+        """Part of a sound's file, mono and with peak 1 unless it is silent [F]; times in seconds."""
+        samples, rate = audio.read(path, start, duration)
+        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        source = audio.resample(mono, rate, self.sample_rate)[: int(duration * self.sample_rate)]
+        peak = max(source.max(initial=0.0), -source.min(initial=0.0))
+        return source / peak if peak > 0 else source
+
     def _read_background(self, spec: SceneSpec, event: Event, length: int) -> FloatArray:
-        """A background at its level, [L, M]."""
+        """A background at its level, [M, L]."""
         path = self.root / spec.dirs.background / event.source_file
-        short = event.source_time is None
-        samples, rate = audio.read(path, event.source_time or 0.0, None if short else event.event_duration)
+        asked = path, event.source_time, event.event_duration, length
+        return self._decoded.get(asked, lambda: self._background(*asked)) * gain(1.0, spec.ref_db + event.snr)
+
+    def _background(self, path: Path, start: float | None, duration: float, length: int) -> FloatArray:
+        """Part of a background's file, from the start over and over where `start` is `None`; of power 1 unless it is
+        silent [M, L]; times in seconds."""
+        samples, rate = audio.read(path, start or 0.0, None if start is None else duration)
         raise_first(audio.format_problems(path, audio.AudioInfo(len(samples), samples.shape[1], rate), self.channels))
         samples = audio.resample(samples, rate, self.sample_rate)
-        if short:
+        if start is None:
             times, stretch = math.ceil(length / len(samples)), self.short_background == "stretch"
             samples = samples.repeat(times, axis=0) if stretch else np.tile(samples, (times, 1))
         samples = audio.fit(samples, length)
-        return samples * gain(power(samples), spec.ref_db + event.snr)
+        return np.multiply(samples.T, gain(power(samples), 0.0), order="C")
 
 
 def direct_path(peaks: FloatArray, window_ms: tuple[float, float], sample_rate: int) -> tuple[int, int]:

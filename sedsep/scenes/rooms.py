@@ -148,12 +148,14 @@ class Room:
                 or nothing but zeros.
         """
         with hdf5.reading(self.path, f"Data.IR, position {index}"):
-            response = _responses(self.path, os.getpid())[index]
+            stored = _responses(self.path, os.getpid())[index]
+        with np.errstate(over="ignore"):
+            response: FloatArray = stored.astype(np.float32, copy=False)
         # One look at the largest magnitude rules out masked, NaN, infinite, huge and missing values all at once.
-        if not 0 < np.abs(response).max() < self._suspect:
+        if not 0 < max(response.max(), -response.min()) < self._suspect:
             for fill in self._fills:
-                response[np.isnan(response) if np.isnan(fill) else response == fill] = 0.0
-            largest = np.abs(response).max()
+                stored[np.isnan(stored) if np.isnan(fill) else stored == fill] = 0.0
+            largest = np.abs(stored).max()
             if not 0 < largest < LOUDEST:
                 what = f"a magnitude of {largest:g}" if largest else "nothing but zeros"
                 raise FileError(
@@ -161,7 +163,8 @@ class Room:
                     f"{LOUDEST:g}: fetch or prepare it again.",
                     self.path,
                 )
-        return response.astype(np.float32, copy=False)
+            response = stored.astype(np.float32, copy=False)
+        return response
 
 
 @cache

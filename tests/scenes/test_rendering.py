@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from sedsep.errors import UserError
+from sedsep.scenes.kept import Kept
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.metadata import load_index
 from sedsep.scenes.mixing import power
@@ -280,6 +281,33 @@ def test_what_cannot_be_rendered_says_why(
     with pytest.raises(UserError, match=says) as error:
         renderer.render(dataclasses.replace(scene((COUGH,)), **changes))
     assert "\n" not in str(error.value)
+
+
+def test_what_a_renderer_has_read_before_changes_no_scene(root: Path, sampler: SceneSampler) -> None:
+    layout = Layout(root, RATE, 4)
+    seasoned = Renderer(layout)
+    for _ in range(2):
+        for index in reversed(range(6)):
+            spec = sampler.sample(0, 0, index)
+            one, other = seasoned.render(spec), Renderer(layout).render(spec)
+            assert one.mixture.tobytes() == other.mixture.tobytes()
+            assert one.targets.tobytes() == other.targets.tobytes()
+
+
+def test_a_process_keeps_what_it_read_last_within_its_bytes() -> None:
+    made: list[str] = []
+
+    def get(name: str, samples: int = 10) -> np.ndarray:
+        return kept.get(name, lambda: made.append(name) or np.zeros(samples, np.float32))
+
+    kept = Kept(100)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        assert len(get(name)) == 10
+    assert made == ["a", "b", "c", "b"]  # c put b out, for a was asked for since
+    assert len(get("longer than all of it", 1000)) == 1000
+    with pytest.raises(ValueError, match="read-only"):
+        get("a")[0] = 1
+    assert made[4:] == ["longer than all of it", "a"]
 
 
 def test_a_background_with_other_channels_is_refused(root: Path, scene: Callable[..., SceneSpec]) -> None:

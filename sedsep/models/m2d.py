@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 import torchaudio.functional as AF
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sedsep.dsp import Stft, resample
 from sedsep.errors import UserError
@@ -123,6 +124,7 @@ class M2d(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], width))
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.checkpoint = False  # whether blocks run again in the backward pass, and only what leads into them is kept
         # Truncated normals of deviation 0.02 and zero biases, as transformers are started from scratch.
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         nn.init.trunc_normal_(self.cls_token, std=0.02)
@@ -165,7 +167,7 @@ class M2d(nn.Module):
         x = torch.cat([cls, embedded_bpd + positions], dim=1)
         inner = [embedded_bpd]
         for block in self.blocks:
-            x = block(x)
+            x = checkpoint(block, x, use_reentrant=False) if self.checkpoint and x.requires_grad else block(x)
             inner.append(x[:, 1:])
         final = self.norm(x)[:, 1:].unflatten(1, grid)
         return final, [tokens.unflatten(1, grid) for tokens in inner] if layers else []

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from sedsep.models.remade import Remade, train_block
 from sedsep.models.scratch import Scratch, write_block, write_norm
 from sedsep.modules.film import FilmNorm, FilmTerm, Site
 
 Terms = Iterator[FilmTerm]
-Step = Callable[[Tensor], Tensor]
+Way = Scratch | Remade | None
 
 
 class ResidualBlock(nn.Module):
@@ -28,14 +29,18 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
-    def forward(self, parts: Sequence[Tensor], terms: Terms, scratch: Scratch | None) -> Tensor:
+    def forward(self, parts: Sequence[Tensor], terms: Terms, way: Way, before: nn.Conv2d | None = None) -> Tensor:
         """Maps the concatenation of `parts` along channels.
 
         Args:
-            scratch: memory to work in, for evaluation without autograd; `None` records the steps for a gradient.
+            way: memory to work in, for evaluation without autograd; how to train in little memory; `None` for the
+                layers one by one as modules, of which autograd or a compiler keeps what it likes.
+            before: what the only part goes through first, where `way` says how to train.
         """
-        if scratch is not None:
-            return write_block(self, parts, terms, scratch)
+        if isinstance(way, Scratch):
+            return write_block(self, parts, terms, way)
+        if isinstance(way, Remade):
+            return train_block(self, parts, terms, way, None if before is None else (None, before))
         x = torch.cat(list(parts), dim=1) if len(parts) > 1 else parts[0]
         y = self.conv1(self.norm1(x, next(terms)))
         y = self.conv2(self.norm2(y, next(terms)))
@@ -51,11 +56,19 @@ class DecoderBlock(nn.Module):
         self.up = nn.ConvTranspose2d(inputs, outputs, stride, stride=stride, bias=False)
         self.block = ResidualBlock(2 * outputs, outputs)
 
-    def forward(self, x: Tensor, skip: Tensor, terms: Terms, scratch: Scratch | None) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor, terms: Terms, way: Way, after: nn.Conv2d | None = None) -> Tensor:
+        """Maps x and its skip.
+
+        Args:
+            way: as in `ResidualBlock`.
+            after: what comes of them goes through last, where `way` says how to train.
+        """
+        if isinstance(way, Remade):
+            return train_block(self.block, [x, skip], terms, way, (self.norm, self.up), after)
         term = next(terms)
         # x is read nowhere else: it can be overwritten.
-        y = self.norm(x, term) if scratch is None else write_norm(self.norm, [x], term, x)
-        return self.block([self.up(y), skip], terms, scratch)
+        y = write_norm(self.norm, [x], term, x) if isinstance(way, Scratch) else self.norm(x, term)
+        return self.block([self.up(y), skip], terms, way)
 
 
 class UNet(nn.Module):
@@ -78,6 +91,7 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList(
             DecoderBlock(i, o, stride) for i, o, stride in zip(decoder_inputs, widths[::-1], strides[::-1], strict=True)
         )
+        self.remade: Remade | None = Remade()  # how it trains; `None`: autograd keeps what it likes
         self.time_stride = 2 ** (len(widths) - 1)
         self.frequency_stride = 2 ** len(widths)
         # The conditioned BatchNorms in the order that `forward` meets them.
@@ -95,7 +109,11 @@ class UNet(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(
-        self, x: Tensor, terms: Sequence[FilmTerm], at_bottleneck: Sequence[Callable[[Tensor], Tensor]]
+        self,
+        x: Tensor,
+        terms: Sequence[FilmTerm],
+        at_bottleneck: Sequence[Callable[[Tensor], Tensor]],
+        ends: tuple[nn.Conv2d, nn.Conv2d] | None = None,
     ) -> Tensor:
         """Map [R, C, T, F] to the same shape.
 
@@ -103,19 +121,27 @@ class UNet(nn.Module):
             x: T a multiple of `time_stride`, F of `frequency_stride`.
             terms: the condition of each of `sites`.
             at_bottleneck: what the innermost map goes through, one after the other, before the decoder.
+            ends: what leads into the network and out of it, for maps of other widths than its own.
         """
         remaining = iter(terms)
-        scratch = None
-        if not self.training and not torch.is_grad_enabled() and not torch.compiler.is_compiling():  # it plans itself
+        way: Way = None
+        training = self.training or torch.is_grad_enabled()
+        if training and not torch.compiler.is_compiling():  # a compiler plans itself
+            way = self.remade
+        before, after = ends or (None, None)
+        if ends and not isinstance(way, Remade):
+            x, before, after = ends[0](x), None, None
+        if not training and not torch.compiler.is_compiling():
             # The last decoder block normalises the widest map: as large as x, with the skip beside it.
-            scratch = Scratch(2 * x.numel(), x)
+            way = Scratch(2 * x.numel(), x)
         skips = []
         for block, pool in zip(self.encoder, self.pools, strict=True):
-            skips.append(block([x], remaining, scratch))
-            x = pool(skips[-1])
-        x = self.bottleneck([x], remaining, scratch)
+            skips.append(block([x], remaining, way, before))
+            x, before = pool(skips[-1]), None
+        x = self.bottleneck([x], remaining, way)
         for step in at_bottleneck:
             x = step(x)
-        for block in self.decoder:
-            x = block(x, skips.pop(), remaining, scratch)
-        return x
+        for block in self.decoder[:-1]:
+            x = block(x, skips.pop(), remaining, way)
+        x = self.decoder[-1](x, skips.pop(), remaining, way, after)
+        return ends[1](x) if ends and after is None else x

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sedsep.conditioning import Condition, Host, LabelFilm, Maps
 from sedsep.dsp import Stft, fit_length, resample
 from sedsep.errors import UserError
+from sedsep.models.remade import remake
 from sedsep.models.resunet import UNet
 from sedsep.models.rows import Rows
 from sedsep.modules.dprnn import Dprnn
@@ -161,8 +162,7 @@ class Separator(nn.Module):
             return Separation(silence, [silence] * passes)
         waveform = resample(mixture, self.input_rate, self.sample_rate)
         spec = self.stft(waveform)
-        magnitude = _magnitude(spec)
-        spectrum = _Spectrum(spec / magnitude, magnitude, self.bn0(magnitude), waveform.shape[-1])
+        spectrum = _Spectrum(spec, self.bn0(_magnitude(spec)), waveform.shape[-1])
         stride, bins = self.unet.time_stride, self.stft.bins
         frames = spec.shape[2] + -spec.shape[2] % stride
         innermost = (frames // stride, (bins - 1) // self.unet.frequency_stride)
@@ -227,10 +227,9 @@ class Separator(nn.Module):
                     x = torch.cat([x, self.bn0_feedback(magnitude)], dim=1)
                 frames = x.shape[2]
                 x = nn.functional.pad(x[..., :-1], (0, 0, 0, maps.frames - frames))
-                x = self.pre_conv(x.contiguous(memory_format=torch.channels_last))
-                x = self.after_conv(self.unet(x, terms, at_bottleneck))[:, :, :frames]
-                logits = x.float().unflatten(1, (self.outputs, self.microphones, MASK_PARTS))
-                estimates.append(self._synthesise(logits, spectrum))
+                x = x.contiguous(memory_format=torch.channels_last)
+                x = self.unet(x, terms, at_bottleneck, (self.pre_conv, self.after_conv))
+                estimates.append(self._synthesise(x, spectrum))
             feedback = estimates[-1][:, 0].detach() if self.training else estimates[-1][:, 0]
         return estimates
 
@@ -254,15 +253,10 @@ class Separator(nn.Module):
         return terms, at_bottleneck
 
     def _synthesise(self, logits: Tensor, spectrum: _Spectrum) -> Tensor:
-        """Mask and rotate the mixture's bins, sum the microphones and transform back: [R, O, l]."""
+        """Mask the mixture's bins by logits [R, O * M * parts, T, F] and transform back: [R, O, l]."""
         with torch.autocast(logits.device.type, enabled=False):
-            magnitude = spectrum.magnitude[:, None, :, :, :-1] * logits[:, :, :, 0].sigmoid()
-            real, imag = logits[:, :, :, 1].tanh(), logits[:, :, :, 2].tanh()
-            length_inverse = (real.square() + imag.square()).clamp_min(ROTATION_FLOOR**2).rsqrt()
-            rotation = torch.complex(real, imag) * (magnitude * length_inverse)
-            bins = rotation * spectrum.unit[:, None, :, :, :-1]
-            weight = self.out_conv.weight[0, :, 0, 0].to(bins.dtype)
-            mixed = torch.einsum("romtf,m->rotf", bins, weight)
+            masked = partial(_masked, outputs=self.outputs)
+            mixed = remake(masked, logits, spectrum.spec, self.out_conv.weight[0, :, 0, 0])
             # The last bin was left out of the network: it is zero before out_conv, whose bias reaches it all the same.
             mixed = nn.functional.pad(mixed, (0, 1))
             bias = self.out_conv.bias
@@ -275,20 +269,37 @@ class _Spectrum:
     """Mixtures at the working rate, [B, M, T, F] each, or those of rows.
 
     Attributes:
-        unit: directions.
-        magnitude: magnitudes, floored.
+        spec: complex.
         normal: magnitudes, normalised.
         length: samples of the waveforms.
     """
 
-    unit: Tensor
-    magnitude: Tensor
+    spec: Tensor
     normal: Tensor
     length: int
 
     def of(self, item: Tensor) -> _Spectrum:
         """Those of rows, by the mixture of each."""
-        return _Spectrum(self.unit[item], self.magnitude[item], self.normal[item], self.length)
+        return _Spectrum(self.spec[item], self.normal[item], self.length)
+
+
+def _masked(logits: Tensor, spec: Tensor, weight: Tensor, outputs: int) -> Tensor:
+    """Mask and rotate the bins of a mixture and sum its microphones.
+
+    Args:
+        logits: of all parts of the masks, [R, O * M * parts, T, F], with frames and without bins at the end.
+        spec: [R, M, T, F].
+        weight: of each microphone [M].
+        outputs: O.
+
+    Returns:
+        Complex [R, O, T, F], without the last bin.
+    """
+    parts = logits[:, :, : spec.shape[2]].float().unflatten(1, (outputs, -1, MASK_PARTS))
+    real, imag = parts[:, :, :, 1].tanh(), parts[:, :, :, 2].tanh()
+    length_inverse = (real.square() + imag.square()).clamp_min(ROTATION_FLOOR**2).rsqrt()
+    mask = torch.complex(real, imag) * (parts[:, :, :, 0].sigmoid() * length_inverse)
+    return torch.einsum("romtf,m->rotf", mask * spec[:, None, ..., :-1], weight.to(spec.dtype))
 
 
 def _magnitude(spec: Tensor) -> Tensor:

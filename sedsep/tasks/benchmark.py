@@ -91,13 +91,13 @@ def _training(config: DictConfig, device: torch.device) -> CostTable:
     plan = replace(recipe.plan, epoch_size=batches * recipe.plan.batch_size)
     data = parts.scenes(config, layout, labels, plan)
 
-    def trainer(phases: Callback) -> Trainer:
+    def trainer(meters: list[Callback]) -> Trainer:
         return make_trainer(
             parts.plain(config.trainer),
             one_device=True,
             max_epochs=1,
             limit_val_batches=0,
-            callbacks=[build(parts.plain(config.callbacks.speed)), phases],
+            callbacks=[build(parts.plain(config.callbacks.speed)), *meters],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

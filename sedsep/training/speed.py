@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
 from sedsep.errors import choice
+from sedsep.models.m2d import M2d
+from sedsep.models.remade import Remade
 from sedsep.models.resunet import UNet
 from sedsep.modules.vit import Block
 
@@ -15,30 +19,38 @@ COMPILED = (UNet, Block)
 
 
 class Speed(Callback):
-    """Compiles a network's costly parts and sets the precision of matrix products, for as long as a fit lasts.
+    """Compiles a network's costly parts, sets the precision of matrix products for as long as a fit lasts, and how much
+    of a step is kept for its backward pass.
 
     Parts are compiled in place: weights keep their names, so checkpoints of compiled and plain trainings are the same.
 
     Args:
         compile: whether U-Net and transformer blocks go through `torch.compile`.
         matmul_precision: of float32 products: `highest`, `high` (TF32) or `medium` (bfloat16).
+        checkpoint: `stages` keeps of each stage of U-Net and transformer what leads into it, and runs it again in the
+            backward pass: half the memory for a fifth more time. The U-Net is not compiled then. `none`: of each
+            convolution of the U-Net what it gives.
 
     Raises:
-        UserError: an unknown precision.
+        UserError: an unknown precision or way to checkpoint.
     """
 
-    def __init__(self, compile: bool, matmul_precision: str) -> None:
+    def __init__(self, compile: bool, matmul_precision: str, checkpoint: Literal["none", "stages"] = "none") -> None:
         self.compile = compile
         self.matmul_precision = choice(matmul_precision, ("highest", "high", "medium"), "speed.matmul_precision")
+        self.stages = choice(checkpoint, ("none", "stages"), "speed.checkpoint") == "stages"
         self._before = torch.get_float32_matmul_precision()
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         self._before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision(self.matmul_precision)
-        if self.compile:
-            for module in pl_module.modules():
-                if isinstance(module, COMPILED):
-                    module.compile()
+        for module in pl_module.modules():
+            if isinstance(module, UNet):
+                module.remade = Remade(self.stages)
+            if isinstance(module, M2d):
+                module.checkpoint = self.stages
+            if self.compile and isinstance(module, COMPILED) and not (self.stages and isinstance(module, UNet)):
+                module.compile()
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         torch.set_float32_matmul_precision(self._before)  # what follows is scored as task=evaluate would score it

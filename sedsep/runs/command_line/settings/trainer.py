@@ -75,6 +75,7 @@ class Speed(Options):
 
     compile: bool
     matmul_precision: Literal["highest", "high", "medium"]
+    checkpoint: Literal["none", "stages"]
     fused: bool | None
 
 
@@ -110,6 +111,7 @@ class SpeedCallback(Options):
     target: Annotated[Literal["sedsep.training.Speed"], Field(alias=TARGET)]
     compile: bool
     matmul_precision: Literal["highest", "high", "medium"]
+    checkpoint: Literal["none", "stages"] = "none"
 
 
 class Callbacks(Options):

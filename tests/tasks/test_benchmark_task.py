@@ -40,13 +40,14 @@ def test_training_steps_are_split_into_phases(run_py: RunPy, tmp_path: Path) -> 
     done = run_py(*training, "hydra.run.dir=here")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "here" / "metrics.json").read_text())
-    for scenes in ("", "ready/"):
+    for scenes in ("", "ready/", "plain/"):
         cost = {key: metrics[f"benchmark/training/{scenes}{key}"] for key in ("step_seconds", "mixtures_per_second")}
         parts = [metrics[f"benchmark/training/{scenes}{phase}_seconds"] for phase in PHASES]
         assert min(parts) > 0
         assert sum(parts) == pytest.approx(cost["step_seconds"])
         assert cost["mixtures_per_second"] == pytest.approx(2 * 2 / cost["step_seconds"])
-    assert (tmp_path / "here" / "benchmark.md").read_text().count("\n|") == 4
+    assert (tmp_path / "here" / "benchmark.md").read_text().count("\n|") == 5
+    assert metrics["benchmark/training/kept_gb"] < 0.6 * metrics["benchmark/training/plain/kept_gb"]
     too_short = run_py(*training, "trainer=debug", "task.training.warm_up=2")
     assert too_short.returncode == 1
     assert "task.training.warm_up=2" in too_short.stderr

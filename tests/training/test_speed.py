@@ -10,6 +10,7 @@ import torch
 from minis import make_batch, make_guided, make_sed, refused
 from torch import Tensor, nn
 
+from sedsep.benchmarks.training import Kept
 from sedsep.checkpoints import Description
 from sedsep.conditioning import Soundbeam, TimeFilm
 from sedsep.modules.dprnn import Dprnn
@@ -51,6 +52,8 @@ def test_precision_is_set_for_the_fit_alone_and_must_be_known() -> None:
     assert torch.get_float32_matmul_precision() == before
     with refused("speed.matmul_precision=tf32 is not known"):
         Speed(compile=False, matmul_precision="tf32")
+    with refused("speed.checkpoint=all is not known"):
+        Speed(compile=False, matmul_precision="high", checkpoint="all")
 
 
 def test_separators_lie_channels_last_before_and_after_training() -> None:
@@ -62,6 +65,29 @@ def test_separators_lie_channels_last_before_and_after_training() -> None:
     for conv in maps:
         assert conv.weight.is_contiguous(memory_format=torch.channels_last)
         assert conv.weight.grad.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_checkpoints_by_stage_keep_less_and_change_nothing() -> None:
+    network = make_guided(
+        make_sed(), widths=[4, 6], dprnn=partial(Dprnn, hidden=4, layers=1, dropout=0.5), time_film=TimeFilm,
+        injection=Soundbeam, iters=2,
+    )  # fmt: skip
+    found, kept = [], []
+    for checkpoint in ("none", "stages"):
+        system = make_system(copy.deepcopy(network))
+        Speed(False, "highest", checkpoint).setup(None, system, "fit")  # type: ignore[arg-type]
+        torch.manual_seed(0)
+        held = Kept(plain=False)
+        held.on_train_batch_start(None, system, None, 0)  # type: ignore[arg-type]
+        loss = system.network(make_batch([[0], [1]]).mixture, make_batch([[0], [1]]).query).estimates.square().mean()
+        held.on_before_backward()
+        loss.backward()
+        grads = [p.grad for p in system.network.parameters() if p.grad is not None]
+        found.append([loss.detach(), *grads, *(buffer.double() for buffer in system.network.buffers())])
+        kept.append(held.gb)
+    assert kept[1] < 0.9 * kept[0]
+    for one, other in zip(*found, strict=True):
+        assert (one - other).norm() <= 1e-5 * max(one.norm(), 1e-3)
 
 
 @pytest.mark.slow

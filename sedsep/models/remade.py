@@ -119,15 +119,17 @@ class _Block(Function):
         *parts, inner, y = ctx.saved_tensors[: ctx.count + 2]
         steps, grad, x = _steps(ctx.layers, ctx.saved_tensors[ctx.count + 2 :]), channels_last(grad), parts[0]
         found: dict[str, list[Any]] = {}
-        if "stem" in steps:
+        early = inner is None
+        if "stem" in steps and early:
             parts[0] = steps["stem"].forward([x])
-        if inner is None:
+        if early:
             inner = steps["first"].forward(parts)
         if "head" in steps:
             y = _outer(steps, parts, inner) if y is None else y
             grad, found["head"] = steps["head"].backward(grad, y)
         of_inner, found["second"] = steps["second"].backward(grad, inner)
-        del inner, y
+        if "stem" in steps and not early:
+            parts[0] = steps["stem"].forward([x])
         firsts = zip(steps["first"].split(parts), parts, strict=True)
         of_parts, of_first = map(list, zip(*(step.backward(of_inner, part) for step, part in firsts), strict=True))
         found["first"] = joined(of_first)

@@ -154,7 +154,9 @@ class Step(NamedTuple):
         of_given = channels_last(of_given)
         if self.norm is None:
             return of_given, [*[None] * 6, of_kernel, of_offset]
-        of_x, of_norm = self._norm_backward(self.norm.bn, of_given, given, x)
+        torch.ops.aten.leaky_relu_backward.grad_input(of_given, given, LEAKY_SLOPE, True, grad_input=of_given)
+        del given  # as wide a map as x
+        of_x, of_norm = self._norm_backward(self.norm.bn, of_given, x)
         return of_x, [*of_norm, None, None, of_kernel, of_offset]
 
     def shortcut_backward(self, grad: Tensor, x: Tensor, of_x: Tensor) -> Tensor:
@@ -162,16 +164,14 @@ class Step(NamedTuple):
         flat(of_x).addmm_(flat(grad), self.kernel[:, :, 0, 0].to(grad.dtype))
         return (flat(grad).T @ flat(x))[:, :, None, None]
 
-    def _norm_backward(self, bn: nn.Module, grad: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+    def _norm_backward(self, bn: nn.Module, grad: Tensor, x: Tensor) -> tuple[Tensor, list[Tensor | None]]:
         """Gradients of x, and of weight, shift, bias and gate.
 
         Args:
             bn: the norm's.
-            grad: of y; overwritten.
-            y: what x became.
+            grad: of what x became before its activation; overwritten.
             x: [R, C, T, F].
         """
-        grad = torch.ops.aten.leaky_relu_backward.grad_input(grad, y, LEAKY_SLOPE, True, grad_input=grad)
         of_bias = of_gate = None
         if self.gate is not None:
             scale, bias = self.affine(x.dtype, gated=False)

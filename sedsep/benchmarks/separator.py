@@ -158,8 +158,7 @@ def convolutions(
     frames = samples * separator.sample_rate // separator.input_rate // separator.stft.hop + 1
     frames += -frames % separator.unet.time_stride
     parts = nn.ModuleList([separator.pre_conv, separator.unet, separator.after_conv])
-    outline = copy.deepcopy(parts).to("meta").train()  # shapes alone
-    outline[1].remade = None  # type: ignore[assignment]  # the way that calls every layer as a module
+    outline = copy.deepcopy(parts).to("meta").train()  # shapes alone, by the way that calls every layer as a module
     layers: dict[nn.Module, Any] = dict(zip(outline.modules(), parts.modules(), strict=True))
     calls: list[tuple[Convolution, torch.Size]] = []
     for module in outline.modules():

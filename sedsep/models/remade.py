@@ -23,6 +23,9 @@ from sedsep.modules.steps import Convolution, Step, channels_last, flat, frame_s
 if TYPE_CHECKING:
     from sedsep.models.resunet import ResidualBlock
 
+DEVICES = ("cpu", "cuda")
+"""Those whose BatchNorm can be had in its two halves; others train by plain autograd."""
+
 Layers = tuple[FilmNorm | None, Convolution]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from sedsep.models.remade import Remade, train_block
+from sedsep.models.remade import DEVICES, Remade, train_block
 from sedsep.models.scratch import Scratch, write_block, write_norm
 from sedsep.modules.film import FilmNorm, FilmTerm, Site
 
@@ -126,7 +126,7 @@ class UNet(nn.Module):
         remaining = iter(terms)
         way: Way = None
         training = self.training or torch.is_grad_enabled()
-        if training and not torch.compiler.is_compiling():  # a compiler plans itself
+        if training and x.device.type in DEVICES and not torch.compiler.is_compiling():  # a compiler plans itself
             way = self.remade
         before, after = ends or (None, None)
         if ends and not isinstance(way, Remade):

@@ -45,11 +45,12 @@ class Speed(Callback):
         self._before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision(self.matmul_precision)
         for module in pl_module.modules():
+            compiled = self.compile and isinstance(module, COMPILED) and not (self.stages and isinstance(module, UNet))
             if isinstance(module, UNet):
-                module.remade = Remade(self.stages)
+                module.remade = None if compiled else Remade(self.stages)  # a compiler plans itself what it keeps
             if isinstance(module, M2d):
                 module.checkpoint = self.stages
-            if self.compile and isinstance(module, COMPILED) and not (self.stages and isinstance(module, UNet)):
+            if compiled:
                 module.compile()
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:

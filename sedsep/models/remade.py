@@ -34,7 +34,7 @@ class Remade:
     """What is made again in the backward pass, beside what convolutions are given.
 
     Attributes:
-        stages: what the first convolution of each block gives, too: half of what is kept, for half a forward pass.
+        stages: what the first convolution of each block and the network itself give, too, for half a forward pass.
     """
 
     stages: bool = False

@@ -28,7 +28,7 @@ class Speed(Callback):
         compile: whether U-Net and transformer blocks go through `torch.compile`.
         matmul_precision: of float32 products: `highest`, `high` (TF32) or `medium` (bfloat16).
         checkpoint: `stages` keeps of each stage of U-Net and transformer what leads into it, and runs it again in the
-            backward pass: half the memory for a fifth more time. The U-Net is not compiled then. `none`: of each
+            backward pass: half the memory for about a tenth more time. The U-Net is not compiled then. `none`: of each
             convolution of the U-Net what it gives.
 
     Raises:

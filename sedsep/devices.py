@@ -1,4 +1,4 @@
-"""Where networks run when no trainer decides, and on how many threads."""
+"""Where networks run when no trainer decides, in which precision, and on how many threads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+from sedsep.errors import choice
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def evaluation_device(accelerator: str = "auto") -> torch.device:
@@ -29,3 +33,18 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def computing(device: torch.device, precision: str) -> torch.autocast:
+    """A context in which evaluated networks compute.
+
+    Args:
+        device: where they are.
+        precision: `fp32`, or `bf16` for convolutions and matrix products in bfloat16; spectra, masks and probabilities
+            stay float32.
+
+    Raises:
+        UserError: an unknown precision.
+    """
+    dtype = PRECISIONS[choice(precision, tuple(PRECISIONS), "precision")]
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

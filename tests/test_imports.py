@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "signals": {"errors"},
     "files": {"errors"},
     "fingerprint": set(),
-    "devices": set(),
+    "devices": {"errors"},
     "labels": {"errors"},
     "types": {"errors"},
     "dsp": {"errors"},

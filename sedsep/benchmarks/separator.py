@@ -16,14 +16,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sedsep.benchmarks.costs import CostTable, clock, machine, peak_gb
+from sedsep.devices import PRECISIONS, computing
 from sedsep.dsp import snr_db
-from sedsep.errors import choice
 from sedsep.models.guided import GuidedSeparator
 from sedsep.modules.film import FilmTerm
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 COLUMNS = ("iters", "passes", "queries", "precision", "s", "convs", "ratio", "GFLOP/s", "GB", "dB")
 DIGITS = {
     "seconds": ".3g",
@@ -102,7 +101,7 @@ def measure(
         mixture: [1, M, L].
         queries: K.
         passes: refinement passes.
-        precision: `fp32`, or `bf16` for autocast (spectra and masks stay float32).
+        precision: see `computing`.
         compiled: whether the U-Net goes through `torch.compile`.
         repeats: runs of each, of which the fastest counts: whatever else the machine does only ever adds time.
 
@@ -114,7 +113,7 @@ def measure(
     Raises:
         UserError: an unknown precision.
     """
-    dtype = PRECISIONS[choice(precision, tuple(PRECISIONS), "task.precisions")]
+    computed = computing(mixture.device, precision)
     layers, gflop = convolutions(network, queries, mixture.shape[-1])
     if compiled:
         network = copy.deepcopy(network)  # compiling cannot be undone
@@ -122,12 +121,12 @@ def measure(
     query = torch.eye(network.classes, device=mixture.device)[torch.arange(queries) % network.classes][None]
 
     def whole() -> Tensor:
-        with torch.inference_mode(), torch.autocast(mixture.device.type, dtype, enabled=dtype != torch.float32):
+        with torch.inference_mode(), computed:
             return network(mixture, query, passes).estimates
 
     estimates = whole()  # compiles, and lets the libraries choose their algorithms
     peak = peak_gb(whole, mixture.device)
-    alone = _alone(layers, dtype, mixture.device)  # not before: it takes memory
+    alone = _alone(layers, PRECISIONS[precision], mixture.device)  # not before: it takes memory
     alone()
     times = [(clock(whole)[1], passes * alone()) for _ in range(repeats)]
     seconds, bare = map(min, zip(*times, strict=True))

@@ -182,6 +182,7 @@ def evaluator(
         separator is not None and ORACLE in config.task.label_sources,
         label_rule(config),
         run.directory / "estimates" if config.task.write_estimates and separator is not None else None,
+        config.task.precision,
     )
 
 

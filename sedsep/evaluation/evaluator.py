@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sedsep.devices import computing
 from sedsep.errors import UserError
 from sedsep.evaluation.estimates import write_estimates
 from sedsep.evaluation.separating import separate, true_classes, true_sources
@@ -52,7 +53,7 @@ class MixtureResult:
 
 
 class Evaluator(nn.Module):
-    """Scores mixtures, always in float32.
+    """Scores mixtures.
 
     Args:
         labels: the classes.
@@ -64,6 +65,7 @@ class Evaluator(nn.Module):
         rule: how labels are chosen from the taggers' probabilities.
         folder: for the estimates after as many passes as the separator was trained for, in a folder a label source;
             `None` keeps none.
+        precision: of the networks, whatever they are trained in (`computing`).
     """
 
     def __init__(
@@ -76,9 +78,11 @@ class Evaluator(nn.Module):
         oracle: bool = True,
         rule: LabelRule = LabelRule(),  # noqa: B008
         folder: Path | None = None,
+        precision: str = "fp32",
     ) -> None:
         super().__init__()
         self.labels, self.rate, self.passes, self.rule, self.folder = labels, rate, tuple(passes), rule, folder
+        self.precision = precision
         self.oracle = oracle and separator is not None
         self._repeats = separator is not None and separator.outputs > 1  # it has an answer for each of a class's events
         self.trained_passes = None if separator is None else separator.trained_passes
@@ -89,7 +93,7 @@ class Evaluator(nn.Module):
     @torch.inference_mode()
     def forward(self, batch: Batch) -> list[MixtureResult]:
         """Score a batch on the device where it is."""
-        with torch.autocast(batch.mixture.device.type, enabled=False):
+        with computing(batch.mixture.device, self.precision):
             outputs = {source: tagger(batch.mixture) for source, tagger in self.taggers.items()}
             classes = self.classes(batch, outputs)
             estimates: dict[tuple[str, int], list[Sources]] = {}

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from sedsep.devices import computing
 from sedsep.errors import UserError
 from sedsep.evaluation.checking import NAME
 from sedsep.evaluation.estimates import encode
@@ -39,20 +40,23 @@ class System:
         tagger: in evaluation mode, on the same device.
         labels: the classes of both.
         rule: how labels are chosen from the tagger's probabilities.
+        precision: of both (`computing`).
     """
 
     separator: GuidedSeparator
     tagger: SedModel
     labels: LabelSet
     rule: LabelRule
+    precision: str = "fp32"
 
     @torch.inference_mode()
     def estimates(self, mixture: Tensor) -> list[Sources]:
         """Labels and waveforms [L] of mixtures [B, M, L], as they are scored under the tagger's labels."""
         mixture = mixture.to(next(self.tagger.parameters()).device)
-        classes = choose_labels(self.tagger(mixture).clip_probabilities, self.rule)
         passes = self.separator.trained_passes
-        estimates = separate(self.separator, mixture, {TAGGER: classes}, self.labels, (passes,))[TAGGER, passes]
+        with computing(mixture.device, self.precision):
+            classes = choose_labels(self.tagger(mixture).clip_probabilities, self.rule)
+            estimates = separate(self.separator, mixture, {TAGGER: classes}, self.labels, (passes,))[TAGGER, passes]
         return [[(label, waveform.cpu()) for label, waveform in sources] for sources in estimates]
 
 

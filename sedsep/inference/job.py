@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sedsep.devices import computing
 from sedsep.evaluation.separating import separate
 from sedsep.events import EventRule
 from sedsep.inference.chunks import FrameQueue, Span, joined, resampled, spans, windows
@@ -119,7 +120,8 @@ class SeparationJob:
     def _listen(self, listener: SedModel) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Probabilities of each chunk and of its frames, [N] and [N, s]."""
         for piece, mixture in zip(self.pieces, self._mixtures(self.pieces, "listening"), strict=True):
-            output = listener(mixture)
+            with computing(self.system.device, self.system.precision):
+                output = listener(mixture)
             clip = output.clip_probabilities[0]
             strong = clip[:, None] if output.strong_probabilities is None else output.strong_probabilities[0]
             # Of a chunk that was lengthened, the frames that are sound.
@@ -139,8 +141,9 @@ class SeparationJob:
             stems = np.zeros((piece.stop - piece.start, len(classes)), np.float32)
             if places := [place for place, label in enumerate(self.labels) if self.asks(label, number)]:
                 sounds = {"": [[classes[place] for place in places]]}
-                guidance = None if guide is None else guide.of(piece)
-                estimates = separate(network, mixture, sounds, label_set, (passes,), guidance, QUERIES_AT_ONCE)
+                with computing(self.system.device, self.system.precision):
+                    guidance = None if guide is None else guide.of(piece)
+                    estimates = separate(network, mixture, sounds, label_set, (passes,), guidance, QUERIES_AT_ONCE)
                 waveforms = torch.stack([waveform for _, waveform in estimates["", passes][0]])
                 stems[:, places] = waveforms[:, : len(stems)].T.cpu().numpy() * _factor(-self.gain_db)
             yield stems

@@ -120,6 +120,7 @@ def _account(job: SeparationJob, files: Mapping[str, str], events: Sequence[Soun
         },
         "events_by": asdict(request.events),
         "passes": system.network.trained_passes if request.iters is None else request.iters,
+        "precision": system.precision,
         "chunks": [[piece.start / system.rate, piece.stop / system.rate] for piece in job.pieces],
         "stems": [
             {

@@ -37,7 +37,8 @@ def run(config: DictConfig) -> None:
     request, paths = _request(config), find(str(config.audio))
     device = evaluation_device(config.trainer.accelerator)
     chunk, cache = config.task.chunk, Path(config.paths.cache)
-    system = load(config.ckpt, config.tagger.ckpt, device, chunk, cache, config.scale.threshold)
+    threshold, precision = config.scale.threshold, config.task.precision
+    system = load(config.ckpt, config.tagger.ckpt, device, chunk, cache, threshold, precision)
     if config.task.threshold is None:
         request = replace(request, threshold=system.threshold)
     system.check(request)

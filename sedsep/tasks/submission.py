@@ -115,8 +115,11 @@ def _load(config: DictConfig) -> tuple[System, dict[str, Any]]:
     assert isinstance(separator.network, GuidedSeparator)
     assert isinstance(tagger.network, SedModel)
     rule = LabelRule(threshold, at_most=config.slots)
-    origin = {"separator": str(separator.path), "tagger": str(tagger.path), "threshold": threshold}
-    return System(separator.network, tagger.network, labels, rule), origin
+    precision = config.task.precision
+    origin = {
+        "separator": str(separator.path), "tagger": str(tagger.path), "threshold": threshold, "precision": precision
+    }  # fmt: skip
+    return System(separator.network, tagger.network, labels, rule, precision), origin
 
 
 def _errors(verdict: Verdict, account: Path) -> str:

@@ -50,5 +50,5 @@ def test_a_case_is_timed_beside_its_convolutions_and_compared_with_fp32() -> Non
     rough = [name for name in table.metrics if name.endswith("snr_db")]
     assert rough == [f"benchmark/separator/bf16/iters_2/passes_{n}/snr_db" for n in "12"]
     assert all(15 < table.metrics[name] < 80 for name in rough)
-    with refused(r"task\.precisions=fp16"):
+    with refused(r"precision=fp16"):
         measure(network, mixture, 1, 1, "fp16")

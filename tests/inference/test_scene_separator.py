@@ -12,7 +12,7 @@ from whole_systems import GUIDED, SED, TIME_FILM, make, saved, system, tagger
 
 import sedsep
 from sedsep.dsp import snr_db
-from sedsep.inference import SeparationResult
+from sedsep.inference import SceneSeparator, SeparationResult
 
 EDGE = 800
 NAMED = ("Dog", "Rain")
@@ -55,6 +55,16 @@ def test_a_clip_that_fits_is_heard_by_the_networks_themselves() -> None:
     result = ours.separate(mixture, RATE, NAMED, level_db=None)
     for label, estimate in zip(NAMED, expected, strict=True):
         torch.testing.assert_close(result.waveforms[label], estimate)
+
+
+@pytest.mark.parametrize("frames", [8000, 24_000])  # one chunk; several, with a guide
+def test_bfloat16_answers_in_float32_and_nearly_the_same(frames: int) -> None:
+    mixture, ours = recording(frames), system(0.5, **GUIDED)
+    rounding = SceneSeparator(ours.network, LABELS, ours.tagger, 0.5, precision="bf16")
+    exact, rounded = (one.separate(mixture, RATE, NAMED) for one in (ours, rounding))
+    assert 25 < agreement(exact, rounded) < 90
+    assert all(stem.dtype == torch.float32 for stem in rounded.waveforms.values())
+    assert rounded.probabilities == pytest.approx(exact.probabilities, abs=0.05)
 
 
 def test_real_sound_in_chunks(shared: Path) -> None:

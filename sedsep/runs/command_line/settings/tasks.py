@@ -22,6 +22,7 @@ from sedsep.runs.command_line.settings.fields import (
 )
 from sedsep.runs.command_line.settings.networks import Passes
 
+Precision = Literal["fp32", "bf16"]
 Pause = Annotated[float, number(0, 3600, "seconds")]
 Times = Annotated[list[Seconds], *pair("numbers above 0 (seconds)")]
 
@@ -45,6 +46,7 @@ class Train(Options):
     examples: Annotated[int, whole(0, 1000)]
     resamples: Annotated[int, whole(0, 1_000_000)]
     write_estimates: bool
+    precision: Precision
 
 
 class Evaluate(Train):
@@ -67,6 +69,7 @@ class Separate(Options):
     iters: Passes | None
     chunk: Seconds
     level: Annotated[list[Decibels], *pair("numbers (dB)")] | None
+    precision: Precision
     output: Place | None
 
 
@@ -78,6 +81,7 @@ class Submission(Options):
     number: Annotated[int, whole(1, 1000)]
     format: Literal[2025, 2026]
     threshold: Probability | None
+    precision: Precision
     dry_run: bool
     check: Place | None
 
@@ -152,9 +156,7 @@ class Benchmark(Options):
     set: NoiseSet
     iters: Annotated[list[Passes], Field(min_length=1)]
     queries: Annotated[list[Size], Field(min_length=1)]
-    precisions: Annotated[
-        list[Literal["fp32", "bf16"]], Field(min_length=1, description="a list with some of fp32, bf16")
-    ]
+    precisions: Annotated[list[Precision], Field(min_length=1, description="a list with some of fp32, bf16")]
     compile: Annotated[list[bool], Field(min_length=1, description="a list with true, false or both")]
     repeats: Annotated[int, whole(1, 1000)]
     training: BenchmarkTraining

@@ -74,6 +74,8 @@ class SceneDataModule(LightningDataModule):
         on_error: what a file that cannot be used does in training: `raise`, or `skip` to draw the scene anew, with a
             warning for each file and a total after each epoch.
         rendering: the choices of `Renderer`.
+        pool: training scenes that epochs go round, kept in the memory of workers; `None` for new ones without end.
+        channels: the first ones of a training scene, all that it is left with, without targets; `None` for the whole.
 
     Raises:
         UserError: the data set holds sound events that are no classes, an unknown choice, choices that exclude one
@@ -98,6 +100,8 @@ class SceneDataModule(LightningDataModule):
     engine: str = "sedsep"
     on_error: str = "raise"
     rendering: Mapping[str, str] | None = None
+    pool: int | None = None
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -116,7 +120,7 @@ class SceneDataModule(LightningDataModule):
             return 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready * self.batch_size
 
         return SceneLoader(
-            TrainingItems(self.train_dataset(), mixed=self.render == "worker"),
+            TrainingItems(self.train_dataset(), self.render == "worker", self.pool, self.channels),
             self.labels,
             self.workers,
             _device(self),

@@ -120,17 +120,38 @@ class TrainingItems(Dataset[Item]):
     Args:
         scenes: the scenes.
         mixed: whether workers mix them.
+        pool: scenes that items go round, each made once by a worker and kept; `None` makes every item anew.
+        channels: the first ones of a mixed scene, all that it is left with, without targets; `None` for the whole.
     """
 
     scenes: GeneratedScenes
     mixed: bool
+    pool: int | None = None
+    channels: int | None = None
+
+    def __post_init__(self) -> None:
+        self._kept: dict[int, Scene | SceneParts] = {}
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def __getitem__(self, item: int) -> Item:
+        if self.pool is None:
+            return self._make(item)
+        item %= self.pool
+        if item in self._kept:
+            return self._kept[item], []
+        self._kept[item], skipped = self._make(item)
+        return self._kept[item], skipped
+
+    def _make(self, item: int) -> Item:
         parts, skipped = self.scenes.draw(item)
-        return self.scenes.renderer.mix(parts) if self.mixed else parts, skipped
+        if not self.mixed:
+            return parts, skipped
+        scene = self.scenes.renderer.mix(parts)
+        if self.channels is not None:  # copied: a view would keep the rest
+            scene = replace(scene, mixture=scene.mixture[: self.channels].copy(), targets=scene.targets[:, :0].copy())
+        return scene, skipped
 
 
 class EpochSampler(DistributedSampler[int]):

@@ -23,6 +23,8 @@ class Plan:
         duration: of a training scene, seconds.
         validate_every: epochs between two validations.
         keep: which weights, `best` by validation loss or `last`.
+        pool: mixtures that training goes round, kept in memory; `None` for new ones without end.
+        channels: the first ones of a mixture, which are all that training needs; `None` for all, and the targets.
     """
 
     epochs: int
@@ -32,10 +34,13 @@ class Plan:
     duration: float
     validate_every: int
     keep: str
+    pool: int | None = None
+    channels: int | None = None
 
     def scenes(self) -> dict[str, Any]:
         """What a `SceneDataModule` takes of it."""
-        return {name: getattr(self, name) for name in ("epoch_size", "batch_size", "eval_batch_size", "duration")}
+        names = ("epoch_size", "batch_size", "eval_batch_size", "duration", "pool", "channels")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class Recipe:
         plan = {**scale[node["part"]]["training"], **own}
         if isinstance(by_passes := plan["batch_size"], list):
             plan["batch_size"] = by_passes[min(iters, len(by_passes) - 1)]
+        if node["kind"] == "sed":
+            plan["channels"] = node["network"]["reference_channel"] + 1
         optim = node["optim"]
         return cls(
             name=node["name"],

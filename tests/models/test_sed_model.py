@@ -53,6 +53,7 @@ def backbone_on_mels(**changes: Any) -> M2d:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("stem", [[], [3, 5]], ids=["plain", "stem"])
 @pytest.mark.parametrize(
     ("length", "columns"),
     [
@@ -64,8 +65,8 @@ def backbone_on_mels(**changes: Any) -> M2d:
         (4224, 17),  # 33 + 33 + 1
     ],
 )
-def test_layer_features_lie_on_the_grid_whatever_the_length(length: int, columns: int) -> None:
-    output = make_sed().eval()(noise(2, MICROPHONES, length), layers=True)
+def test_layer_features_lie_on_the_grid_whatever_the_length(length: int, columns: int, stem: list[int]) -> None:
+    output = SedModel(make_backbone(stem=stem), CLASSES).eval()(noise(2, MICROPHONES, length), layers=True)
     assert output.grid == (2, columns)
     assert [tuple(layer.shape) for layer in output.layers] == [(2, 2 * columns, 16)] * 3
 
@@ -196,6 +197,13 @@ def test_a_short_unit_is_padded_with_zeros_to_whole_patches() -> None:
     torch.testing.assert_close(backbone(mel.flatten(1))[0], backbone(padded.flatten(1))[0])
 
 
+def test_a_stem_learns_with_the_first_block() -> None:
+    backbone = make_backbone(stem=[3, 5])
+    stages = [{id(parameter) for parameter in stage} for stage in backbone.stages()]
+    assert {id(parameter) for parameter in backbone.stem.parameters()} < stages[0]
+    assert set.union(*stages) == {id(parameter) for parameter in backbone.parameters()}
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("frames", [34, 35])  # a short unit padded to 36, and a whole one
 def test_a_column_beyond_the_grid_is_dropped(frames: int) -> None:
@@ -260,7 +268,7 @@ def test_a_clip_has_the_mels_of_its_duration_at_any_rate(input_rate: int) -> Non
 # What cannot be.
 
 
-@pytest.mark.parametrize("changes", [{"patch": [3, 4]}, {"unit_frames": 3}, {"heads": 3}])
+@pytest.mark.parametrize("changes", [{"patch": [3, 4]}, {"unit_frames": 3}, {"heads": 3}, {"stem": [2, 2, 2]}])
 def test_sizes_that_do_not_fit_are_refused(changes: dict[str, Any]) -> None:
     with refused("sizes do not fit"):
         make_backbone(**changes)

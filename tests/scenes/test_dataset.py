@@ -15,7 +15,7 @@ from minis import refused
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
 from sedsep.scenes.datamodule import SceneDataModule
-from sedsep.scenes.dataset import EpochSampler, GeneratedScenes, IndexedScenes, collate
+from sedsep.scenes.dataset import EpochSampler, GeneratedScenes, IndexedScenes, TrainingItems, collate
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.metadata import write_index
 from sedsep.scenes.rendering import Renderer
@@ -42,6 +42,17 @@ def test_items_count_on_over_the_epochs(sampler: SceneSampler, layout: Layout) -
     expected = renderer.render(sampler.sample(7, 2, 3))
     assert scenes[23].name == expected.name
     np.testing.assert_array_equal(scenes[23].mixture, expected.mixture)
+
+
+def test_a_pool_of_scenes_is_made_once_and_gone_round(sampler: SceneSampler, layout: Layout) -> None:
+    scenes = GeneratedScenes(sampler, Renderer(layout), seed=7, epoch_size=4)
+    items = TrainingItems(scenes, mixed=True, pool=6, channels=1)
+    (first, _), (again, _) = items[5], items[11]  # of the second and the third epoch
+    assert again is first
+    assert first.name == scenes[5].name
+    np.testing.assert_array_equal(first.mixture, scenes[5].mixture[:1])
+    assert first.targets.size == 0
+    assert items[6][0] is items[0][0]
 
 
 def test_silent_sources_are_drawn_anew(root: Path) -> None:

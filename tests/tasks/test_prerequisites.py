@@ -26,7 +26,7 @@ from sedsep.training.prerequisites import keep_for_others, needed_options, recip
 
 Compose = Callable[..., DictConfig]
 
-SMALL = ("model=tagger", "scale.sed.depth=1", "scale.sed.width=16")
+SMALL = ("model=tagger", "scale.sed.depth=1", "scale.sed.width=16", "scale.sed.stem=[]")
 
 
 BASELINE, TAGGER = f"baseline.ckpt={__file__}", f"tagger.ckpt={__file__}"  # there, but not read

@@ -31,8 +31,9 @@ BASELINES = ["baseline_resunet", "baseline_resunetk"]
 
 # Paper scale.
 
-SEPARATOR = {"epochs": 36, "epoch_size": 100_000, "duration": 10.0, "validate_every": 1, "keep": "best"}
-TAGGER = {"epochs": 70, "epoch_size": 10_000, "duration": 10.0, "validate_every": 2, "keep": "best"}
+ALL = {"duration": 10.0, "keep": "best", "pool": None}
+SEPARATOR = {"epochs": 36, "epoch_size": 100_000, "validate_every": 1, "channels": None, **ALL}
+TAGGER = {"epochs": 70, "epoch_size": 10_000, "validate_every": 2, "channels": 1, **ALL}
 # Batch, validation batch, warm-up steps and schedule.
 BATCHES = {
     "baseline_resunet": (4, 4, 0, "constant"),

@@ -24,6 +24,7 @@ Microphones = Annotated[int, whole(1, 1024)]
 Slots = Annotated[int, whole(1, 100)]
 Passes = Annotated[int, whole(0, 100)]
 Patch = Annotated[list[Size], Field(min_length=2, max_length=2, description="a list of two whole numbers above 0")]
+Stem = Annotated[list[Size], Field(max_length=10, description="a list of at most ten whole numbers above 0")]
 Widths = Annotated[list[Size], Field(min_length=1, description="a list of whole numbers above 0")]
 
 
@@ -52,6 +53,7 @@ class Backbone(Options):
     depth: Annotated[int, whole(1, 1000)]
     heads: Size
     mlp_ratio: Annotated[float, above(0, 100)] = 4.0
+    stem: Stem = Field(default=[])
     frontend: Frontend
 
 

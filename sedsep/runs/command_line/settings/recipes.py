@@ -26,7 +26,7 @@ from sedsep.runs.command_line.settings.fields import (
     number,
     whole,
 )
-from sedsep.runs.command_line.settings.networks import GuidedNetwork, Patch, SedNetwork, Widths
+from sedsep.runs.command_line.settings.networks import GuidedNetwork, Patch, SedNetwork, Stem, Widths
 
 Steps = Annotated[int, whole(0, 1_000_000_000)]
 Epochs = Annotated[int, whole(1, 1_000_000)]
@@ -157,6 +157,7 @@ class Training(Options):
     duration: Seconds | None
     validate_every: Epochs | None
     keep: Keep | None
+    pool: Whole | None
 
 
 class Model(Options):
@@ -197,6 +198,7 @@ class Plan(Options):
     duration: Seconds
     validate_every: Epochs
     keep: Keep
+    pool: Whole | None = None
 
 
 class SedSizes(Options):
@@ -211,6 +213,7 @@ class SedSizes(Options):
     std: Annotated[float, above(0, 1000)]
     unit_frames: Size
     patch: Patch
+    stem: Stem
     width: Size
     depth: Annotated[int, whole(1, 1000)]
     heads: Size
@@ -232,6 +235,13 @@ class BaselineSizes(Options):
     training: Plan
 
 
+class Warp(Options):
+    """Of spectrograms the tagger trains on."""
+
+    probability: Probability
+    smallest: Annotated[float, above(0, 1)]
+
+
 class TaggerSizes(Options):
     """Of the tagger's training."""
 
@@ -239,6 +249,7 @@ class TaggerSizes(Options):
     lr: Rate
     decay: Decay
     warmup_steps: Steps
+    warp: Warp
     training: Plan
 
 

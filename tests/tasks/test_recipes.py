@@ -223,8 +223,9 @@ def test_every_experiment_trains(small: Compose, tmp_path: Path, experiment: str
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_baseline_tagger_goes_on_from_its_head(small: Compose, tmp_path: Path) -> None:
-    first, _, _ = fit(small("experiment=baseline_tagger_head"), tmp_path / "head")
-    given = (f"model.ckpt={tmp_path / 'head' / 'last.ckpt'}", "scale.baseline.trained_blocks=2")
+    plain = ("scale.sed.depth=4", "scale.sed.stem=[]")
+    first, _, _ = fit(small("experiment=baseline_tagger_head", *plain), tmp_path / "head")
+    given = (*plain, f"model.ckpt={tmp_path / 'head' / 'last.ckpt'}", "scale.baseline.trained_blocks=2")
     second, before, _ = fit(small("experiment=baseline_tagger", *given), tmp_path / "second")
     assert all(torch.equal(before[name], value) for name, value in first.state_dict().items())
     parts = {".".join(name.split(".")[:3]) for name in moved(second, before)}
@@ -258,7 +259,8 @@ def test_overfitting_repeats_its_batches_and_lowers_the_loss(
     draw = GeneratedScenes.draw
     monkeypatch.setattr(GeneratedScenes, "draw", lambda self, item: drawn.append(item) or draw(self, item))
     options = ("model=tagger", "trainer=overfit", "trainer.max_epochs=20", "model.training.validate_every=20")
-    _, _, logged = fit(small(*options, "model.optim.warmup_steps=0"), tmp_path / "checkpoints")
+    anew = ("model.optim.warmup_steps=0", "scale.tagger.training.pool=null")
+    _, _, logged = fit(small(*options, *anew), tmp_path / "checkpoints")
     losses = logged["train/loss_epoch"].dropna().tolist()
     assert drawn == [0, 1, 2, 3] * 20
     assert losses[-1] < 0.3 * losses[0]

@@ -115,7 +115,7 @@ def test_a_checkpoint_of_another_scale_is_refused(run_py: RunPy, tiny_set: Path,
 def test_the_paper_scale_says_what_it_needs(run_py: RunPy, tiny_set: Path) -> None:
     done = run_py("data=folder", f"data.root={tiny_set}", "sample_rate=16000", "scale.trains_prerequisites=false")
     assert done.returncode == 1
-    assert "baseline.ckpt=PATH" in done.stderr
+    assert "tagger.ckpt=PATH" in done.stderr
 
 
 def test_a_mistyped_choice_of_a_network_names_the_valid_ones(run_py: RunPy, tiny_set: Path) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedsep.modules.film import LEAKY_SLOPE, FilmNorm, FilmTerm
+from sedsep.modules.steps import flat
 
 if TYPE_CHECKING:
     from sedsep.models.resunet import ResidualBlock
@@ -85,10 +86,5 @@ def write_block(block: ResidualBlock, parts: Sequence[Tensor], terms: Iterator[F
     y = F.conv2d(y, block.conv2.weight, block.shortcut.bias, padding=1)
     weight = block.shortcut.weight[:, :, 0, 0].T.to(y.dtype)
     for part, rows in zip(parts, weight.split(widths), strict=True):
-        _flat(y).addmm_(_flat(part), rows)
+        flat(y).addmm_(flat(part), rows)
     return y
-
-
-def _flat(x: Tensor) -> Tensor:
-    """A channels-last map [R, C, T, F] as its [R * T * F, C], without a copy."""
-    return x.permute(0, 2, 3, 1).view(-1, x.shape[1])

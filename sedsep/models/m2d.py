@@ -74,8 +74,7 @@ class LogMel(nn.Module):
         """Waveform [B, L] at the input rate to [B, Q, T]."""
         with torch.autocast(waveform_bl.device.type, enabled=False):
             x = resample(waveform_bl.float(), self.input_rate, self.sample_rate, "sinc_interp_kaiser")
-            spec_btf = self.stft(x)[..., : self.bins]
-            power_btf = spec_btf.real.square() + spec_btf.imag.square()
+            power_btf = self.stft(x)[..., : self.bins].abs().square()  # rounds as the original's, which silence shows
             mel_btq = power_btf @ self.mel_basis[: self.bins]
             return ((mel_btq + LOG_EPS).log() - self.mean).transpose(1, 2) / self.std
 

@@ -274,7 +274,7 @@ LINES = [
     ("model.training.epochs='${scale.name}'", "model.training.epochs=mini"),
     ("seed='${nowhere}'", "nowhere"),
     ("seed='${seed}'", "seed"),
-    ("model=tagger model.system.rates.heads=x", "model.system.rates.heads=x", "(the default is 0.001)"),
+    ("model=tagger model.system.rates.heads=x", "model.system.rates.heads=x", "(the default is 0.003)"),
     ("speed.fused=x", "speed.fused=x"),
     ("refinement.iters=null", "refinement.iters=null"),
     # beyond the machine

@@ -128,7 +128,8 @@ def test_every_task_can_be_stopped(
     assert state(tmp_path / "here") == (None if moment == "the command line" else INTERRUPTED)
 
 
-LONG = (*TAGGER, "trainer.max_epochs=3", "trainer.limit_train_batches=3", "trainer.num_sanity_val_steps=1")
+THREE = ("trainer.max_epochs=3", "scale.tagger.training.validate_every=3", "trainer.limit_train_batches=3")
+LONG = (*TAGGER, *THREE, "trainer.num_sanity_val_steps=1")
 STEP, VALIDATION = ("sedsep.training.sed:SedSystem.training_step", "sedsep.training.sed:SedSystem.validation_step")
 TRAININGS: dict[str, tuple[tuple[str, int], int | None]] = {
     "the first step": ((STEP, 1), 1),

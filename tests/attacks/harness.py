@@ -154,6 +154,8 @@ def _run(
     pause: tuple[str, int] | None,
     setup: Callable[[], object] | None,
 ) -> None:
+    # As in a command of its own; else its workers came from a server that a signal to the group ends.
+    multiprocessing.set_start_method("fork", force=True)
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)

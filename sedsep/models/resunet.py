@@ -113,7 +113,8 @@ class UNet(nn.Module):
         x: Tensor,
         terms: Sequence[FilmTerm],
         at_bottleneck: Sequence[Callable[[Tensor], Tensor]],
-        ends: tuple[nn.Conv2d, nn.Conv2d] | None = None,
+        before: nn.Conv2d | None = None,
+        after: nn.Conv2d | None = None,
     ) -> Tensor:
         """Map [R, C, T, F] to the same shape.
 
@@ -121,16 +122,17 @@ class UNet(nn.Module):
             x: T a multiple of `time_stride`, F of `frequency_stride`.
             terms: the condition of each of `sites`.
             at_bottleneck: what the innermost map goes through, one after the other, before the decoder.
-            ends: what leads into the network and out of it, for maps of other widths than its own.
+            before: what leads into the network, for maps of other widths than its own.
+            after: what leads out of it.
         """
         remaining = iter(terms)
         way: Way = None
         training = self.training or torch.is_grad_enabled()
         if training and x.device.type in DEVICES and not torch.compiler.is_compiling():  # a compiler plans itself
             way = self.remade
-        before, after = ends or (None, None)
-        if ends and not isinstance(way, Remade):
-            x, before, after = ends[0](x), None, None
+        last = after
+        if not isinstance(way, Remade):
+            x, before, last = x if before is None else before(x), None, None
         if not training and not torch.compiler.is_compiling():
             # The last decoder block normalises the widest map: as large as x, with the skip beside it.
             way = Scratch(2 * x.numel(), x)
@@ -143,5 +145,5 @@ class UNet(nn.Module):
             x = step(x)
         for block in self.decoder[:-1]:
             x = block(x, skips.pop(), remaining, way)
-        x = self.decoder[-1](x, skips.pop(), remaining, way, after)
-        return ends[1](x) if ends and after is None else x
+        x = self.decoder[-1](x, skips.pop(), remaining, way, last)
+        return x if after is None or last else after(x)

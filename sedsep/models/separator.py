@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sedsep.conditioning import Condition, Host, LabelFilm, Maps
 from sedsep.dsp import Stft, fit_length, resample
 from sedsep.errors import UserError
+from sedsep.models.masks import MASK_PARTS, masked, masked_in_tiles
 from sedsep.models.remade import remake
 from sedsep.models.resunet import UNet
 from sedsep.models.rows import Rows
@@ -25,8 +26,6 @@ from sedsep.modules.film import BinNorm, FilmTerm
 from sedsep.types import SedOutput, Separation
 
 POWER_FLOOR = 1e-10
-ROTATION_FLOOR = 1e-10
-MASK_PARTS = 3  # magnitude, and the two coordinates of the phase rotation
 
 
 class Separator(nn.Module):
@@ -218,6 +217,7 @@ class Separator(nn.Module):
         terms, at_bottleneck = self._prepare(rows, sed, maps, shared)
         feedback = torch.zeros(len(rows.item), spectrum.length, device=rows.item.device)
         estimates = []
+        recording = self.training or torch.is_grad_enabled()
         for index in range(passes):
             last = index == passes - 1
             with torch.set_grad_enabled(torch.is_grad_enabled() and (last or not self.training)):
@@ -228,8 +228,8 @@ class Separator(nn.Module):
                 frames = x.shape[2]
                 x = nn.functional.pad(x[..., :-1], (0, 0, 0, maps.frames - frames))
                 x = x.contiguous(memory_format=torch.channels_last)
-                x = self.unet(x, terms, at_bottleneck, (self.pre_conv, self.after_conv))
-                estimates.append(self._synthesise(x, spectrum))
+                x = self.unet(x, terms, at_bottleneck, self.pre_conv, self.after_conv if recording else None)
+                estimates.append(self._synthesise(x, spectrum, recording))
             feedback = estimates[-1][:, 0].detach() if self.training else estimates[-1][:, 0]
         return estimates
 
@@ -252,11 +252,20 @@ class Separator(nn.Module):
             at_bottleneck.insert(0 if self.dprnn.position == "before" else len(at_bottleneck), self.dprnn)
         return terms, at_bottleneck
 
-    def _synthesise(self, logits: Tensor, spectrum: _Spectrum) -> Tensor:
-        """Mask the mixture's bins by logits [R, O * M * parts, T, F] and transform back: [R, O, l]."""
-        with torch.autocast(logits.device.type, enabled=False):
-            masked = partial(_masked, outputs=self.outputs)
-            mixed = remake(masked, logits, spectrum.spec, self.out_conv.weight[0, :, 0, 0])
+    def _synthesise(self, x: Tensor, spectrum: _Spectrum, recording: bool) -> Tensor:
+        """Mask the mixture's bins and transform back: [R, O, l].
+
+        Args:
+            x: logits [R, O * M * parts, T, F] where autograd records; else what `after_conv` makes them of.
+            spectrum: of the rows.
+            recording: whether autograd records, in this pass or in another.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            given = spectrum.spec, self.out_conv.weight[0, :, 0, 0]
+            if recording:
+                mixed = remake(partial(masked, outputs=self.outputs), x, *given)
+            else:
+                mixed = masked_in_tiles(x, self.after_conv, *given, self.outputs)
             # The last bin was left out of the network: it is zero before out_conv, whose bias reaches it all the same.
             mixed = nn.functional.pad(mixed, (0, 1))
             bias = self.out_conv.bias
@@ -281,25 +290,6 @@ class _Spectrum:
     def of(self, item: Tensor) -> _Spectrum:
         """Those of rows, by the mixture of each."""
         return _Spectrum(self.spec[item], self.normal[item], self.length)
-
-
-def _masked(logits: Tensor, spec: Tensor, weight: Tensor, outputs: int) -> Tensor:
-    """Mask and rotate the bins of a mixture and sum its microphones.
-
-    Args:
-        logits: of all parts of the masks, [R, O * M * parts, T, F], with frames and without bins at the end.
-        spec: [R, M, T, F].
-        weight: of each microphone [M].
-        outputs: O.
-
-    Returns:
-        Complex [R, O, T, F], without the last bin.
-    """
-    parts = logits[:, :, : spec.shape[2]].float().unflatten(1, (outputs, -1, MASK_PARTS))
-    real, imag = parts[:, :, :, 1].tanh(), parts[:, :, :, 2].tanh()
-    length_inverse = (real.square() + imag.square()).clamp_min(ROTATION_FLOOR**2).rsqrt()
-    mask = torch.complex(real, imag) * (parts[:, :, :, 0].sigmoid() * length_inverse)
-    return torch.einsum("romtf,m->rotf", mask * spec[:, None, ..., :-1], weight.to(spec.dtype))
 
 
 def _magnitude(spec: Tensor) -> Tensor:

@@ -172,26 +172,34 @@ class Step(NamedTuple):
             grad: of what x became before its activation; overwritten.
             x: [R, C, T, F].
         """
-        of_bias = of_gate = None
+        if self.gate is None and not self.group:  # torch's kernel reads the maps twice, what follows more often
+            of_bias = None if self.bias is None else frame_sums(grad).sum_to_size(self.bias.shape)
+            of_x, of_weight, of_shift = torch.ops.aten.native_batch_norm_backward(
+                *(grad, x, self.weight, self.mean, self.inverse**-2, self.mean, self.inverse),
+                *(bn.training, 0.0, [True, True, True]),  # whether by the batch's own statistics; eps
+            )
+            return of_x, [of_weight, of_shift, of_bias, None]
+        work = grad * x
+        scale, bias = self.affine(self.weight.dtype, gated=False)
+        sums, products = (frame_sums(tensor).to(self.weight) for tensor in (grad, work))
+        of_gate = None
         if self.gate is not None:
-            scale, bias = self.affine(x.dtype, gated=False)
-            of_gate = frame_sums(torch.addcmul(bias, x, scale).mul_(grad)).sum_to_size(self.gate.shape)
-            grad = grad.mul_(self.gate.to(grad.dtype))
-        if self.bias is not None:
-            of_bias = frame_sums(grad).sum_to_size(self.bias.shape)
-        of_x, of_weight, of_shift = torch.ops.aten.native_batch_norm_backward(
-            *(grad, x, self.weight, self.mean, self.inverse**-2, self.mean, self.inverse),
-            *(bn.training, 0.0, [True, True, True]),  # whether by the batch's own statistics; eps
-        )
-        if group := self.group:
-            # The means over this process's batch were taken away; those over all processes' were due.
-            own = torch.stack([of_shift, of_weight, torch.full_like(of_shift, x.numel() / x.shape[1])])
-            everyone = own.clone()
-            dist.all_reduce(everyone, group=group)
-            constant, slope = self.weight * self.inverse * (own[:2] / own[2] - everyone[:2] / everyone[2])
-            slope = slope * self.inverse
-            constant, slope = (t.to(x.dtype)[None, :, None, None] for t in (constant - slope * self.mean, slope))
-            of_x = of_x.addcmul_(x, slope).add_(constant)
+            of_gate = (scale * products + bias * sums).sum_to_size(self.gate.shape)
+            sums, products, scale = self.gate * sums, self.gate * products, self.gate * scale
+        of_bias = None if self.bias is None else sums.sum_to_size(self.bias.shape)
+        of_shift = sums.sum((0, 2, 3))
+        of_weight = (products.sum((0, 2, 3)) - self.mean * of_shift) * self.inverse
+        scale = scale.to(x.dtype)
+        if not bn.training:
+            return grad.mul_(scale), [of_weight, of_shift, of_bias, of_gate]
+        totals = torch.stack([of_shift, of_weight, torch.full_like(of_shift, x.numel() / x.shape[1])])
+        if self.group:
+            dist.all_reduce(totals, group=self.group)
+        # What x does by way of the statistics of its batch.
+        slope = -self.weight * self.inverse.square() * totals[1] / totals[2]
+        constant = -self.weight * self.inverse * totals[0] / totals[2] - slope * self.mean
+        slope, constant = (t.to(x.dtype)[None, :, None, None] for t in (slope, constant))
+        of_x = torch.addcmul(constant, x, slope, out=work).addcmul_(grad, scale)
         return of_x, [of_weight, of_shift, of_bias, of_gate]
 
 

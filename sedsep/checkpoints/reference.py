@@ -22,6 +22,7 @@ from sedsep.checkpoints.names import (
     separator_state,
 )
 from sedsep.errors import UserError
+from sedsep.models.masks import MASK_PARTS
 
 MARKS = {
     "separator": "model.base.",
@@ -42,7 +43,6 @@ CONDITIONING = {  # by (embedding injection, Time-FiLM)
     (False, False): "none",
 }
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-MASK_PARTS = 3
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sedsep.models.scratch import tiles
-from sedsep.modules.steps import flat
+from sedsep.modules.steps import channels_last, flat
 
 MASK_PARTS = 3
 """Magnitude, and the two coordinates of the phase rotation."""
@@ -40,13 +40,13 @@ def masked_in_tiles(x: Tensor, conv: nn.Conv2d, spec: Tensor, weight: Tensor, ou
     """`masked`, of the logits that a 1x1 convolution gives, without autograd: a few frames at a time, part by part.
 
     Args:
-        x: what the convolution is given, [R, C, T, F] channels last.
+        x: what the convolution is given, [R, C, T, F].
         conv: gives the logits.
         spec: as in `masked`.
         weight: as in `masked`.
         outputs: O.
     """
-    rows, _, frames, bins = spec.shape
+    x, (rows, _, frames, bins) = channels_last(x), spec.shape  # a compiler may have laid it out otherwise
     kernel, offset = conv.weight[:, :, 0, 0].to(x.dtype), conv.bias
     assert offset is not None
     mixed = spec.new_empty(rows, outputs, frames, bins - 1)

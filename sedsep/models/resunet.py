@@ -130,9 +130,8 @@ class UNet(nn.Module):
         training = self.training or torch.is_grad_enabled()
         if training and x.device.type in DEVICES and not torch.compiler.is_compiling():  # a compiler plans itself
             way = self.remade
-        last = after
-        if not isinstance(way, Remade):
-            x, before, last = x if before is None else before(x), None, None
+        if before is not None and not isinstance(way, Remade):
+            x = before(x)
         if not training and not torch.compiler.is_compiling():
             # The last decoder block normalises the widest map: as large as x, with the skip beside it.
             way = Scratch(2 * x.numel(), x)
@@ -145,5 +144,5 @@ class UNet(nn.Module):
             x = step(x)
         for block in self.decoder[:-1]:
             x = block(x, skips.pop(), remaining, way)
-        x = self.decoder[-1](x, skips.pop(), remaining, way, last)
-        return x if after is None or last else after(x)
+        x = self.decoder[-1](x, skips.pop(), remaining, way, after)
+        return x if after is None or isinstance(way, Remade) else after(x)

@@ -170,8 +170,7 @@ class Separator(nn.Module):
         shared = {name: part.prepare(query, sed, maps) for name, part in conditions.items() if not part.per_row}
 
         rows = Rows.of(query, together=self.outputs > 1, silent=self.training)
-        recording = self.training or torch.is_grad_enabled()
-        split = [rows] if recording else rows.split(2 * self.pre_conv.out_channels * frames * bins)
+        split = [rows] if self._recording else rows.split(2 * self.pre_conv.out_channels * frames * bins)
         parts = [self._refine(part, spectrum, sed, maps, shared, passes) for part in split]
         estimates = []
         for rows_rol in zip(*parts, strict=True):
@@ -217,7 +216,6 @@ class Separator(nn.Module):
         terms, at_bottleneck = self._prepare(rows, sed, maps, shared)
         feedback = torch.zeros(len(rows.item), spectrum.length, device=rows.item.device)
         estimates = []
-        recording = self.training or torch.is_grad_enabled()
         for index in range(passes):
             last = index == passes - 1
             with torch.set_grad_enabled(torch.is_grad_enabled() and (last or not self.training)):
@@ -228,8 +226,8 @@ class Separator(nn.Module):
                 frames = x.shape[2]
                 x = nn.functional.pad(x[..., :-1], (0, 0, 0, maps.frames - frames))
                 x = x.contiguous(memory_format=torch.channels_last)
-                x = self.unet(x, terms, at_bottleneck, self.pre_conv, self.after_conv if recording else None)
-                estimates.append(self._synthesise(x, spectrum, recording))
+                x = self.unet(x, terms, at_bottleneck, self.pre_conv, self.after_conv if self._recording else None)
+                estimates.append(self._synthesise(x, spectrum))
             feedback = estimates[-1][:, 0].detach() if self.training else estimates[-1][:, 0]
         return estimates
 
@@ -252,17 +250,21 @@ class Separator(nn.Module):
             at_bottleneck.insert(0 if self.dprnn.position == "before" else len(at_bottleneck), self.dprnn)
         return terms, at_bottleneck
 
-    def _synthesise(self, x: Tensor, spectrum: _Spectrum, recording: bool) -> Tensor:
+    @property
+    def _recording(self) -> bool:
+        """Whether autograd records, in this pass or in another."""
+        return self.training or torch.is_grad_enabled()
+
+    def _synthesise(self, x: Tensor, spectrum: _Spectrum) -> Tensor:
         """Mask the mixture's bins and transform back: [R, O, l].
 
         Args:
             x: logits [R, O * M * parts, T, F] where autograd records; else what `after_conv` makes them of.
             spectrum: of the rows.
-            recording: whether autograd records, in this pass or in another.
         """
         with torch.autocast(x.device.type, enabled=False):
             given = spectrum.spec, self.out_conv.weight[0, :, 0, 0]
-            if recording:
+            if self._recording:
                 mixed = remake(partial(masked, outputs=self.outputs), x, *given)
             else:
                 mixed = masked_in_tiles(x, self.after_conv, *given, self.outputs)

@@ -150,8 +150,11 @@ def test_a_path_to_no_checkpoint_is_not_followed(run: Path, name: str) -> None:
 
 
 class Code:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
     def __reduce__(self) -> Any:
-        return os.system, ("touch /tmp/first-day-was-run",)
+        return os.mkdir, (str(self.mark),)
 
 
 def another_model(path: Path, **changes: Any) -> None:
@@ -173,7 +176,7 @@ FILES: dict[str, tuple[Names, str]] = {
     "a text": (lambda path: path.write_text("hello"), "cannot be read as a checkpoint"),
     "nothing": (lambda path: path.write_bytes(b""), "tagger.ckpt"),
     "a separator": (lambda path: shutil.copy(path.with_name("run") / "checkpoints/separator/last.ckpt", path), "sed"),
-    "code": (lambda path: torch.save(Code(), path), "tagger.ckpt"),
+    "code": (lambda path: torch.save(Code(path.with_name("was-run")), path), "tagger.ckpt"),
     "a link to the password file": (lambda path: (path.unlink(), path.symlink_to("/etc/passwd")), "tagger.ckpt"),
     "other labels": (of_other_labels, "other classes"),
     "another rate": (of_another_rate, f"The tagger listens at {2 * RATE} Hz"),
@@ -191,7 +194,7 @@ def test_another_file_in_the_tagger_s_place_is_refused(run: Path, name: str, is_
         assert_refuses(lambda: listen(run), says)
     else:
         assert_refuses(lambda: listen(run), "is another file by now", "give tagger.ckpt=PATH")
-    assert not Path("/tmp/first-day-was-run").exists()
+    assert not tagger.with_name("was-run").exists()
 
 
 def test_a_folder_or_another_model_in_the_tagger_s_place_is_refused(run: Path) -> None:

@@ -152,7 +152,7 @@ def assert_whole(arrived: Sent, root: Path, *, but: tuple[str, ...] = ()) -> Non
 
 ADDRESSES = [
     "http://127.0.0.1:9", "https://store.example.org", "http://user:word@store.example.org:5000/mlflow", "databricks",
-    "sqlite:////tmp/elsewhere.db", "file:///tmp/elsewhere", "/tmp/elsewhere", "postgresql://store.example.org/db",
+    "sqlite:////elsewhere/a.db", "file:///elsewhere", "/elsewhere", "postgresql://store.example.org/db",
     "HERE", HERE.upper(), HERE + "/", " " + HERE, "uc:store", "ftp://store.example.org", "$(id)", "[red]x[/]",
 ]  # fmt: skip
 

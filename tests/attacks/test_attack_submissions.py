@@ -187,8 +187,8 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ("name", "kinds"),
     [
         ("../test_0_Bell.wav", {"folder"}),
-        ("../../../../tmp/test_0_Bell.wav", {"folder"}),
-        ("/tmp/test_0_Bell.wav", {"folder"}),
+        ("../../../../elsewhere/test_0_Bell.wav", {"folder"}),
+        ("/elsewhere/test_0_Bell.wav", {"folder"}),
         ("..", {"stray"}),
         (".", {"stray"}),
         ("\0test_0_Bell.wav", {"stray"}),

@@ -1,9 +1,11 @@
 """Training losses.
 
-Axes: B batch, K sources, L samples, N classes, S SED frames.
+Axes: B batch, K sources (or tracks of a tagger), L samples, N classes, S SED frames.
 """
 
 from __future__ import annotations
+
+from itertools import permutations
 
 import torch
 from torch import Tensor
@@ -16,6 +18,58 @@ from sedsep.types import SedOutput
 def negative_snr(estimate: Tensor, target: Tensor) -> Tensor:
     """Mean over the batch of minus the SNR, dB: 10 log10(|s|^2 / |s - e|^2) of [..., L]. Smaller is better."""
     return -snr_db(target, estimate).mean()
+
+
+FORBIDDEN = 1e9
+"""Cost of a pair that may not be."""
+
+
+def class_aware_negative_snr(estimates: Tensor, targets: Tensor, query: Tensor) -> Tensor:
+    """Mean over the batch of minus the SNR, dB, estimates of one class taken in the order that serves them best.
+
+    Silent slots count 0 in the mean over slots (DCASE 2026 Task 4, baseline).
+
+    Args:
+        estimates: [B, K, L].
+        targets: [B, K, L].
+        query: one-hot rows of the classes of both [B, K, N]; zeros for silence.
+    """
+    cost = -snr_db(targets.double()[:, :, None], estimates[:, None])
+    active = query.any(-1)
+    same = (query @ query.mT).bool()
+    silent = torch.diag_embed(~active)
+    cost = torch.where(same, cost, torch.where(silent, 0.0, FORBIDDEN))
+    return in_best_order(cost)[0].mean()
+
+
+def tracks_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """Mean over the batch of the cross-entropy of a tagger's tracks, in the order that serves them best.
+
+    Args:
+        logits: [B, K, N], one class of a track being silence.
+        classes: true indices [B, K].
+    """
+    log_probabilities = logits.float().log_softmax(-1)
+    cost = -log_probabilities[:, None].expand(-1, classes.shape[1], -1, -1).gather(
+        -1, classes[:, :, None, None].expand(-1, -1, logits.shape[1], 1)
+    ).squeeze(-1)
+    return in_best_order(cost)[0].mean()
+
+
+def in_best_order(cost: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest mean over targets of all one-to-one assignments, and which it is.
+
+    Args:
+        cost: of giving target i estimate j, [B, K, K].
+
+    Returns:
+        The mean [B], and the estimate of each target [B, K]; of equal assignments the first in rising order.
+    """
+    sources = cost.shape[-1]
+    orders = torch.tensor(list(permutations(range(sources))), device=cost.device)
+    means = cost[:, torch.arange(sources, device=cost.device), orders].mean(-1)
+    best, index = means.min(dim=1)
+    return best, orders[index]
 
 
 def sed_loss(

@@ -160,6 +160,7 @@ class SedOutput:
         layers: patch embeddings and the output of each transformer block, each [B, P, D];
             P = grid[0] * grid[1], frequency-major. Empty when not asked for.
         grid: (frequency, time) patches.
+        tracks: logits [B, K, N + 1] of sources named one by one, silence last; `None` for other heads.
     """
 
     clip_probabilities: Tensor
@@ -167,6 +168,7 @@ class SedOutput:
     weak_logits: Tensor | None = None
     layers: list[Tensor] = field(default_factory=list)
     grid: tuple[int, int] = (0, 0)
+    tracks: Tensor | None = None
 
     def of_rows(self, item: Tensor, parts: Collection[str]) -> SedOutput:
         """What rows need that ask of clips.

@@ -1,6 +1,6 @@
 """Sound event detection: M2D with a head that names clips and frames.
 
-Axes: B batch, M microphones, L samples, W backbone frames, S SED frames, V features, N classes.
+Axes: B batch, M microphones, L samples, W backbone frames, S SED frames, V features, N classes, K tracks.
 """
 
 from __future__ import annotations
@@ -14,26 +14,32 @@ from torch.nn import functional as F
 
 from sedsep.errors import UserError, choice
 from sedsep.models.m2d import M2d
+from sedsep.models.tracks import TracksHead, anywhere
 from sedsep.types import SedOutput
 
-HEADS = ("attention", "linear", "two_linear")
+HEADS = ("attention", "linear", "two_linear", "tracks")
 SEQUENCES = {"none": None, "bigru": nn.GRU, "bilstm": nn.LSTM}
 ATTENTION_FLOOR = 1e-7
 PRIOR_LOGIT = -2.0
 
 
 class SedModel(nn.Module):
-    """SED model of the paper, and the challenge's baseline tagger (head `linear`, native frames).
+    """SED model of the paper, and the challenge's baseline taggers (heads `linear` and `tracks`, native frames).
 
     Args:
         backbone: the M2D transformer.
         classes: N.
         head: `attention` (strong probabilities pooled by attention over classes), `linear` (mean over time; names
-            clips only), `two_linear` (frames and their mean, each with a layer of its own).
+            clips only), `two_linear` (frames and their mean, each with a layer of its own), `tracks` (mean over time;
+            names sources one by one).
         head_norm: BatchNorm1d without affine over the features before the head.
         frame_s: seconds a SED frame; `None` keeps the backbone's own frames.
         sequence: recurrence between backbone and head: `none`, `bigru` or `bilstm`.
         reference_channel: the microphone listened to.
+        microphones: M, where `tracks` listens to all of them; 1 for the reference channel alone.
+        tracks: K, of head `tracks`.
+        track_width: features of a track.
+        track_hidden: its hidden features.
 
     Raises:
         UserError: an unknown head or recurrence, or sizes that do not fit.
@@ -48,6 +54,10 @@ class SedModel(nn.Module):
         frame_s: float | None = 0.04,
         sequence: str = "none",
         reference_channel: int = 0,
+        microphones: int = 1,
+        tracks: int = 3,
+        track_width: int = 1024,
+        track_hidden: int = 512,
     ) -> None:
         super().__init__()
         self.head = choice(head, HEADS, "sed.head")
@@ -58,16 +68,20 @@ class SedModel(nn.Module):
             raise UserError(
                 f"sed.frame_s={frame_s} is no duration: give seconds, or null for the backbone's own frames."
             )
-        features = backbone.features
+        if microphones > 1 and head != "tracks":
+            raise UserError(f"sed.head={head} listens to one microphone: set sed.microphones=1, or sed.head=tracks.")
+        features, self.microphones = backbone.features, microphones
         cell = SEQUENCES[sequence]
         if cell and features % 2:
             raise UserError(
                 f"sed.sequence={sequence} halves {features} features between its directions: choose an even width."
             )
         self.sequence = cell and cell(features, features // 2, batch_first=True, bidirectional=True)
-        self.head_norm = nn.BatchNorm1d(features, affine=False) if head_norm else None
-        self.strong_head = nn.Linear(features, classes) if head != "linear" else None
-        self.weak_head = nn.Linear(features, classes)
+        heard = features * microphones
+        self.head_norm = nn.BatchNorm1d(heard, affine=False) if head_norm else None
+        self.strong_head = nn.Linear(features, classes) if head in ("attention", "two_linear") else None
+        self.weak_head = nn.Linear(features, classes) if head != "tracks" else None
+        self.tracks = TracksHead(heard, classes + 1, tracks, track_width, track_hidden) if head == "tracks" else None
         for head_layer in (self.strong_head, self.weak_head):
             if head_layer is not None:  # most classes are silent most of the time: start there
                 nn.init.constant_(head_layer.bias, PRIOR_LOGIT)
@@ -99,13 +113,17 @@ class SedModel(nn.Module):
                 f"The SED model listens to channel {self.reference_channel}, but the recording has "
                 f"{mixture.shape[1]}: give a recording with more channels or set sed.reference_channel."
             )
-        x_bwv, features = self.backbone(mixture[:, self.reference_channel], layers, warp)
+        heard = mixture.flatten(0, 1) if self.microphones > 1 else mixture[:, self.reference_channel]
+        x_bwv, features = self.backbone(heard, layers, warp)
         grid = (self.backbone.grid[0], x_bwv.shape[1])
         x_bsv = _to_frames(x_bwv, self.frames(mixture.shape[-1]))
         if self.sequence is not None:
             x_bsv = self.sequence(x_bsv)[0]
-        strong_bns = weak_bsn = None
-        if self.strong_head is None:
+        strong_bns = weak_bsn = tracks = None
+        if self.tracks is not None:
+            tracks = self.tracks(self._norm(x_bsv.mean(1).view(len(mixture), -1))).float()
+            clip = anywhere(tracks)
+        elif self.strong_head is None:
             clip = self.weak_head(self._norm(x_bsv.mean(1))).float().sigmoid()
         else:
             x_bsv = self._norm(x_bsv)
@@ -117,7 +135,7 @@ class SedModel(nn.Module):
                 weak_bsn = self.weak_head(x_bsv).float()
                 attention = weak_bsn.softmax(-1).clamp(ATTENTION_FLOOR, 1.0)
                 clip = (strong_bsn.sigmoid() * attention).sum(1) / attention.sum(1)
-        return SedOutput(clip, strong_bns, weak_bsn, features, grid)
+        return SedOutput(clip, strong_bns, weak_bsn, features, grid, tracks)
 
     def _norm(self, x: Tensor) -> Tensor:
         """Normalise the features of [B, S, V] or [B, V].

@@ -50,9 +50,12 @@ def tracks_loss(logits: Tensor, classes: Tensor) -> Tensor:
         classes: true indices [B, K].
     """
     log_probabilities = logits.float().log_softmax(-1)
-    cost = -log_probabilities[:, None].expand(-1, classes.shape[1], -1, -1).gather(
-        -1, classes[:, :, None, None].expand(-1, -1, logits.shape[1], 1)
-    ).squeeze(-1)
+    cost = (
+        -log_probabilities[:, None]
+        .expand(-1, classes.shape[1], -1, -1)
+        .gather(-1, classes[:, :, None, None].expand(-1, -1, logits.shape[1], 1))
+        .squeeze(-1)
+    )
     return in_best_order(cost)[0].mean()
 
 

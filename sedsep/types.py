@@ -70,6 +70,7 @@ class SceneSpec:
         ref_channel: the microphone whose direct path defines the dry target.
         direct_path_ms: kept before and after the peak of the response for the dry target, milliseconds.
         slots: label of each target slot, padded with `silence`; the order targets come in.
+        edition: the year of the challenge whose synthesis it is for.
     """
 
     name: str
@@ -84,6 +85,7 @@ class SceneSpec:
     ref_channel: int
     direct_path_ms: tuple[float, float]
     slots: tuple[str, ...]
+    edition: int = 2025
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from minis import noise
 from torch.nn import functional as F
 
-from sedsep.losses import negative_snr, sed_loss
+from sedsep.losses import class_aware_negative_snr, negative_snr, sed_loss, tracks_loss
 from sedsep.types import SedOutput
 
 CLIP_TARGET = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
@@ -57,3 +63,25 @@ def test_sed_loss_runs_under_autocast_on_half_precision_probabilities() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = SedOutput(noise(2, 2).sigmoid().bfloat16(), noise(2, 2, 3).bfloat16())
         assert sed_loss(output, CLIP_TARGET, FRAME_TARGET, 0.5, 0.5).isfinite()
+
+
+def test_sources_of_a_class_are_scored_in_the_order_that_serves_them_best(golden: Path) -> None:
+    cases, arrays = pit_cases(golden, "class_aware")
+    for case in cases:
+        estimates, targets = (torch.from_numpy(arrays[f"{name}_{case['case']}"]) for name in ("estimates", "targets"))
+        query = F.one_hot(torch.tensor(case["classes"]).clamp_min(-1) + 1, 19)[..., 1:].float()
+        loss = class_aware_negative_snr(estimates, targets, query)
+        assert loss.item() == pytest.approx(case["loss"], abs=1e-5), case["note"]
+
+
+def test_tracks_are_scored_in_the_order_that_serves_them_best(golden: Path) -> None:
+    cases, arrays = pit_cases(golden, "tagger")
+    for case in cases:
+        logits = torch.from_numpy(arrays[f"logits_{case['case']}"])
+        loss = tracks_loss(logits, torch.tensor(case["classes"]))
+        assert loss.item() == pytest.approx(case["loss"], abs=1e-5), case["note"]
+
+
+def pit_cases(golden: Path, kind: str) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+    folder = golden / "dcase2026"
+    return json.loads((folder / "pit_loss.json").read_text())[kind], np.load(folder / "pit_loss.npz")

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sedsep.errors import UserError
 from sedsep.files import read_json, write_json
-from sedsep.labels import LabelSet
+from sedsep.labels import SILENCE, LabelSet
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.official import BackgroundEntry, EventEntry, IndexEntry, SceneEntry
 from sedsep.scenes.problems import leads_outside, raise_first, scene_problems
@@ -28,6 +28,9 @@ from sedsep.types import Event, SceneDirs, SceneSpec
 
 if TYPE_CHECKING:
     from dcase_util.containers import MetaDataContainer  # type: ignore[import-untyped]
+
+SLOTS = 3
+"""Of scenes whose index does not give them, as in 2026."""
 
 OFFICIAL_ROOT = "data/dev_set/"
 """How the official files name the data set's root."""
@@ -55,8 +58,8 @@ def load_index(path: Path, layout: Layout, labels: LabelSet | None = None) -> li
     return specs
 
 
-def read_index(path: Path) -> list[tuple[Path, list[str]]]:
-    """The scenes an index lists: the file of each, and the label of each of its target slots.
+def read_index(path: Path) -> list[tuple[Path, list[str] | None]]:
+    """The scenes an index lists: the file of each, and the label of each of its target slots where it gives them.
 
     Raises:
         UserError: the index is missing or malformed, lists no scenes or one twice, or leads out of its folder.
@@ -73,7 +76,7 @@ def read_index(path: Path) -> list[tuple[Path, list[str]]]:
     return [(path.parent / entry.metadata_path, entry.ref_event) for entry in entries]
 
 
-def read_spec(path: Path, ref_event: Sequence[str]) -> SceneSpec:
+def read_spec(path: Path, ref_event: Sequence[str] | None = None) -> SceneSpec:
     """Read one scene, without a look at the files it names (`scene_problems`).
 
     Folders in the official style (`data/dev_set/...`) and other relative ones are taken from the data set's root;
@@ -81,7 +84,7 @@ def read_spec(path: Path, ref_event: Sequence[str]) -> SceneSpec:
 
     Args:
         path: the scene's file; its stem becomes the scene's name.
-        ref_event: the label of each target slot, padded with `silence`.
+        ref_event: the label of each target slot, padded with `silence`; `None` for events in order of onset.
 
     Raises:
         UserError: the file is missing or malformed.
@@ -89,24 +92,30 @@ def read_spec(path: Path, ref_event: Sequence[str]) -> SceneSpec:
     scene = read_json(path, SceneEntry, AGAIN)
     config = scene.config
     foreground, background, interference = config.foreground_dir, config.background_dir, config.interference_dir
+    room = PurePosixPath(scene.room_path)
+    events = _by_onset(_event(event, foreground) for event in scene.fg_events)
+    slots = [str(event.label) for event in events] if ref_event is None else list(ref_event)
+    if ref_event is None:
+        slots += [SILENCE] * (SLOTS - len(slots))
     return SceneSpec(
         name=path.stem,
         dirs=SceneDirs(
             foreground=foreground.removeprefix(OFFICIAL_ROOT),
             background=background.removeprefix(OFFICIAL_ROOT),
-            rooms=config.rir_dir.removeprefix(OFFICIAL_ROOT),
+            rooms=str(room.parent).removeprefix(OFFICIAL_ROOT),
             interference=interference and interference.removeprefix(OFFICIAL_ROOT),
         ),
-        room=scene.room,
-        foreground=_by_onset(_event(event, foreground) for event in scene.fg_events),
+        room=room.name,
+        foreground=events,
         background=tuple(_event(event, background) for event in scene.bg_events or ()),
         interference=tuple(_event(event, interference) for event in scene.int_events or ()) if interference else (),
         duration=config.duration,
         sample_rate=config.sr,
         ref_db=config.ref_db,
         ref_channel=config.ref_channel,
-        direct_path_ms=config.spatialize_direct_path_time_ms or (6.0, 50.0),
-        slots=tuple(ref_event),
+        direct_path_ms=scene.direct_path_ms,
+        slots=tuple(slots),
+        edition=scene.edition,
     )
 
 

@@ -1,13 +1,14 @@
-"""The challenge's JSON format as types: what `sedsep.files.read_json` lets pass of scenes and their index.
+"""The challenge's JSON formats as types: what `sedsep.files.read_json` lets pass of scenes and their index.
 
-Keys the format does not know are left out.
+There are two, of 2025 and of 2026. A scene's file tells by its content which one it is in. Keys that the formats do not
+know are left out.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from sedsep.labels import class_name
 
@@ -46,12 +47,43 @@ class EventEntry(BackgroundEntry):
     event_position: Annotated[list[tuple[Coordinate, Coordinate, Coordinate]], Field(min_length=1)]
 
 
+class RoomOptions(_Entry):
+    """How a room of 2026 is opened."""
+
+    direct_range_ms: tuple[Seconds, Length]
+
+
+class RoomConfig(_Entry):
+    """Where a scene of 2026 takes its room from."""
+
+    args: RoomOptions
+
+
+class RoomFile(_Entry):
+    """The file of a room of 2026."""
+
+    sofa_path: FileName
+
+
+class RoomMetadata(_Entry):
+    """What a room of 2026 is made from."""
+
+    metadata: RoomFile
+
+
+class RoomEntry(_Entry):
+    """The room of a scene of 2026."""
+
+    args: RoomMetadata
+
+
 class ConfigEntry(_Entry):
     """What a scene was made with. Where the format allows a key to be left out, the value is the one it defines."""
 
     foreground_dir: FileName
     background_dir: FileName
-    rir_dir: FileName
+    rir_dir: FileName | None = None
+    room_config: RoomConfig | None = None
     interference_dir: FileName | None = None
     duration: Length = 10.0
     sr: Annotated[int, Field(gt=0, le=10**6)] = 32000
@@ -67,11 +99,34 @@ class SceneEntry(_Entry):
     fg_events: Annotated[list[EventEntry], Field(max_length=MOST)]
     bg_events: Annotated[list[BackgroundEntry], Field(max_length=MOST)] | None = None
     int_events: Annotated[list[EventEntry], Field(max_length=MOST)] | None = None
-    room: FileName
+    room: FileName | RoomEntry
+
+    @model_validator(mode="after")
+    def _has_a_room(self) -> Self:
+        if (self.config.rir_dir if isinstance(self.room, str) else self.config.room_config) is None:
+            raise ValueError("config names no room_config or, where room is a file, no rir_dir")
+        return self
+
+    @property
+    def edition(self) -> int:
+        """The year whose format it is in."""
+        return 2025 if isinstance(self.room, str) else 2026
+
+    @property
+    def room_path(self) -> str:
+        """The room's file, as the folders of `config` are given."""
+        return f"{self.config.rir_dir}/{self.room}" if isinstance(self.room, str) else self.room.args.metadata.sofa_path
+
+    @property
+    def direct_path_ms(self) -> tuple[float, float]:
+        """Kept before and after the peak of a response for the dry target."""
+        if self.config.room_config is not None:
+            return self.config.room_config.args.direct_range_ms
+        return self.config.spatialize_direct_path_time_ms or (6.0, 50.0)
 
 
 class IndexEntry(_Entry):
-    """A scene in the index of its split: where its file is, and the label of each target slot."""
+    """A scene in the index of its split: where its file is, and in 2025 the label of each target slot."""
 
     metadata_path: FileName
-    ref_event: Annotated[list[Label], Field(max_length=MOST)]
+    ref_event: Annotated[list[Label], Field(max_length=MOST)] | None = None

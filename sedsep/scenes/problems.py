@@ -66,9 +66,7 @@ def scene_problems(
     events = [str(event.label) for event in spec.foreground]
     dirs = spec.dirs
     texts: list[str] = []
-    if twice := sorted({label for label in events if events.count(label) > 1}):
-        texts.append(f"has two events labelled {twice[0]}: a scene may hold each label once.")
-    elif sorted(slot for slot in spec.slots if slot != SILENCE) != sorted(events):
+    if sorted(slot for slot in spec.slots if slot != SILENCE) != sorted(events):
         texts.append(
             f"has the events {', '.join(events) or 'none'} but the ref_event {', '.join(spec.slots) or 'none'}: "
             f"name each event once and fill the other slots with {SILENCE}."

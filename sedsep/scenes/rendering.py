@@ -12,7 +12,7 @@ The challenge's own synthesis has quirks. Where its scenes depend on one, ours h
     a background shorter than the scene is stretched          played over and over; `short_background=stretch` as there
     a background with other channels is left out              an error
     only plain PCM backgrounds can be read                    whatever libsndfile reads
-    the responses' sampling rate is ignored                   an error where it differs from the scenes'
+    the responses' sampling rate is ignored                   responses of another rate are resampled
     positions that coincide are taken for the same            drawn scenes know the measurement; files, the nearest one
     an all-zero source keeps its label                        drawn anew (`sedsep.scenes.dataset`)
 
@@ -96,8 +96,10 @@ class Renderer:
         )
         spans = [(0, 0)] * len(spec.slots)
         sounds = []
+        free: list[str | None] = list(spec.slots)
         for event in spec.foreground:
-            slot = spec.slots.index(str(event.label))
+            slot = free.index(str(event.label))
+            free[slot] = None
             sound = self._read_sound(spec, event, spec.dirs.foreground, room, slot)
             sounds.append(sound)
             offset = sound.offset if self.spans == "wet" else sound.target_offset
@@ -107,23 +109,26 @@ class Renderer:
 
     def _read_sound(self, spec: SceneSpec, event: Event, folder: str, room: Room, slot: int | None = None) -> Sound:
         path = self.root / folder / event.source_file
-        asked = path, event.source_time or 0.0, event.event_duration
+        later = spec.edition >= 2026
+        asked = path, event.source_time or 0.0, event.event_duration, not later
         source = self._decoded.get(asked, lambda: self._source(*asked))
         response = room.response_of(event)
         direct = (0, 0)
         if slot is not None:
             peaks = response[spec.ref_channel]
-            if self.direct_path == "absolute":
+            if later or self.direct_path == "absolute":
                 peaks = np.abs(peaks)
-            direct = direct_path(peaks, spec.direct_path_ms, spec.sample_rate)
+            direct = direct_path(peaks, spec.direct_path_ms, spec.sample_rate, closed=later)
         onset = int(event.event_time * spec.sample_rate)
         return Sound(source, response, onset, spec.ref_db + event.snr, slot, direct)
 
-    def _source(self, path: Path, start: float, duration: float) -> FloatArray:
-        """Part of a sound's file, mono and with peak 1 unless it is silent [F]; times in seconds."""
+    def _source(self, path: Path, start: float, duration: float, cut: bool) -> FloatArray:
+        """Part of a sound's file, mono and with peak 1 unless it is silent [F]; times in seconds. A new rate may make
+        it a sample longer than it lasts, which is cut off in 2025."""
         samples, rate = audio.read(path, start, duration)
         mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-        source = audio.resample(mono, rate, self.sample_rate)[: int(duration * self.sample_rate)]
+        source = audio.resample(mono, rate, self.sample_rate)
+        source = source[: int(duration * self.sample_rate)] if cut else source
         peak = max(source.max(initial=0.0), -source.min(initial=0.0))
         return source / peak if peak > 0 else source
 
@@ -146,7 +151,9 @@ class Renderer:
         return np.multiply(samples.T, gain(power(samples), 0.0), order="C")
 
 
-def direct_path(peaks: FloatArray, window_ms: tuple[float, float], sample_rate: int) -> tuple[int, int]:
+def direct_path(
+    peaks: FloatArray, window_ms: tuple[float, float], sample_rate: int, closed: bool = False
+) -> tuple[int, int]:
     """First and last-plus-one tap of the part of a response around its direct path.
 
     Args:
@@ -154,7 +161,8 @@ def direct_path(peaks: FloatArray, window_ms: tuple[float, float], sample_rate: 
             later reflection count: the challenge's targets are made so.
         window_ms: kept before and after it.
         sample_rate: Hz.
+        closed: whether the last sample of the window is in it, as in 2026.
     """
     before, after = (int(ms * sample_rate / 1000) for ms in window_ms)
     peak = int(peaks.argmax())
-    return max(0, peak - before), min(peak + after, len(peaks))
+    return max(0, peak - before), min(peak + after + closed, len(peaks))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sedsep.files import whole
-from sedsep.scenes import hdf5
+from sedsep.scenes import audio, hdf5
 from sedsep.scenes.problems import FileError
 from sedsep.types import Event, FloatArray
 
@@ -35,6 +35,9 @@ FARTHEST = 1e6
 """Coordinates of positions, in metres or degrees, go no further."""
 
 HERTZ = ("hertz", "hz")
+COORDINATES = ("cartesian", "spherical")
+LOWEST_RATE, HIGHEST_RATE = 1000, 1_000_000
+"""Of stored responses, Hz."""
 
 SOFA = {
     "Conventions": "SOFA",
@@ -67,15 +70,15 @@ class Room:
 
     Args:
         path: SOFA file with `Data.IR` [P, M, N] and `SourcePosition` [P, 3].
-        sample_rate: the rate the responses must have, Hz.
+        sample_rate: Hz; responses of another rate are resampled.
         channels: M, the number of microphones they must have.
 
     Attributes:
-        positions: source positions as in the file, float64 [P, 3].
-        taps: N.
+        positions: Cartesian source positions in the file's unit, float64 [P, 3].
+        taps: N, once resampled.
 
     Raises:
-        FileError: the file is missing, is no SOFA file, or has another rate, shape or channel count.
+        FileError: the file is missing, is no SOFA file, or has another shape or channel count.
     """
 
     def __init__(self, path: Path, sample_rate: int, channels: int) -> None:
@@ -88,10 +91,11 @@ class Room:
         with hdf5.open_file(path) as file:
             rates, unit = _rates(path, hdf5.numbers(path, file, "Data.SamplingRate"))
             require(
-                rates == [sample_rate],
-                f"is sampled at {', '.join(f'{rate:g}' for rate in rates[:3]) or 'no'} Hz, not at {sample_rate} Hz: "
-                "resample its responses",
+                len(rates) == 1 and rates[0] == int(rates[0]) and LOWEST_RATE <= rates[0] <= HIGHEST_RATE,
+                f"is sampled at {', '.join(f'{rate:g}' for rate in rates[:3]) or 'no'} Hz, expected one whole number "
+                f"from {LOWEST_RATE} to {HIGHEST_RATE}: prepare it again",
             )
+            self.sample_rate, self.stored_rate = sample_rate, int(rates[0])
             require(unit in HERTZ, f"gives Data.SamplingRate in {unit}, expected hertz: prepare it again")
             stored = hdf5.numbers(path, file, "Data.IR")
             require(
@@ -111,12 +115,19 @@ class Room:
             )
             with hdf5.reading(path, "SourcePosition"):
                 self.positions = np.asarray(positions[()], np.float64)
+                kind = _words(positions.attrs.get("Type", COORDINATES[0]))
+            require(
+                kind in COORDINATES,
+                f"gives SourcePosition as {kind}, expected {' or '.join(COORDINATES)}: prepare it again",
+            )
             require(
                 bool((np.abs(self.positions) <= FARTHEST).all()),
                 f"has source positions that are no places, expected finite numbers up to {FARTHEST:g}: prepare it "
                 "again",
             )
-            self.taps = int(stored.shape[2])
+            if kind == "spherical":
+                self.positions = _cartesian(self.positions)
+            self.taps = math.ceil(stored.shape[2] * sample_rate / self.stored_rate)
             with hdf5.reading(path, "the fill values of Data.IR"), np.errstate(over="ignore"):
                 # What netCDF readers take for no value: the variable's own fill values, or netCDF's when it names none;
                 # rounded as the stored values were.
@@ -164,7 +175,7 @@ class Room:
                     self.path,
                 )
             response = stored.astype(np.float32, copy=False)
-        return response
+        return audio.resample(response.T, self.stored_rate, self.sample_rate).T
 
 
 @cache
@@ -186,9 +197,20 @@ def _responses(path: Path, _: int) -> h5py.Dataset:
 def _rates(path: Path, entry: h5py.Dataset) -> tuple[list[float], str]:
     """The different rates that a file gives, and their unit."""
     with hdf5.reading(path, "Data.SamplingRate"):
-        unit = entry.attrs.get("Units", HERTZ[0])
-        text = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
-        return np.unique(entry[()]).tolist(), " ".join(text.strip("\0").lower().split())[:40]
+        return np.unique(entry[()]).tolist(), _words(entry.attrs.get("Units", HERTZ[0]))
+
+
+def _words(attribute: object) -> str:
+    """A text attribute, for comparing and for people."""
+    text = attribute.decode(errors="replace") if isinstance(attribute, bytes) else str(attribute)
+    return " ".join(text.strip("\0").lower().split())[:40]
+
+
+def _cartesian(spherical: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Azimuth and elevation in degrees and distance [P, 3], as x, y, z."""
+    azimuth, elevation, distance = *np.radians(spherical[:, :2].T), spherical[:, 2]
+    level = distance * np.cos(elevation)
+    return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), distance * np.sin(elevation)], axis=1)
 
 
 def write_sofa(

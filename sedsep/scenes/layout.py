@@ -1,8 +1,8 @@
 """The challenge's folders on disk, indexed once.
 
-<root>/sound_event/<split>/<Label>/*.wav           the sounds to separate
-<root>/interference/<split>/<Label>/*.wav          sounds nobody asks for (optional)
-<root>/noise/<split>/*.wav                         background, one channel a microphone (optional)
+<root>/sound_event/<split>/<Label>/**/*.wav        the sounds to separate
+<root>/interference/<split>/<Label>/**/*.wav       sounds nobody asks for (optional)
+<root>/noise/<split>/**/*.wav                      background, one channel a microphone (optional)
 <root>/room_ir/<split>/*.sofa                      room impulse responses
 <root>/metadata/<split>.json                       fixed scenes (optional)
 <root>/<split>/soundscape/<name>.wav               recorded scenes (optional)
@@ -57,16 +57,21 @@ class Place:
 
     @cached_property
     def files(self) -> list[Path]:
-        """Those directly in the folder that are not hidden, sorted."""
+        """Those that are not hidden, sorted; of sounds and backgrounds those in sub-folders as well, which hold
+        recordings of one object, speaker or place."""
         if self.lacks_labels:
             return []
-        files = self.folder.glob(f"*.{self.suffix}")
-        return sorted(path for path in files if not path.name.startswith(".") and path.is_file())
+        depth = "**/" if self.group in (EVENTS, INTERFERENCE, NOISE) else ""
+        files = self.folder.glob(f"{depth}*.{self.suffix}")
+        return sorted(path for path in files if not self._hidden(path) and path.is_file())
+
+    def _hidden(self, path: Path) -> bool:
+        return any(part.startswith(".") for part in path.relative_to(self.folder).parts)
 
     def problems(self) -> Iterator[DataProblem]:
         """That there is nothing to read."""
         if not self.files:
-            files = f"{self.suffix} files: add some directly in it"
+            files = f"{self.suffix} files: add some in it"
             what = "label folders: add one for each class" if self.lacks_labels else files
             yield DataProblem("structure", self.folder, f"{self.folder} holds no {what} or fetch the data set again.")
 
@@ -112,6 +117,7 @@ class Split:
         noise: background files, empty where the folder is absent.
         rooms: SOFA files.
         infos: the header of each audio file.
+        names: of each audio file in its group's folder, as scenes give it: `Label/recording/a.wav`.
     """
 
     name: str
@@ -123,6 +129,7 @@ class Split:
     noise: list[Path]
     rooms: list[Path]
     infos: dict[Path, audio.AudioInfo] = field(repr=False)
+    names: dict[Path, str] = field(repr=False)
 
     def duration(self, path: Path) -> float:
         """Length of one of the split's audio files, seconds."""
@@ -175,10 +182,13 @@ class Layout:
             raise UserError(f"{self.root} has no split '{name}': choose one of those present ({present}).")
         labelled: dict[str, dict[str, list[Path]]] = {EVENTS: {}, INTERFERENCE: {}}
         files: dict[str, list[Path]] = {NOISE: [], ROOMS: []}
+        names: dict[Path, str] = {}
         for place in places(self.root, name):
             if place.group in (MIXTURES, TARGETS):
                 continue
             raise_first(place.problems())
+            group = place.folder if place.label is None else place.folder.parent
+            names |= {path: path.relative_to(group).as_posix() for path in place.files}
             if place.label is not None:
                 labelled[place.group][place.label] = place.files
             else:
@@ -197,7 +207,7 @@ class Layout:
         )
         self._splits[name] = Split(
             name, self.sample_rate, self.channels, dirs,
-            labelled[EVENTS], labelled[INTERFERENCE], files[NOISE], files[ROOMS], infos,
+            labelled[EVENTS], labelled[INTERFERENCE], files[NOISE], files[ROOMS], infos, names,
         )  # fmt: skip
         return self._splits[name]
 

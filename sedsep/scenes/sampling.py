@@ -6,12 +6,13 @@ source never exceeds the scene; the search for a placement ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sedsep.errors import UserError
 from sedsep.labels import SILENCE
@@ -21,11 +22,45 @@ from sedsep.types import Event, SceneSpec
 
 T = TypeVar("T")
 
+Files = Mapping[str, list[Path]]
+"""Of each label."""
+
+Choices = dict[str, tuple[list[Path], NDArray[np.intp]]]
+"""Files of each label, and the measurements of the room that they may be played from."""
+
 GRID = 0.1
 """Seconds between the instants at which overlaps are counted; an event counts this much before and after itself."""
 
 ATTEMPTS = 100
 """Onsets tried for an event, and events tried for a place in the scene."""
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often classes sound more than once, and how such sounds differ (DCASE 2026 Task 4).
+
+    Args:
+        probability: that a scene of two or more target events has one whose class is there already.
+        most: such events of a scene, at most.
+        degrees: between the directions of two events of a class, more than this.
+        folders_apart: whether they come from different folders right in the class's: of recordings of one object.
+
+    Raises:
+        UserError: a number that is none of its kind.
+    """
+
+    probability: float = 0.5
+    most: int = 2
+    degrees: float = 60.0
+    folders_apart: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise UserError(f"repeats.probability={self.probability:g} must lie between 0 and 1.")
+        if self.most < 1:
+            raise UserError(f"repeats.most={self.most} must be at least 1: set repeats to null for scenes without.")
+        if not 0 <= self.degrees < 180:
+            raise UserError(f"repeats.degrees={self.degrees:g} must lie between 0 and 180.")
 
 
 @dataclass(eq=False)
@@ -35,7 +70,7 @@ class SceneSampler:
     Args:
         split: the files to draw from.
         duration: of a scene, seconds; longer sources and backgrounds are cut at random.
-        events: fewest and most target events, each of another class.
+        events: fewest and most target events.
         interference: fewest and most interfering events; none where the split has no interference.
         event_snr: level of target events above the background, dB, uniform in [low, high).
         interference_snr: level of interfering events, likewise.
@@ -44,6 +79,8 @@ class SceneSampler:
         direct_path_ms: kept before and after the peak of the response for the dry targets, milliseconds.
         max_overlap: most events of a group that sound at once.
         slots: target slots, filled in order of onset, then with silence.
+        repeats: how classes sound more than once; `None` for events of different classes alone.
+        edition: the year of the challenge whose synthesis renders them.
 
     Raises:
         UserError: a range that cannot be drawn from, more events than slots or labels, or a room that cannot be read.
@@ -60,6 +97,8 @@ class SceneSampler:
     direct_path_ms: Sequence[float] = (6, 50)
     max_overlap: int = 3
     slots: int = 3
+    repeats: Repeats | None = None
+    edition: int = 2025
 
     def __post_init__(self) -> None:
         split, events, (before, after) = self.split, list(self.events), self.direct_path_ms
@@ -101,23 +140,25 @@ class SceneSampler:
         path = _pick(rng, self.split.rooms)
         room = self.rooms[path]
         foreground: list[Event] = []
-        for _ in range(int(rng.integers(self.events[0], self.events[1] + 1))):
-            used = {event.label for event in foreground}
-            files = {label: paths for label, paths in self.split.events.items() if label not in used}
-            foreground.append(self._draw_event(rng, room, files, self.event_snr, foreground))
+        count = int(rng.integers(self.events[0], self.events[1] + 1))
+        different = count - self._repeated(rng, count)
+        for number in range(count):
+            # Where nothing can sound again, another class takes its place.
+            choices = self._again(room, foreground) if number >= different else {}
+            choices = choices or self._new(room, self.split.events, {event.label for event in foreground})
+            foreground.append(self._draw_event(rng, room, choices, self.event_snr, foreground))
         interference: list[Event] = []
         if self.split.interference:
+            choices = self._new(room, self.split.interference)
             for _ in range(int(rng.integers(self.interference[0], self.interference[1] + 1))):
-                interference.append(
-                    self._draw_event(rng, room, self.split.interference, self.interference_snr, interference)
-                )
+                interference.append(self._draw_event(rng, room, choices, self.interference_snr, interference))
         background: list[Event] = []
         if self.split.noise:
             noise = _pick(rng, self.split.noise)
             spare = self.split.duration(noise) - self.duration
             # Whole seconds, as the challenge draws them.
             start = float(np.floor(rng.uniform(0, spare))) if spare > 0 else None
-            background.append(Event(None, noise.name, start, 0.0, float(self.duration), 0.0))
+            background.append(Event(None, self.split.names[noise], start, 0.0, float(self.duration), 0.0))
         foreground.sort(key=lambda event: event.event_time)
         before, after = self.direct_path_ms
         labels = [str(event.label) for event in foreground]
@@ -134,30 +175,66 @@ class SceneSampler:
             ref_channel=self.ref_channel,
             direct_path_ms=(float(before), float(after)),
             slots=(*labels, *[SILENCE] * (self.slots - len(labels))),
+            edition=self.edition,
         )
+
+    def _repeated(self, rng: np.random.Generator, count: int) -> int:
+        """How many of so many events have a class that is there already."""
+        if self.repeats is None or count < 2 or rng.random() >= self.repeats.probability:
+            return 0
+        return int(rng.integers(1, min(count - 1, self.repeats.most) + 1))
+
+    def _new(self, room: Room, files: Files, used: Container[str | None] = ()) -> Choices:
+        """Any sound of other classes, anywhere."""
+        everywhere = np.arange(len(room))
+        return {label: (paths, everywhere) for label, paths in files.items() if label not in used}
+
+    def _again(self, room: Room, events: list[Event]) -> Choices:
+        """Sounds of the events' classes that differ from them as `repeats` asks."""
+        assert self.repeats is not None
+        lengths = np.linalg.norm(room.positions, axis=1, keepdims=True)
+        directions = room.positions / np.maximum(lengths, np.finfo(float).tiny)
+        choices: Choices = {}
+        for label in {str(event.label) for event in events}:
+            own = [event for event in events if event.label == label]
+            cosines = directions @ directions[[event.position_index for event in own]].T
+            apart = np.flatnonzero((cosines < np.cos(np.radians(self.repeats.degrees))).all(axis=1))
+            used = {self._recorded(event.source_file) for event in own}
+            files = self.split.events[label]
+            paths = [path for path in files if self._recorded(self.split.names[path]) not in used]
+            if paths and len(apart):
+                choices[label] = paths, apart
+        return choices
+
+    def _recorded(self, source_file: str) -> str:
+        """What two sounds of a class may not share: a folder right in the class's, or else the file."""
+        assert self.repeats is not None
+        parts = PurePosixPath(source_file).parts
+        return parts[1] if self.repeats.folders_apart and len(parts) > 2 else source_file
 
     def _draw_event(
         self,
         rng: np.random.Generator,
         room: Room,
-        files: dict[str, list[Path]],
+        choices: Choices,
         snr: Sequence[float],
         others: list[Event],
     ) -> Event:
         for _ in range(ATTEMPTS):
-            label = _pick(rng, sorted(files))
-            path = _pick(rng, files[label])
+            label = _pick(rng, sorted(choices))
+            paths, positions = choices[label]
+            path = _pick(rng, paths)
             length, source_time = self.split.duration(path), 0.0
             if length > self.duration:
                 source_time, length = float(rng.uniform(0, length - self.duration)), float(self.duration)
             for _ in range(ATTEMPTS):
                 onset = float(rng.uniform(0, self.duration - length))
                 if len(others) < self.max_overlap or not _crowded(onset, length, others, self.max_overlap):
-                    index = int(rng.integers(len(room)))
+                    index = int(_pick(rng, positions))
                     x, y, z = room.positions[index].tolist()
                     return Event(
                         label=label,
-                        source_file=f"{label}/{path.name}",
+                        source_file=self.split.names[path],
                         source_time=source_time,
                         event_time=onset,
                         event_duration=length,

@@ -87,6 +87,16 @@ class SceneSpec:
     slots: tuple[str, ...]
     edition: int = 2025
 
+    @property
+    def target_slots(self) -> list[int]:
+        """The slot of each event of the foreground; of equal labels the first event has the first slot."""
+        free: list[str | None] = list(self.slots)
+        slots = []
+        for event in self.foreground:
+            slots.append(free.index(event.label))
+            free[slots[-1]] = None
+        return slots
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -71,12 +71,15 @@ def recorded_sheet(scene: Scene, sample_rate: int) -> SceneSheet:
 def _rendered_sheet(spec: SceneSpec, scene: Scene, layout: Layout) -> SceneSheet:
     """What went into a scene: targets and interference by onset, each with the room's response, then the background."""
     dirs, mixture = spec.dirs, scene.mixture[spec.ref_channel]
-    events: list[tuple[Role, str | None, Event]] = [("target", dirs.foreground, event) for event in spec.foreground]
-    events += [("interference", dirs.interference, event) for event in spec.interference]
+    targets = zip(spec.foreground, spec.target_slots, strict=True)
+    events: list[tuple[Role, str | None, Event, int | None]] = [
+        ("target", dirs.foreground, event, slot) for event, slot in targets
+    ]
+    events += [("interference", dirs.interference, event, None) for event in spec.interference]
     events.sort(key=lambda item: item[2].event_time)
-    events += [("background", dirs.background, event) for event in spec.background]
+    events += [("background", dirs.background, event, None) for event in spec.background]
     sounds, decays = [], {}
-    for role, folder, event in events:
+    for role, folder, event, slot in events:
         label, target, reverberation, direct = str(event.label), None, None, None
         if role == "background":
             label = role
@@ -89,8 +92,8 @@ def _rendered_sheet(spec: SceneSpec, scene: Scene, layout: Layout) -> SceneSheet
             audible = curve[curve > FLOOR_DB]
             times = 1000 * np.arange(len(audible)) / spec.sample_rate
             decays[f"{label} from {event.event_time:.1f} s"] = (times.tolist(), audible.tolist())
-        if role == "target":
-            target = scene.targets[scene.labels.index(label)]
+        if slot is not None:
+            target = scene.targets[slot]
         sound = PlacedSound(
             label=label,
             role=role,

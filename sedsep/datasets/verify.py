@@ -38,7 +38,7 @@ from sedsep.scenes.layout import (
 )  # fmt: skip
 from sedsep.scenes.metadata import read_index, read_spec
 from sedsep.scenes.problems import DataProblem, scene_problems
-from sedsep.scenes.recorded import length_problems, target_problems
+from sedsep.scenes.recorded import length_problems, meaning_of_target
 from sedsep.scenes.rooms import Room
 
 SILENT_PEAKS = {EVENTS: 1e-3, INTERFERENCE: 1e-3, NOISE: 2.0**-23}
@@ -258,14 +258,15 @@ def _leaks(files: Sequence[File]) -> Iterator[DataProblem]:
 
 
 def _recording_problems(files: Sequence[File], labels: LabelSet) -> Iterator[DataProblem]:
-    """Whether each `<name>_<Label>.wav` belongs to a mixture `<name>.wav` of the same length."""
-    mixtures = {file.path: file.info for file in files if file.place.group == MIXTURES}
-    for file in files:
-        if file.place.group == TARGETS:
-            yield from target_problems(file.path, mixtures, labels)
-            mixture = file.path.parent.with_name(MIXTURES) / f"{file.path.stem.rpartition('_')[0]}.wav"
-            if file.info and (whole := mixtures.get(mixture)):
-                yield from length_problems(file.path, file.info.frames, mixture, whole.frames)
+    """Whether each source belongs to a mixture of the same length."""
+    for target in (file for file in files if file.place.group == TARGETS):
+        folder = target.path.parent.with_name(MIXTURES)
+        mixtures = {file.path.stem: file for file in files if file.path.parent == folder}
+        meaning = meaning_of_target(target.path, mixtures, labels)
+        if isinstance(meaning, DataProblem):
+            yield meaning
+        elif target.info and (whole := mixtures[meaning.mixture]).info:
+            yield from length_problems(target.path, target.info.frames, whole.path, whole.info.frames)
 
 
 def _scene_problems(

@@ -19,8 +19,8 @@ from rich.text import Text
 from sedsep.console import print_table
 from sedsep.errors import printable
 from sedsep.evaluation.estimates import Files, examine
-from sedsep.evaluation.naming import SUFFIX, Problem, meaning_of
 from sedsep.labels import LabelSet
+from sedsep.scenes.naming import SUFFIX, Problem, meaning_of
 
 NAME = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task4_[1-9][0-9]*_out\.zip")
 LEFT_BEHIND = {"__MACOSX", "Thumbs.db", "desktop.ini"}

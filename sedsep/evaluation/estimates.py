@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 
 from sedsep.errors import UserError, reason
-from sedsep.evaluation.naming import SUFFIX, Meaning, Problem, file_names, meaning_of
 from sedsep.files import whole
 from sedsep.labels import LabelSet
 from sedsep.scenes import audio
 from sedsep.scenes.headers import float_wav_header
+from sedsep.scenes.naming import SUFFIX, Meaning, Problem, file_names, meaning_of
 from sedsep.types import FloatArray, Sources
 
 MOST_FILES = 100_000

@@ -20,7 +20,6 @@ from sedsep.devices import computing
 from sedsep.errors import UserError
 from sedsep.evaluation.checking import NAME
 from sedsep.evaluation.estimates import encode
-from sedsep.evaluation.naming import file_names
 from sedsep.evaluation.separating import separate
 from sedsep.labels import LabelRule, LabelSet, choose_labels
 from sedsep.metrics.registry import TAGGER
@@ -28,6 +27,7 @@ from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.scenes import audio
 from sedsep.scenes.layout import MIXTURES
+from sedsep.scenes.naming import file_names
 from sedsep.types import Sources
 
 

@@ -15,20 +15,27 @@ from sedsep.fingerprint import fingerprint
 from sedsep.labels import SILENCE, LabelSet
 from sedsep.scenes import audio
 from sedsep.scenes.layout import MIXTURES, TARGETS, Place
+from sedsep.scenes.naming import Meaning, meaning_of
 from sedsep.scenes.problems import DataProblem, raise_first
 from sedsep.types import FloatArray, Scene
 
 
-def target_problems(target: Path, mixtures: Collection[Path], labels: LabelSet) -> Iterator[DataProblem]:
-    """Where the name of a target, `<name>_<Label>.wav`, tells no class or none of the mixtures `<name>.wav`."""
-    name, _, label = target.stem.rpartition("_")
-    mixture = target.parent.with_name(MIXTURES) / f"{name}.wav"
-    if label not in labels:
-        text = f"{target} names no class of the label set after its last '_': rename it."
-        yield DataProblem("label", target, text)
-    if mixture not in mixtures:
-        text = f"{target} belongs to {mixture}, which does not exist: fetch or rename it."
-        yield DataProblem("structure", target, text)
+def meaning_of_target(target: Path, mixtures: Collection[str], labels: LabelSet) -> Meaning | DataProblem:
+    """Whose source a target is, `<name>_<Label>.wav` or `<name>_<i>_<Label>.wav`, or why that cannot be told.
+
+    Args:
+        target: its file.
+        mixtures: names of all.
+        labels: the classes.
+    """
+    found = meaning_of(target.name, mixtures, labels)
+    if isinstance(found, Meaning):
+        return found
+    if found.kind == "stray":
+        text = f"{target} belongs to a mixture which does not exist in {MIXTURES}: fetch or rename it."
+        return DataProblem("structure", target, text)
+    what = found.text if found.kind == "ambiguous" else "names no class of the label set after its mixture"
+    return DataProblem("label", target, f"{target} {what}: rename it.")
 
 
 def length_problems(target: Path, frames: int, mixture: Path, mixture_frames: int) -> Iterator[DataProblem]:
@@ -41,7 +48,7 @@ def length_problems(target: Path, frames: int, mixture: Path, mixture_frames: in
 class RecordedScenes(Dataset[Scene]):
     """The recordings of a split with their sources, in the order of their names.
 
-    Every scene has as many slots as the fullest one has sources: these sorted by class, then silence.
+    Every scene has as many slots as the fullest one has sources: these by number, or else by class, then silence.
 
     Args:
         folder: of the split.
@@ -50,7 +57,7 @@ class RecordedScenes(Dataset[Scene]):
         channels: microphones.
 
     Raises:
-        UserError: no mixtures or no sources, or a source that is of no mixture or no class.
+        UserError: no mixtures or no sources, or a source that is of no mixture or no class, or could be of two.
     """
 
     def __init__(self, folder: Path, labels: LabelSet, sample_rate: int, channels: int) -> None:
@@ -60,12 +67,12 @@ class RecordedScenes(Dataset[Scene]):
         for place in places:
             raise_first(place.problems())
         self.mixtures, sources = (place.files for place in places)
-        self.targets: dict[str, dict[str, Path]] = {path.stem: {} for path in self.mixtures}
-        present = set(self.mixtures)
-        for path in sources:
-            raise_first(target_problems(path, present, labels))
-            name, _, label = path.stem.rpartition("_")
-            self.targets[name][label] = path
+        self.targets: dict[str, list[tuple[str, Path]]] = {path.stem: [] for path in self.mixtures}
+        found = [(meaning_of_target(path, self.targets, labels), path) for path in sources]
+        raise_first(problem for problem, _ in found if isinstance(problem, DataProblem))
+        meanings = [(meaning, path) for meaning, path in found if isinstance(meaning, Meaning)]
+        for meaning, path in sorted(meanings, key=lambda pair: (pair[0].number or 0, pair[0].label)):
+            self.targets[meaning.mixture].append((meaning.label, path))
         self.slots = max(map(len, self.targets.values()))
 
     @property
@@ -86,7 +93,7 @@ class RecordedScenes(Dataset[Scene]):
         mixture = self._read(path, self.channels)
         targets = np.zeros((self.slots, mixture.shape[1]), dtype=np.float32)
         spans = [(0, 0)] * self.slots
-        sources = sorted(self.targets[path.stem].items())
+        sources = self.targets[path.stem]
         for slot, (_, source) in enumerate(sources):
             target = self._read(source, 1)[0]
             raise_first(length_problems(source, len(target), path, mixture.shape[1]))
@@ -99,7 +106,7 @@ class RecordedScenes(Dataset[Scene]):
 
     def fingerprint(self) -> str:
         """16 hex digits that change with the names and sizes of the files."""
-        files = [*self.mixtures, *(path for targets in self.targets.values() for path in targets.values())]
+        files = [*self.mixtures, *(path for targets in self.targets.values() for _, path in targets)]
         return fingerprint([[path.name, path.stat().st_size] for path in files])[:16]
 
     def _read(self, path: Path, channels: int) -> FloatArray:

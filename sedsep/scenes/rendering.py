@@ -96,10 +96,7 @@ class Renderer:
         )
         spans = [(0, 0)] * len(spec.slots)
         sounds = []
-        free: list[str | None] = list(spec.slots)
-        for event in spec.foreground:
-            slot = free.index(str(event.label))
-            free[slot] = None
+        for event, slot in zip(spec.foreground, spec.target_slots, strict=True):
             sound = self._read_sound(spec, event, spec.dirs.foreground, room, slot)
             sounds.append(sound)
             offset = sound.offset if self.spans == "wet" else sound.target_offset

@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sedsep.errors import UserError
 from sedsep.labels import SILENCE
@@ -25,7 +24,7 @@ T = TypeVar("T")
 Files = Mapping[str, list[Path]]
 """Of each label."""
 
-Choices = dict[str, tuple[list[Path], NDArray[np.intp]]]
+Choices = dict[str, tuple[list[Path], Sequence[int]]]
 """Files of each label, and the measurements of the room that they may be played from."""
 
 GRID = 0.1
@@ -186,7 +185,7 @@ class SceneSampler:
 
     def _new(self, room: Room, files: Files, used: Container[str | None] = ()) -> Choices:
         """Any sound of other classes, anywhere."""
-        everywhere = np.arange(len(room))
+        everywhere = range(len(room))
         return {label: (paths, everywhere) for label, paths in files.items() if label not in used}
 
     def _again(self, room: Room, events: list[Event]) -> Choices:
@@ -198,11 +197,11 @@ class SceneSampler:
         for label in {str(event.label) for event in events}:
             own = [event for event in events if event.label == label]
             cosines = directions @ directions[[event.position_index for event in own]].T
-            apart = np.flatnonzero((cosines < np.cos(np.radians(self.repeats.degrees))).all(axis=1))
+            apart = np.flatnonzero((cosines < np.cos(np.radians(self.repeats.degrees))).all(axis=1)).tolist()
             used = {self._recorded(event.source_file) for event in own}
             files = self.split.events[label]
             paths = [path for path in files if self._recorded(self.split.names[path]) not in used]
-            if paths and len(apart):
+            if paths and apart:
                 choices[label] = paths, apart
         return choices
 
@@ -230,7 +229,7 @@ class SceneSampler:
             for _ in range(ATTEMPTS):
                 onset = float(rng.uniform(0, self.duration - length))
                 if len(others) < self.max_overlap or not _crowded(onset, length, others, self.max_overlap):
-                    index = int(_pick(rng, positions))
+                    index = _pick(rng, positions)
                     x, y, z = room.positions[index].tolist()
                     return Event(
                         label=label,

@@ -13,7 +13,7 @@ from minis import LENGTH, RATE, noise, refused
 from torch import Tensor
 
 from sedsep.evaluation.estimates import Estimates, write_estimates
-from sedsep.evaluation.naming import FORMS, meanings
+from sedsep.scenes.naming import FORMS, meanings
 from sedsep.labels import LabelSet
 
 LABELS = LabelSet(("Dog", "Rain", "Door_Bell", "Bell"))

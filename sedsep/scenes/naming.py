@@ -1,4 +1,4 @@
-"""How estimates are named, and what their names mean.
+"""How the sources of a mixture are named, estimates and true ones, and what their names mean.
 
 <mixture>_<Label>.wav        form 2025: each label at most once a mixture
 <mixture>_<i>_<Label>.wav    form 2026: a label may repeat; i counts the sources of a mixture, from 0 where we write
@@ -23,7 +23,7 @@ NUMBERED = re.compile(r"([0-9]+)_(.+)")
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the name of an estimate says.
+    """What the name of a source says.
 
     Attributes:
         mixture: whose source it is.

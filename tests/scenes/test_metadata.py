@@ -195,7 +195,7 @@ def _break(content: dict[str, Any], kind: str) -> Any:
         ("short", r"fg_events\.0\.event_duration: .* greater than 0, not 0"),
         ("file", r"names .*Cough/gone\.wav, which does not exist"),
         ("room file", r"names .*gone\.sofa, which does not exist"),
-        ("twice", "two events labelled"),
+        ("twice", "name each event once"),
         ("config", r"config\.duration: .* greater than 0, not -1"),
         ("window", r"config\.spatialize_direct_path_time_ms\.1: Field required"),
     ],
@@ -216,7 +216,7 @@ def test_a_bad_scene_gives_one_sentence_that_names_it(
         ("{", "Invalid JSON"),
         ("[]", "lists no scenes"),
         ("{}", "should be a valid array"),
-        ('[{"metadata_path": "valid/scene_0.json"}]', r"0\.ref_event: Field required"),
+        ('[{"ref_event": []}]', r"0\.metadata_path: Field required"),
         ('[{"metadata_path": "valid/gone.json", "ref_event": []}]', r"gone\.json does not exist"),
     ],
 )

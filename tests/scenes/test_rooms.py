@@ -159,7 +159,7 @@ def _change(path: Path, name: str, value: np.ndarray | None) -> None:
     [
         ("Data.IR", None, "lacks Data.IR"),
         ("SourcePosition", None, "lacks SourcePosition"),
-        ("Data.SamplingRate", np.array([48000.0]), "sampled at 48000 Hz, not at 16000 Hz"),
+        ("Data.SamplingRate", np.array([480.0]), "sampled at 480 Hz, expected one whole number"),
         ("Data.IR", np.ones((6, 2, 300)), r"shape \[6, 2, 300\]"),
         ("Data.IR", np.ones((6, 4, 1, 300)), r"shape \[6, 4, 1, 300\]"),
         ("SourcePosition", np.ones((5, 3)), r"positions of shape \[5, 3\]"),

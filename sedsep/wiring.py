@@ -23,7 +23,7 @@ _OURS = {
     "datasets.synthetic": "ensure_synthetic",
     "runs.tracking": "Csv Logging Mlflow",
     "scenes.datamodule": "SceneDataModule",
-    "scenes.sampling": "SceneSampler",
+    "scenes.sampling": "Repeats SceneSampler",
     "training": "FrequencyWarp LastCheckpoint Mixup SedRates SedSystem SeparatorRates SeparatorSystem Speed "
     "warmup_constant warmup_cosine warmup_linear",
     "training.meters": "Meters",

@@ -147,33 +147,68 @@ def write_index(specs: Sequence[SceneSpec], path: Path) -> None:
         write_spec(spec, folder / f"{spec.name}.json")
         annotation(spec).save(filename=str(folder / f"{spec.name}.txt"))
     # The index comes last: where it lies, its scenes are complete.
-    write_json(
-        path, [{"metadata_path": f"{path.stem}/{spec.name}.json", "ref_event": list(spec.slots)} for spec in specs]
-    )
+    write_json(path, [_index_entry(spec, f"{path.stem}/{spec.name}.json") for spec in specs])
+
+
+def _index_entry(spec: SceneSpec, metadata_path: str) -> dict[str, Any]:
+    labels = {"ref_event": list(spec.slots)} if spec.edition < 2026 else {}
+    return {"metadata_path": metadata_path, **labels}
 
 
 def write_spec(spec: SceneSpec, path: Path) -> None:
-    """Write one scene in the official style; reading it back gives the same scene but for the position indices."""
+    """Write one scene in the style of its edition; reading it back gives the same scene but for the position indices.
 
-    def official(folder: str) -> str:
-        return folder if Path(folder).is_absolute() else f"{OFFICIAL_ROOT}{Path(folder).as_posix()}"
+    Nothing of a scene gets lost, with one exception: of 2026 the reference channel is always the first.
+    """
+    write_json(path, _scene_2025(spec) if spec.edition < 2026 else _scene_2026(spec))
 
-    def entry(event: Event, role: str) -> dict[str, Any]:
-        keys = ("label", "source_file", "source_time", "event_time", "event_duration", "snr")
-        position = None if event.position is None else [list(event.position)]
-        rest = {"role": role, "pitch_shift": None, "time_stretch": None, "event_position": position}
-        return {key: getattr(event, key) for key in keys} | rest
 
+def _official(folder: str) -> str:
+    return folder if Path(folder).is_absolute() else f"{OFFICIAL_ROOT}{Path(folder).as_posix()}"
+
+
+def _entry(event: Event, role: str, **rest: Any) -> dict[str, Any]:
+    keys = ("label", "source_file", "source_time", "event_time", "event_duration", "snr")
+    position = None if event.position is None else [list(event.position)]
+    return {key: getattr(event, key) for key in keys} | {"role": role, "event_position": position, **rest}
+
+
+def _config(spec: SceneSpec) -> dict[str, Any]:
+    """What both editions have in it."""
     interference = spec.dirs.interference
-    config = {
-        "foreground_dir": official(spec.dirs.foreground),
-        "background_dir": official(spec.dirs.background),
-        "rir_dir": official(spec.dirs.rooms),
-        **({} if interference is None else {"interference_dir": official(interference)}),
+    return {
+        "foreground_dir": _official(spec.dirs.foreground),
+        "background_dir": _official(spec.dirs.background),
+        **({} if interference is None else {"interference_dir": _official(interference)}),
         "duration": spec.duration,
         "sr": spec.sample_rate,
         "max_event_overlap": 3,
         "ref_db": spec.ref_db,
+    }
+
+
+def _scene_2026(spec: SceneSpec) -> dict[str, Any]:
+    synthesiser, rooms = "src.modules.spatial_audio_synthesizer.room", _official(spec.dirs.rooms)
+    window = {"direct_range_ms": list(spec.direct_path_ms)}
+    config = _config(spec) | {
+        "max_event_dur": spec.duration,
+        "room_config": {"module": synthesiser, "main": "SofaRoom", "args": {"path": rooms, **window}},
+        "verbose": False,
+    }
+    room = {"sofa_path": f"{rooms}/{spec.room}", "sr": spec.sample_rate, **window}
+    return {
+        "config": config,
+        "fg_events": [_entry(event, "foreground") for event in _by_onset(spec.foreground)],
+        "bg_events": [_entry(event, "background") for event in spec.background],
+        "int_events": [_entry(event, "interference") for event in _by_onset(spec.interference)],
+        "room": {"module": synthesiser, "main": "SofaRoom.from_metadata", "args": {"metadata": room}},
+    }
+
+
+def _scene_2025(spec: SceneSpec) -> dict[str, Any]:
+    unchanged = {"pitch_shift": None, "time_stretch": None}
+    config = _config(spec) | {
+        "rir_dir": _official(spec.dirs.rooms),
         "return_dry": True,
         "return_wet": False,
         "return_ir": False,
@@ -182,15 +217,14 @@ def write_spec(spec: SceneSpec, path: Path) -> None:
         "spatialize_direct_path_time_ms": list(spec.direct_path_ms),
         "return_interference": False,
     }
-    content = {
+    return {
         "config": config,
-        "fg_events": [entry(event, "foreground") for event in _by_onset(spec.foreground)],
-        "bg_events": [entry(event, "background") for event in spec.background],
+        "fg_events": [_entry(event, "foreground", **unchanged) for event in _by_onset(spec.foreground)],
+        "bg_events": [_entry(event, "background", **unchanged) for event in spec.background],
         # The challenge's files give interference the role of the foreground.
-        "int_events": [entry(event, "foreground") for event in spec.interference],
+        "int_events": [_entry(event, "foreground", **unchanged) for event in spec.interference],
         "room": spec.room,
     }
-    write_json(path, content)
 
 
 def annotation(spec: SceneSpec) -> MetaDataContainer:

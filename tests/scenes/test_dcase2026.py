@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sedsep.scenes.layout import Layout
-from sedsep.scenes.metadata import load_index
+from sedsep.scenes.metadata import load_index, write_index
 from sedsep.scenes.rendering import Renderer
 
 
@@ -31,3 +31,10 @@ def test_scenes_are_those_of_the_challenge(golden: Path, number: int) -> None:
     power = np.square(scene.mixture.astype(float)).mean(axis=1)
     np.testing.assert_allclose(np.sqrt(power), digest[f"rms_mix_{number}"], rtol=1e-6)
     np.testing.assert_allclose(scene.mixture.sum(axis=1, dtype=float), digest[f"sum_mix_{number}"], atol=2e-5)
+
+
+def test_scenes_are_written_as_they_were_read(golden: Path, tmp_path: Path) -> None:
+    layout = Layout(golden / "dcase2026" / "scenes" / "dev_set", 32000, 4)
+    specs = load_index(layout.root / "metadata" / "valid.json", layout)
+    write_index(specs, tmp_path / "valid.json")
+    assert load_index(tmp_path / "valid.json", layout) == specs

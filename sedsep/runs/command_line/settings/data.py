@@ -39,7 +39,6 @@ def _few(workers: int, info: ValidationInfo) -> Any:
 
 Count = Annotated[int, whole(0, 100)]
 Sounds = Annotated[list[Count], *pair("whole numbers from 0 to 100")]
-SomeSounds = Annotated[list[Count], *pair("whole numbers from 0 to 100", least_high=1)]
 Levels = Annotated[list[Decibels], *pair("numbers (dB)")]
 Milliseconds = Annotated[float, number(0, 60_000)]
 Workers = Annotated[int, whole(0, 1024), AfterValidator(_few)]
@@ -56,11 +55,21 @@ class Rendering(Options):
     short_background: Literal["tile", "stretch"]
 
 
+class Repeats(Options):
+    """How classes sound more than once."""
+
+    target: Annotated[Literal["sedsep.scenes.sampling.Repeats"], Field(alias=TARGET)]
+    probability: Probability
+    most: Annotated[int, whole(1, 100)]
+    degrees: Annotated[float, number(0, 179.9)]
+    folders_apart: bool
+
+
 class Sampler(Part):
     """How scenes are drawn."""
 
     target: Annotated[Literal["sedsep.scenes.sampling.SceneSampler"], Field(alias=TARGET)]
-    events: SomeSounds
+    events: Sounds
     interference: Sounds
     event_snr: Levels
     interference_snr: Levels
@@ -71,6 +80,8 @@ class Sampler(Part):
     ]
     max_overlap: Annotated[int, whole(1, 100)]
     slots: Slots
+    repeats: Repeats | None
+    edition: Literal[2025, 2026]
 
 
 class Module(Part):

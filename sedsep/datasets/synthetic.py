@@ -27,7 +27,7 @@ from sedsep.fingerprint import fingerprint
 from sedsep.labels import LabelSet
 from sedsep.scenes import acoustics, audio, metadata, rooms
 from sedsep.scenes.layout import Layout
-from sedsep.scenes.sampling import SceneSampler
+from sedsep.scenes.sampling import EDITIONS, SceneSampler
 from sedsep.types import FloatArray
 
 GENERATOR_VERSION = 2
@@ -74,6 +74,7 @@ class Recipe:
         event_seconds: shortest and longest sound.
         response_seconds: length of a room impulse response.
         slots: most target events in a scene.
+        edition: the year of the challenge that fixed scenes are drawn like.
 
     Raises:
         UserError: a class that cannot be synthesised, or a number that makes no data set.
@@ -92,6 +93,7 @@ class Recipe:
     event_seconds: tuple[float, float] = (1.0, 3.2)
     response_seconds: float = 0.25
     slots: int = 3
+    edition: int = 2025
 
     def __post_init__(self) -> None:
         # Plain containers, whatever a configuration library handed over: they end up in JSON.
@@ -251,11 +253,11 @@ def _write_wav(path: Path, samples: FloatArray, sample_rate: int) -> None:
 def _write_scenes(folder: Path, recipe: Recipe) -> None:
     layout = Layout(folder, recipe.sample_rate, acoustics.CHANNELS)
     for split, count in recipe.scenes_per_split.items():
+        drawing = {"events": (1, 3)} | EDITIONS[recipe.edition]
+        fewest = drawing.pop("events")[0]
+        most = min(recipe.slots, len(recipe.labels))
         sampler = SceneSampler(
-            layout.split(split),
-            recipe.scene_seconds,
-            events=(1, min(recipe.slots, len(recipe.labels))),
-            slots=recipe.slots,
+            layout.split(split), recipe.scene_seconds, events=(fewest, most), slots=recipe.slots, **drawing
         )
         # A seed of the split's own: valid, test and a training run with the same seed shall not draw alike.
         seed = int(recipe.rng(f"metadata/{split}").integers(2**31))

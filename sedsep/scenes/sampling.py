@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -60,6 +60,13 @@ class Repeats:
             raise UserError(f"repeats.most={self.most} must be at least 1: set repeats to null for scenes without.")
         if not 0 <= self.degrees < 180:
             raise UserError(f"repeats.degrees={self.degrees:g} must lie between 0 and 180.")
+
+
+EDITIONS: dict[int, dict[str, Any]] = {
+    2025: {},
+    2026: {"events": (0, 3), "interference": (0, 2), "ref_db": -55, "repeats": Repeats(), "edition": 2026},
+}
+"""How the challenge draws scenes, by year: what is other than `SceneSampler` has it by itself (`conf/edition`)."""
 
 
 @dataclass(eq=False)

@@ -45,6 +45,7 @@ Workers = Annotated[int, whole(0, 1024), AfterValidator(_few)]
 Render = Literal["worker", "device"]
 Engine = Literal["sedsep", "spatialscaper"]
 OnError = Literal["raise", "skip"]
+Edition = Literal[2025, 2026]
 
 
 class Rendering(Options):
@@ -81,7 +82,7 @@ class Sampler(Part):
     max_overlap: Annotated[int, whole(1, 100)]
     slots: Slots
     repeats: Repeats | None
-    edition: Literal[2025, 2026]
+    edition: Edition
 
 
 class Module(Part):
@@ -111,6 +112,7 @@ class Synthetic(Options):
     scene_seconds: Seconds
     labels: list[Name] | None
     slots: Slots
+    edition: Edition
     scenes_per_split: dict[str, Whole] = Field(default_factory=dict)
     files_per_class: dict[str, Whole] = Field(default_factory=dict)
     rooms: dict[str, Whole] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sedsep.errors import UserError, printable
+from sedsep.types import SedOutput
 
 SILENCE = "silence"
 """Pads the slots of a scene that holds fewer events than slots; never a class."""
@@ -121,3 +122,16 @@ def choose_labels(probabilities_bn: Tensor, rule: LabelRule) -> list[list[int]]:
     ranked = probabilities_bn.sort(dim=1, descending=True)
     counts = (probabilities_bn >= rule.threshold).sum(1).clamp(rule.at_least, rule.at_most).tolist()
     return [ranked.indices[row, :count].tolist() for row, count in enumerate(counts)]
+
+
+def named_classes(output: SedOutput, rule: LabelRule) -> list[list[int]]:
+    """Class indices of the sources that a tagger names in every clip.
+
+    Args:
+        output: of the tagger. Where it names sources one by one, a class may repeat, and there may be none.
+        rule: for taggers that give probabilities of classes.
+    """
+    if output.tracks is None:
+        return choose_labels(output.clip_probabilities, rule)
+    silence = output.tracks.shape[-1] - 1
+    return [[index for index in clip if index != silence] for clip in output.tracks.argmax(-1).tolist()]

@@ -16,7 +16,7 @@ from sedsep.devices import computing
 from sedsep.errors import UserError
 from sedsep.evaluation.estimates import write_estimates
 from sedsep.evaluation.separating import separate, true_classes, true_sources
-from sedsep.labels import LabelRule, LabelSet, choose_labels
+from sedsep.labels import LabelRule, LabelSet, named_classes
 from sedsep.metrics.registry import FILES, ORACLE
 from sedsep.metrics.rows import MixtureRow, score_estimates
 from sedsep.metrics.sed import SedScene, sed_scenes
@@ -123,7 +123,7 @@ class Evaluator(nn.Module):
 
     def classes(self, batch: Batch, outputs: Mapping[str, SedOutput]) -> dict[str, list[list[int]]]:
         """Label source to the classes that it names in each mixture, from the outputs of the taggers."""
-        classes = {source: choose_labels(output.clip_probabilities, self.rule) for source, output in outputs.items()}
+        classes = {source: named_classes(output, self.rule) for source, output in outputs.items()}
         if self.oracle:
             true = true_classes(batch)
             if not self._repeats:

@@ -21,7 +21,7 @@ from sedsep.errors import UserError
 from sedsep.evaluation.checking import NAME
 from sedsep.evaluation.estimates import encode
 from sedsep.evaluation.separating import separate
-from sedsep.labels import LabelRule, LabelSet, choose_labels
+from sedsep.labels import LabelRule, LabelSet, named_classes
 from sedsep.metrics.registry import TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
@@ -55,7 +55,7 @@ class System:
         mixture = mixture.to(next(self.tagger.parameters()).device)
         passes = self.separator.trained_passes
         with computing(mixture.device, self.precision):
-            classes = choose_labels(self.tagger(mixture).clip_probabilities, self.rule)
+            classes = named_classes(self.tagger(mixture), self.rule)
             estimates = separate(self.separator, mixture, {TAGGER: classes}, self.labels, (passes,))[TAGGER, passes]
         return [[(label, waveform.cpu()) for label, waveform in sources] for sources in estimates]
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sedsep.labels import LabelRule, choose_labels
-from sedsep.losses import sed_loss
+from sedsep.labels import LabelRule, named_classes
+from sedsep.losses import sed_loss, tracks_loss
 from sedsep.metrics.aggregate import SedCurve
 from sedsep.metrics.labels import mixture_accuracy
 from sedsep.metrics.sed import sed_scenes
@@ -74,7 +74,7 @@ class SedSystem(System):
         self.valid_loss.update(self.loss(output, batch), count)
         true = [[int(row.argmax()) for row in rows if row.any()] for rows in batch.query]
         for threshold, accuracy in zip(self.thresholds, self.valid_accuracies, strict=True):
-            labels = choose_labels(output.clip_probabilities, LabelRule(threshold, at_most=batch.query.shape[1]))
+            labels = named_classes(output, LabelRule(threshold, at_most=batch.query.shape[1]))
             accuracy.update(mixture_accuracy(labels, true), count)
         if output.strong_probabilities is not None:
             self.valid_pauroc.update(sed_scenes(output.strong_probabilities, batch, self.network.input_rate))
@@ -89,17 +89,26 @@ class SedSystem(System):
         self.valid_pauroc.reset()
 
     def loss(self, output: SedOutput, batch: Batch, mix: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
-        """Weighted cross-entropies of clips and, for a head that names them, frames.
+        """Weighted cross-entropies of clips and, for a head that names them, frames; for one that names sources one by
+        one, the cross-entropy of its tracks.
 
         Args:
             output: of the (mixed) scenes.
             batch: the scenes.
             mix: mixes a tensor [B, ...] as the scenes were.
         """
+        if output.tracks is not None:
+            return tracks_loss(output.tracks, slot_classes(batch))
         frames = 1 if output.strong_logits is None else output.strong_logits.shape[-1]
         frame_target = mix(frame_labels(batch, frames))
         clip_target = mix(batch.query.amax(dim=1))
         return sed_loss(output, clip_target, frame_target, self.clip_weight, self.frame_weight)
+
+
+def slot_classes(batch: Batch) -> Tensor:
+    """Class index of every slot [B, K]; N for silence."""
+    classes = batch.query.argmax(dim=2)
+    return torch.where(batch.query.any(dim=2), classes, batch.query.shape[2])
 
 
 def frame_labels(batch: Batch, frames: int) -> Tensor:

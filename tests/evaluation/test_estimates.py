@@ -13,8 +13,8 @@ from minis import LENGTH, RATE, noise, refused
 from torch import Tensor
 
 from sedsep.evaluation.estimates import Estimates, write_estimates
-from sedsep.scenes.naming import FORMS, meanings
 from sedsep.labels import LabelSet
+from sedsep.scenes.naming import FORMS, meanings
 
 LABELS = LabelSet(("Dog", "Rain", "Door_Bell", "Bell"))
 MIXTURES = ("test_0000", "test_0001", "street_1_b", "quiet")

@@ -62,11 +62,15 @@ class SedNetwork(Options):
 
     target: Annotated[Literal["sedsep.models.SedModel"], Field(alias=TARGET)]
     classes: Size
-    head: Literal["attention", "two_linear", "linear"]
+    head: Literal["attention", "two_linear", "linear", "tracks"]
     head_norm: bool
     frame_s: Seconds | None
     sequence: Literal["none", "bigru", "bilstm"]
     reference_channel: Channel
+    microphones: Size
+    tracks: Slots
+    track_width: Size
+    track_hidden: Size
     backbone: Backbone
 
 

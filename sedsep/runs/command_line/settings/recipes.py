@@ -218,6 +218,8 @@ class SedSizes(Options):
     depth: Annotated[int, whole(1, 1000)]
     heads: Size
     frame_s: Seconds
+    track_width: Size
+    track_hidden: Size
 
 
 class BaselineSizes(Options):

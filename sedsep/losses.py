@@ -6,6 +6,7 @@ Axes: B batch, K sources (or tracks of a tagger), L samples, N classes, S SED fr
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,22 +25,25 @@ FORBIDDEN = 1e9
 """Cost of a pair that may not be."""
 
 
-def class_aware_negative_snr(estimates: Tensor, targets: Tensor, query: Tensor) -> Tensor:
-    """Mean over the batch of minus the SNR, dB, estimates of one class taken in the order that serves them best.
-
-    Silent slots count 0 in the mean over slots (DCASE 2026 Task 4, baseline).
+def class_aware_negative_snr(
+    estimates: Tensor, targets: Tensor, query: Tensor, over: Literal["sources", "slots"] = "slots"
+) -> Tensor:
+    """Mean of minus the SNR, dB, estimates of one class taken in the order that serves them best.
 
     Args:
         estimates: [B, K, L].
         targets: [B, K, L].
         query: one-hot rows of the classes of both [B, K, N]; zeros for silence.
+        over: what the mean is over: the `sources` that sound, or all `slots`, of which silent ones count 0 (DCASE 2026
+            Task 4, baseline).
     """
     cost = -snr_db(targets.double()[:, :, None], estimates[:, None])
     active = query.any(-1)
     same = (query @ query.mT).bool()
     silent = torch.diag_embed(~active)
     cost = torch.where(same, cost, torch.where(silent, 0.0, FORBIDDEN))
-    return in_best_order(cost)[0].mean()
+    loss = in_best_order(cost)[0].mean()
+    return loss if over == "slots" else loss * active.numel() / active.sum().clamp_min(1)
 
 
 def tracks_loss(logits: Tensor, classes: Tensor) -> Tensor:

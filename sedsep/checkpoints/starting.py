@@ -84,9 +84,9 @@ def start_separator(separator: Separator, path: Path | str) -> Account:
 def _fitted(separator: Separator, name: str, value: Tensor) -> Tensor:
     """AudioSep's tensor for our numbers of microphones and outputs."""
     microphones, outputs = separator.microphones, separator.outputs
-    if name == "pre_conv.weight":  # [C, 1, 1, 1] to [C, M, 1, 1], or M + 1 with the feedback
+    if name == "pre_conv.weight":  # [C, 1, 1, 1] to [C, M, 1, 1], or M + K with the feedback
         spread = value.repeat(1, microphones, 1, 1) / microphones
-        return spread if separator.bn0_feedback is None else nn.functional.pad(spread, (0, 0, 0, 0, 0, 1))
+        return spread if separator.bn0_feedback is None else nn.functional.pad(spread, (0, 0, 0, 0, 0, outputs))
     if name.startswith("after_conv."):  # [3, ...] to [K * M * 3, ...]
         return value.repeat(microphones * outputs, *[1] * (value.ndim - 1))
     return value

@@ -64,7 +64,8 @@ def data_set(config: DictConfig) -> Layout:
 
 def scenes(config: DictConfig, layout: Layout, labels: LabelSet, plan: Plan) -> SceneDataModule:
     """The scenes of a data set, in the batches and lengths of a plan."""
-    make = build(plain(config.data.module), sampler=build(plain(config.data.sampler)))
+    sampler = plain(config.data.sampler) | ({"events": plan.events} if plan.events else {})
+    make = build(plain(config.data.module), sampler=build(sampler))
     return make(layout=layout, labels=labels, **plan.scenes())
 
 
@@ -148,8 +149,8 @@ def tagger_files(config: DictConfig, options: Iterable[str]) -> dict[str, Path]:
 
 
 def label_rule(config: DictConfig) -> LabelRule:
-    """How taggers' labels are chosen."""
-    return LabelRule(config.task.threshold, at_most=config.slots)
+    """How taggers' labels are chosen: at least one of them, where every scene holds a target."""
+    return LabelRule(config.task.threshold, min(1, config.data.sampler.events[0]), config.slots)
 
 
 def event_rule(config: DictConfig) -> EventRule:

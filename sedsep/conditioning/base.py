@@ -30,6 +30,7 @@ class Host:
         channels: C of the innermost map.
         sed_layers: layer features of the SED model; 0 without one.
         sed_width: D; 0 without a SED model.
+        queries: that a row answers at once, K.
     """
 
     query: int
@@ -38,6 +39,7 @@ class Host:
     channels: int
     sed_layers: int = 0
     sed_width: int = 0
+    queries: int = 1
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Condition(nn.Module):
         title: its name in errors.
         site: `film` to act on the FiLM terms of every BatchNorm, `bottleneck` to act on the innermost map.
         per_row: prepared for each row; otherwise once a mixture, as a tensor [B, ...] that its rows then share.
-        reads: what it takes from the SED model: `frames` (strong logits of a single queried class), `layers`.
+        reads: what it takes from the SED model: `frames` (strong logits), `layers`.
         teaches: those of `reads` that a gradient goes back through.
     """
 
@@ -76,7 +78,7 @@ class Condition(nn.Module):
         """Whatever does not change from pass to pass.
 
         Args:
-            query: one-hot rows [R, N]; zeros for silence. Where not `per_row`: the mixtures' [B, K, N].
+            query: one-hot rows [R, N], or [R, K * N]; zeros for silence. Where not `per_row`: the mixtures' [B, K, N].
             sed: of the same rows or mixtures, with what it `reads`; `None` where nothing reads any.
             maps: sizes to fit.
         """

@@ -1,6 +1,6 @@
 """Temporal guidance: the SED model's activity curve of the queried class, sent through FiLM at every frame.
 
-Axes: R rows (queries), N classes, S SED frames, T frames of a site, C its channels.
+Axes: R rows, K queries of a row, N classes, S SED frames, T frames of a site, C its channels.
 """
 
 from __future__ import annotations
@@ -45,21 +45,23 @@ class TimeFilm(Condition):
         self.binarised = binarised
         self.teaches = frozenset() if binarised else self.reads  # a step has no slope
         self.levels = [site.level for site in host.sites]
-        self.embedding = embedding(1, host.width)
+        self.queries = host.queries
+        self.embedding = embedding(host.queries, host.width)
         self.film = None if shared else FilmBank(host.width, host.sites)
 
     def prepare(self, query: Tensor, sed: SedOutput | None, maps: Maps) -> list[Tensor]:
-        """The curve's value for every channel and frame of each site, [R, C, T, 1], channels innermost.
+        """What the curves of a row's queries, 0 for silence, amount to: for every channel and frame of each site,
+        [R, C, T, 1], channels innermost.
 
         Raises:
             UserError: the SED model names clips only.
         """
         if sed is None or sed.strong_logits is None:
             raise UserError(f"{self.title} needs a SED model that names frames: use head attention or two_linear.")
-        curve_rs = torch.einsum("rn,rns->rs", query, sed.strong_logits)
+        curve_rsk = torch.einsum("rkn,rns->rsk", query.unflatten(1, (self.queries, -1)), sed.strong_logits)
         if self.binarised:
-            curve_rs = (curve_rs > 0).to(curve_rs.dtype)
-        betas = (maps.film if self.film is None else self.film)(self.embedding(curve_rs[..., None]))
+            curve_rsk = (curve_rsk > 0).to(curve_rsk.dtype)
+        betas = (maps.film if self.film is None else self.film)(self.embedding(curve_rsk))
         stretched = []
         for beta_rsc, level in zip(betas, self.levels, strict=True):
             frames = maps.frames >> level

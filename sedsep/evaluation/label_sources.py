@@ -1,4 +1,4 @@
-"""Where Stage 2 gets its labels: the truth, or a tagger whose probabilities are computed once and kept.
+"""Where Stage 2 gets its labels: the truth, or a tagger whose labels are computed once and kept.
 
 Axes: B batch, M microphones, L samples, N classes.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from sedsep.files import write_json
 from sedsep.fingerprint import fingerprint
-from sedsep.labels import LabelRule, choose_labels
+from sedsep.labels import LabelRule, named_classes
 from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.types import Batch
 
@@ -31,26 +32,31 @@ def taggers_among(sources: Sequence[str]) -> list[str]:
 
 
 @torch.inference_mode()
-def cached_probabilities(
-    model: torch.nn.Module, batches: Iterable[Batch], device: torch.device, cache: Path, split_key: str
-) -> dict[str, list[float]]:
-    """Clip probabilities [N] of every scene, computed once for a split's content and a tagger's weights.
+def cached_labels(
+    model: torch.nn.Module,
+    batches: Iterable[Batch],
+    rule: LabelRule,
+    device: torch.device,
+    cache: Path,
+    split_key: str,
+) -> dict[str, list[int]]:
+    """The labels of every scene, computed once for a split's content, a tagger's weights and a rule.
 
     Args:
         model: the tagger, a SED model; where it is used it moves to the device and is left in evaluation mode.
         batches: the scenes of the split.
+        rule: how labels are chosen.
         device: where to compute.
         cache: folder of what was computed.
         split_key: identifies the content of the split.
     """
-    path = cache / f"{split_key}-{weights_key(model)}.json"
+    path = cache / f"{split_key}-{weights_key(model)}-{fingerprint(asdict(rule))[:16]}.json"
     if path.is_file():
         return json.loads(path.read_text())
     model.to(device).eval()
-    table: dict[str, list[float]] = {}
+    table: dict[str, list[int]] = {}
     for batch in batches:
-        probabilities = model(batch.mixture.to(device)).clip_probabilities
-        table.update(zip(batch.names, probabilities.cpu().tolist(), strict=True))
+        table.update(zip(batch.names, named_classes(model(batch.mixture.to(device)), rule), strict=True))
     write_json(path, table)
     return table
 
@@ -62,10 +68,3 @@ def weights_key(model: torch.nn.Module) -> str:
         for name, value in sorted(model.state_dict().items())
     )
     return fingerprint(*entries)[:16]
-
-
-def labels_of(probabilities: Mapping[str, list[float]], rule: LabelRule) -> dict[str, list[int]]:
-    """Query labels of every scene from its clip probabilities."""
-    if not probabilities:
-        return {}
-    return dict(zip(probabilities, choose_labels(torch.tensor(list(probabilities.values())), rule), strict=True))

@@ -40,7 +40,7 @@ class Separator(nn.Module):
         hop: samples between windows.
         widths: channels of the U-Net's stages.
         condition_width: width of label and time embeddings.
-        iters: refinement passes it is made for; 0 leaves the feedback channel out.
+        iters: refinement passes it is made for; 0 leaves the feedback out, a channel for each output.
         outputs: waveforms a row gives: 1 a query, or K at once from the concatenated queries (ResUNetK).
         time_film: makes Time-FiLM from a `Host`; `None` leaves it out.
         injection: makes the embedding injection from a `Host`; `None` leaves it out.
@@ -85,20 +85,16 @@ class Separator(nn.Module):
         self._check_sizes()
         self.bn0 = BinNorm(self.stft.bins)
         self.bn0_feedback = BinNorm(self.stft.bins) if iters else None
-        self.pre_conv = nn.Conv2d(microphones + bool(iters), widths[0], 1)
+        self.pre_conv = nn.Conv2d(microphones + (outputs if iters else 0), widths[0], 1)
         self.after_conv = nn.Conv2d(widths[0], microphones * MASK_PARTS * outputs, 1)
         self.out_conv = nn.Conv2d(microphones, 1, 1)
-        host = Host(classes * outputs, condition_width, self.unet.sites, widths[-1], sed_layers, sed_width)
+        query, sites = classes * outputs, self.unet.sites
+        host = Host(query, condition_width, sites, widths[-1], sed_layers, sed_width, outputs)
         makers = {"label_film": LabelFilm, "time_film": time_film, "injection": injection, **(conditions or {})}
         for name, make in makers.items():
             if hasattr(self, name):
                 raise UserError(f"A separator has a part of its own called {name}: call the condition something else.")
             self.register_module(name, make and make(host))
-        if outputs > 1 and (iters or "frames" in self.reads):
-            raise UserError(
-                f"outputs={outputs} answers several queries at once, which neither Time-FiLM nor refinement can "
-                "follow: use conditioning=none and refinement=none, or outputs=1."
-            )
         self.dprnn = dprnn and dprnn(channels=widths[-1])
         self._start_from_mixture()
         # One layout end to end: no reordering between convolutions.
@@ -214,21 +210,22 @@ class Separator(nn.Module):
         """Estimates of some rows after each pass, [R, O, l] at the working rate."""
         spectrum = spectrum.of(rows.item)
         terms, at_bottleneck = self._prepare(rows, sed, maps, shared)
-        feedback = torch.zeros(len(rows.item), spectrum.length, device=rows.item.device)
+        sounds = rows.query.unflatten(1, (self.outputs, -1)).any(-1, keepdim=True)
+        feedback = torch.zeros(len(rows.item), self.outputs, spectrum.length, device=rows.item.device)
         estimates = []
         for index in range(passes):
             last = index == passes - 1
             with torch.set_grad_enabled(torch.is_grad_enabled() and (last or not self.training)):
                 x = spectrum.normal
                 if self.bn0_feedback is not None:
-                    magnitude = _magnitude(self.stft(feedback[:, None]))
+                    magnitude = _magnitude(self.stft(feedback))
                     x = torch.cat([x, self.bn0_feedback(magnitude)], dim=1)
                 frames = x.shape[2]
                 x = nn.functional.pad(x[..., :-1], (0, 0, 0, maps.frames - frames))
                 x = x.contiguous(memory_format=torch.channels_last)
                 x = self.unet(x, terms, at_bottleneck, self.pre_conv, self.after_conv if self._recording else None)
                 estimates.append(self._synthesise(x, spectrum))
-            feedback = estimates[-1][:, 0].detach() if self.training else estimates[-1][:, 0]
+            feedback = sounds * (estimates[-1].detach() if self.training else estimates[-1])
         return estimates
 
     def _prepare(

@@ -10,7 +10,7 @@ from sedsep.composition import parts
 from sedsep.composition.conclusion import conclude
 from sedsep.errors import UserError
 from sedsep.evaluation.evaluator import passes_to_score
-from sedsep.evaluation.label_sources import LabelTable, cached_probabilities, labels_of, taggers_among
+from sedsep.evaluation.label_sources import LabelTable, cached_labels, taggers_among
 from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.directories import is_main_process
@@ -76,5 +76,5 @@ def _validation_labels(run: Run, data: SceneDataModule, tagger: TrainedModel) ->
     """What the baseline tagger names in the validation scenes, computed once for their content and its weights."""
     split = f"{data.valid_split}-{data.fingerprint(data.valid_split)}"
     folder = run.cache / "labels" / BASELINE
-    probabilities = cached_probabilities(tagger.network, data.val_dataloader(), run.device, folder, split)
-    return labels_of(probabilities, parts.label_rule(run.config))
+    rule = parts.label_rule(run.config)
+    return cached_labels(tagger.network, data.val_dataloader(), rule, run.device, folder, split)

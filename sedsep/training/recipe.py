@@ -23,6 +23,7 @@ class Plan:
         duration: of a training scene, seconds.
         validate_every: epochs between two validations.
         keep: which weights, `best` by validation loss or `last`.
+        events: fewest and most targets of a training scene; `None` as the scenes are drawn anyway.
         pool: mixtures that training goes round, kept in memory; `None` for new ones without end.
         channels: the first ones of a mixture, which are all that training needs; `None` for all, and the targets.
     """
@@ -34,6 +35,7 @@ class Plan:
     duration: float
     validate_every: int
     keep: str
+    events: list[int] | None = None
     pool: int | None = None
     channels: int | None = None
 
@@ -87,7 +89,8 @@ class Recipe:
         if isinstance(by_passes := plan["batch_size"], list):
             plan["batch_size"] = by_passes[min(iters, len(by_passes) - 1)]
         if node["kind"] == "sed":
-            plan["channels"] = node["network"]["reference_channel"] + 1
+            network = node["network"]
+            plan["channels"] = max(network["reference_channel"] + 1, network["microphones"])
         optim = node["optim"]
         return cls(
             name=node["name"],

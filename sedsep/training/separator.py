@@ -5,7 +5,7 @@ Axes: B batch, K slots, M microphones, L samples, N classes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from sedsep.evaluation.label_sources import LabelTable
 from sedsep.evaluation.separating import separate, true_classes, true_sources
 from sedsep.labels import LabelSet
-from sedsep.losses import negative_snr
+from sedsep.losses import class_aware_negative_snr, negative_snr
 from sedsep.metrics.registry import BASELINE, ORACLE
 from sedsep.metrics.sdri import ca_sdri, score_mixture
 from sedsep.models.guided import GuidedSeparator
@@ -23,7 +23,8 @@ from sedsep.types import Batch
 
 
 class SeparatorSystem(System):
-    """Trains a separator on one source of each mixture at a time (Morocutti et al. 2025).
+    """Trains a separator on one source of each mixture at a time (Morocutti et al. 2025), or one of several outputs on
+    all of them, those of one class in the order that serves them best (DCASE 2026 Task 4, baseline).
 
     Args:
         network: separator and Stage 2 SED model.
@@ -32,6 +33,7 @@ class SeparatorSystem(System):
         validation_labels: the baseline tagger's labels of the validation scenes; CA-SDRi is scored under them, so that
             separators compare whatever their tagger.
         score_every: epochs between two such scores.
+        averaged_over: what the loss of several outputs is a mean over (`class_aware_negative_snr`).
         common: of `System`.
     """
 
@@ -44,22 +46,25 @@ class SeparatorSystem(System):
         rates: SeparatorRates,
         validation_labels: LabelTable | None = None,
         score_every: int = 1,
+        averaged_over: Literal["sources", "slots"] = "sources",
         **common: Any,
     ) -> None:
         super().__init__(network, **common)
         self.labels, self.rates = labels, rates
-        self.validation_labels, self.score_every = validation_labels, score_every
+        self.validation_labels, self.score_every, self.averaged_over = validation_labels, score_every, averaged_over
         self.valid_loss, self.valid_ca_sdri = mean_metric(), mean_metric()
 
     def groups(self) -> list[dict[str, Any]]:
         return separator_groups(self.network, self.rates, self.weight_decay)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        query, targets, passes = batch.query, batch.targets, None
-        if self.network.outputs == 1:
-            slot = self.draw_slots(batch)
-            row = torch.arange(len(slot), device=slot.device)
-            query, targets, passes = query[row, slot][:, None], targets[row, slot][:, None], self.draw_passes()
+        query, targets, passes = batch.query, batch.targets, self.draw_passes()
+        if self.network.outputs > 1:
+            estimates = self.network(batch.mixture, query, passes).estimates
+            return class_aware_negative_snr(estimates, targets, query, self.averaged_over)
+        slot = self.draw_slots(batch)
+        row = torch.arange(len(slot), device=slot.device)
+        query, targets = query[row, slot][:, None], targets[row, slot][:, None]
         estimates = self.network(batch.mixture, query, passes).estimates
         active = query.any(dim=2)
         if not active.any():
@@ -97,11 +102,11 @@ class SeparatorSystem(System):
         passes = self.network.trained_passes
         estimates = separate(self.network, batch.mixture, classes, self.labels, [passes])
         truth = true_sources(batch, self.labels)
-        sounds, targets = (
-            [waveform for sources in side for _, waveform in sources] for side in (estimates[ORACLE, passes], truth)
-        )
-        if targets:
-            self.valid_loss.update(negative_snr(torch.stack(sounds), torch.stack(targets)), len(targets))
+        for estimated, true in zip(estimates[ORACLE, passes], truth, strict=True):
+            if true:
+                sounds, targets = (torch.stack([waveform for _, waveform in side])[None] for side in (estimated, true))
+                query = self.labels.one_hot(label for label, _ in true)[None].to(sounds.device)
+                self.valid_loss.update(class_aware_negative_snr(sounds, targets, query), len(true))
         if BASELINE in classes:
             mixtures = zip(estimates[BASELINE, passes], truth, batch.mixture[:, 0], strict=True)
             scored = [scores for mixture in mixtures if (scores := score_mixture(*mixture))]

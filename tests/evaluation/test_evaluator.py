@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from sedsep.evaluation.estimates import Estimates
 from sedsep.evaluation.evaluator import Evaluator, FileEvaluator, MixtureResult
-from sedsep.evaluation.label_sources import cached_probabilities, labels_of, weights_key
+from sedsep.evaluation.label_sources import cached_labels, weights_key
 from sedsep.evaluation.results import Evaluation
 from sedsep.evaluation.separating import separate
-from sedsep.labels import LabelRule
+from sedsep.labels import LabelRule, named_classes
 from sedsep.metrics.bootstrap import Bootstrap
 from sedsep.metrics.rows import MixtureRow
 from sedsep.metrics.sdri import score_mixture
@@ -278,29 +278,31 @@ class Counted:
         return iter(BATCHES)
 
 
-def test_probabilities_are_computed_once_for_the_same_weights_and_split(tmp_path: Path) -> None:
+def test_labels_are_computed_once_for_the_same_weights_rule_and_split(tmp_path: Path) -> None:
     scenes, sed = Counted(), shaken(make_sed())
-    first = cached_probabilities(sed.train(), scenes, CPU, tmp_path, "split-a")
+    first = cached_labels(sed.train(), scenes, RULE, CPU, tmp_path, "split-a")
     assert scenes.reads == 1
     with torch.no_grad():
-        expected = sed.eval()(BATCHES[0].mixture).clip_probabilities
-    torch.testing.assert_close(torch.tensor([first["scene_0"], first["scene_1"]]), expected)
+        assert list(first.values())[:2] == named_classes(sed.eval()(BATCHES[0].mixture), RULE)
     twin = make_sed()
     twin.load_state_dict(sed.state_dict())
-    assert cached_probabilities(twin, scenes, CPU, tmp_path, "split-a") == first
+    assert cached_labels(twin, scenes, RULE, CPU, tmp_path, "split-a") == first
     assert scenes.reads == 1
     assert {path.suffix for path in tmp_path.iterdir()} == {".json"}
 
 
-def test_probabilities_are_computed_anew_for_other_weights_or_another_split(tmp_path: Path) -> None:
+def test_labels_are_computed_anew_for_other_weights_another_rule_or_split(tmp_path: Path) -> None:
     scenes, sed = Counted(), shaken(make_sed())
-    first = cached_probabilities(sed, scenes, CPU, tmp_path, "split-a")
-    cached_probabilities(sed, scenes, CPU, tmp_path, "split-b")
+    cached_labels(sed, scenes, RULE, CPU, tmp_path, "split-a")
+    cached_labels(sed, scenes, RULE, CPU, tmp_path, "split-b")
     assert scenes.reads == 2
+    every = cached_labels(sed, scenes, LabelRule(0.0), CPU, tmp_path, "split-a")
+    assert {len(labels) for labels in every.values()} == {CLASSES}
+    assert scenes.reads == 3
     with torch.no_grad():
         sed.weak_head.bias[0] += 1
-    assert cached_probabilities(sed, scenes, CPU, tmp_path, "split-a") != first
-    assert scenes.reads == 3
+    cached_labels(sed, scenes, RULE, CPU, tmp_path, "split-a")
+    assert scenes.reads == 4
 
 
 def test_statistics_count_as_weights() -> None:
@@ -312,9 +314,3 @@ def test_statistics_count_as_weights() -> None:
 
 def test_weights_in_half_precision_have_a_key_too() -> None:
     assert weights_key(make_sed().bfloat16()) != weights_key(make_sed().half())
-
-
-def test_probabilities_become_query_labels() -> None:
-    table = {"a": [0.9, 0.2, 0.6, 0.0, 0.7], "b": [0.1, 0.3, 0.2, 0.0, 0.0]}
-    assert labels_of(table, LabelRule(at_most=2)) == {"a": [0, 4], "b": [1]}
-    assert labels_of({}, RULE) == {}

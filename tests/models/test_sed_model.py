@@ -95,7 +95,7 @@ def said(output: SedOutput) -> dict[str, Tensor]:
 @over_variants
 @torch.no_grad()
 def test_each_head_names_what_it_can(head: str, head_norm: bool, sequence: str) -> None:
-    named = {"attention": 3, "two_linear": 2, "linear": 1}[head]
+    named = {"attention": 3, "two_linear": 2, "linear": 1, "tracks": 1}[head]
     sed = shaken(make_sed(head=head, head_norm=head_norm, sequence=sequence, reference_channel=1))
     for microphones, length, frames in ((2, 200, 1), (3, 960, 6), (4, LENGTH, 12), (7, 3 * LENGTH, 38)):  # 20 ms each
         output = sed(noise(2, microphones, length))
@@ -107,7 +107,8 @@ def test_each_head_names_what_it_can(head: str, head_norm: bool, sequence: str) 
         }
         assert shapes == dict(list(expected.items())[:named])
         assert ((output.clip_probabilities >= 0) & (output.clip_probabilities <= 1)).all()
-        assert (output.strong_probabilities is None) == (head == "linear")
+        assert (output.strong_probabilities is None) == (named == 1)
+        assert (output.tracks is None) == (head != "tracks")
         assert output.layers == []
 
 

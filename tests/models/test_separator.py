@@ -181,8 +181,6 @@ def test_clips_of_a_few_frames_are_separated(length: int) -> None:
     ("changes", "match"),
     [
         ({"n_fft": 72}, "n_fft=72 gives 36 bins, which 3 stages cannot halve"),
-        ({"outputs": 3, "time_film": TimeFilm}, "outputs=3"),
-        ({"outputs": 3, "iters": 1}, "outputs=3"),
         ({"injection": partial(Soundbeam, merge="blend")}, "injection.merge=blend is not known: choose one of add"),
         ({"time_film": partial(TimeFilm, mode="sum")}, "time_film.mode=sum"),
         ({"dprnn": partial(Dprnn, cell="CNN")}, "dprnn.cell=CNN"),

@@ -81,6 +81,20 @@ def test_a_separator_of_several_outputs_is_asked_for_all_sources_and_scored_wher
     assert loss.item() == pytest.approx(-snr.mean().item(), abs=1e-4)
 
 
+@pytest.mark.parametrize(("over", "counted"), [("sources", 4), ("slots", 6)])
+def test_sources_of_one_class_may_come_in_any_order_and_others_may_not(over: str, counted: int) -> None:
+    batch = make_batch([[1, 4, 1], [0, None, None]])
+    network = Recorder(outputs=3)
+    gains = torch.tensor([[0.5, 0.25, 0.9], [0.5, 1.0, 1.0]])  # of the source in each slot
+    snr = snr_db(batch.targets, gains[..., None] * batch.targets)[batch.query.any(2)]
+    for order, kept in (([2, 1, 0], True), ([1, 0, 2], False)):
+        estimates = (gains[..., None] * batch.targets)[:, order]
+        estimates[1] = gains[1, :, None] * batch.targets[1]
+        network.forward = lambda *_, estimates=estimates: Separation(estimates, [estimates])
+        loss = make_system(network, averaged_over=over).training_step(batch, 0).item()
+        assert (loss == pytest.approx(-snr.sum().item() / counted, abs=1e-4)) is kept
+
+
 def test_passes_are_drawn_evenly_from_one_to_iters_and_alike_on_every_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     network, batch = Recorder(iters=3), make_batch([[1, None, None]], length=8)
     system = make_system(network)

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from sedsep.errors import UserError
 from sedsep.runs.command_line.arguments import unknown
-from sedsep.runs.command_line.settings.data import Data
+from sedsep.runs.command_line.settings.data import Data, EditionOptions
 from sedsep.runs.command_line.settings.fields import Hertz, Name, Options, Place, Seconds, Seed, expected, text, whole
 from sedsep.runs.command_line.settings.networks import Conditioning, Microphones, Passes, Slots
 from sedsep.runs.command_line.settings.recipes import Scale, SedModel, Separator
@@ -76,6 +76,7 @@ class Job(Options):
     paths: Paths
     speed: Speed
     labels: Labels
+    edition: EditionOptions
     refinement: Refinement
     scale: Scale
     conditioning: Conditioning

@@ -19,6 +19,7 @@ from sedsep.runs.command_line.settings.fields import (
     Probability,
     Seconds,
     Seed,
+    Sounds,
     Whole,
     by_target,
     limit,
@@ -37,8 +38,6 @@ def _few(workers: int, info: ValidationInfo) -> Any:
     return limit(workers, lambda cores: max(LEAST, WORKERS * cores), why, info)
 
 
-Count = Annotated[int, whole(0, 100)]
-Sounds = Annotated[list[Count], *pair("whole numbers from 0 to 100")]
 Levels = Annotated[list[Decibels], *pair("numbers (dB)")]
 Milliseconds = Annotated[float, number(0, 60_000)]
 Workers = Annotated[int, whole(0, 1024), AfterValidator(_few)]
@@ -64,6 +63,16 @@ class Repeats(Options):
     most: Annotated[int, whole(1, 100)]
     degrees: Annotated[float, number(0, 179.9)]
     folders_apart: bool
+
+
+class EditionOptions(Options):
+    """What an edition of the challenge's task is like."""
+
+    year: Edition
+    events: Sounds
+    interference: Sounds
+    ref_db: Decibels
+    repeats: Repeats | None
 
 
 class Sampler(Part):

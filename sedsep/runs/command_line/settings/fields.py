@@ -106,6 +106,10 @@ def pair(what: str, least_high: float | None = None) -> tuple[FieldInfo, AfterVa
     return Field(min_length=2, max_length=2, description=described), AfterValidator(check)
 
 
+Sounds = Annotated[list[Annotated[int, whole(0, 100)]], *pair("whole numbers from 0 to 100")]
+"""Fewest and most."""
+
+
 def limit(value: Any, most: Callable[[int], int], why: str, info: ValidationInfo) -> Any:
     """Refuse a number that is more than this machine can do, where the job runs on this one.
 

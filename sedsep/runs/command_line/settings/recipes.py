@@ -20,6 +20,7 @@ from sedsep.runs.command_line.settings.fields import (
     Rate,
     Seconds,
     Size,
+    Sounds,
     Whole,
     above,
     by_target,
@@ -89,6 +90,7 @@ class SeparatorSystem(Part):
 
     target: Annotated[Literal["sedsep.training.SeparatorSystem"], Field(alias=TARGET)]
     score_every: Epochs
+    averaged_over: Literal["sources", "slots"]
     rates: SeparatorRates
 
 
@@ -157,6 +159,7 @@ class Training(Options):
     duration: Seconds | None
     validate_every: Epochs | None
     keep: Keep | None
+    events: Sounds | None
     pool: Whole | None
 
 
@@ -164,7 +167,7 @@ class Model(Options):
     """What all models have."""
 
     name: Name
-    part: Literal["separator", "tagger", "baseline"]
+    part: Literal["separator", "tagger", "baseline", "tracks"]
     ckpt: Place | None
     start: Place | None
     published: Name | None = None
@@ -244,6 +247,16 @@ class Warp(Options):
     smallest: Annotated[float, above(0, 1)]
 
 
+class TracksSizes(Options):
+    """Of the training of a tagger that names sources one by one."""
+
+    lr: Rate
+    lr_heads: Rate
+    trained_blocks: Blocks
+    warp: Warp
+    training: Plan
+
+
 class TaggerSizes(Options):
     """Of the tagger's training."""
 
@@ -288,5 +301,6 @@ class Scale(Options):
     stage2_head_norm: bool
     sed: SedSizes
     baseline: BaselineSizes
+    tracks: TracksSizes
     tagger: TaggerSizes
     separator: SeparatorSizes

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "fingerprint": set(),
     "devices": {"errors"},
-    "labels": {"errors"},
+    "labels": {"errors", "types"},
     "types": {"errors"},
     "dsp": {"errors"},
     "downloads": {"errors", "files"},

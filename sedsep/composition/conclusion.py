@@ -73,6 +73,7 @@ def conclude(
         label_rule(config),
         event_rule(config),
         bootstrap=Bootstrap(config.task.resamples),
+        ranking=config.edition.ranking,
     )
     facts, curves, notes = run.facts(data), [], []
     models = [*taggers.values(), *([] if model is None else [model])]

@@ -29,11 +29,12 @@ class TaggerOutput:
     """What a tagger makes of a mixture.
 
     Attributes:
-        probabilities: of each class, that it sounds.
+        probabilities: of each class, that it sounds; `None` for a tagger that names sources one by one, whatever the
+            threshold.
         scene: those of frames with the true events; `None` for a tagger of clips.
     """
 
-    probabilities: list[float]
+    probabilities: list[float] | None
     scene: SedScene | None
 
 
@@ -101,8 +102,9 @@ class Evaluator(nn.Module):
                 estimates = separate(self.separator, batch.mixture, classes, self.labels, self.passes)
         tables: dict[str, list[TaggerOutput]] = {}
         for source, output in outputs.items():
-            clips, frames = output.clip_probabilities.tolist(), output.strong_probabilities
-            scenes = [None] * len(clips) if frames is None else sed_scenes(frames, batch, self.rate)
+            none, frames = [None] * len(batch.names), output.strong_probabilities
+            clips = output.clip_probabilities.tolist() if output.tracks is None else none
+            scenes = none if frames is None else sed_scenes(frames, batch, self.rate)
             tables[source] = [TaggerOutput(clip, scene) for clip, scene in zip(clips, scenes, strict=True)]
         truth = true_sources(batch, self.labels)
         results = []
@@ -114,7 +116,8 @@ class Evaluator(nn.Module):
                     rows.append(MixtureRow(name, source, true, tuple(self.labels.names[i] for i in indices[item])))
             for (source, passes), sources in estimates.items():
                 if self.folder is not None and passes == self.trained_passes:
-                    form = "2026" if source == ORACLE and self._repeats else "2025"
+                    repeats = self._repeats if source == ORACLE else outputs[source].tracks is not None
+                    form = "2026" if repeats else "2025"
                     write_estimates(self.folder / source, name, sources[item], self.rate, form)
                 mixture = batch.mixture[item, 0]
                 rows.append(score_estimates(name, source, sources[item], truth[item], mixture, passes))

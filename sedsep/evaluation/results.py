@@ -20,11 +20,13 @@ from sedsep.events import EventRule
 from sedsep.labels import LabelRule, choose_labels
 from sedsep.metrics.bootstrap import Bootstrap, Estimate
 from sedsep.metrics.labels import constant_answer_accuracy
-from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, TAGGER, MetricName
-from sedsep.metrics.rows import PARTS, MixtureRow, by_class, by_count, by_level, summarise
+from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, RANKINGS, TAGGER, MetricName, ordered_metrics
+from sedsep.metrics.rows import PARTS, MixtureRow, by_class, by_count, by_group, by_level, summarise
 from sedsep.metrics.sed import collar_f1, psds1, segment_pauroc
 
 LABEL_METRICS = tuple(name for name, metric in METRICS.items() if metric.setting == "threshold")
+SOUND_METRICS = ("ca_sdri", "capi_sdri", "si_sdri", "sdr", "si_sdr")
+SILENCE_METRICS = ("silence_precision", "silence_recall", "false_alarms")
 PASSES_METRICS = tuple(name for name, metric in METRICS.items() if metric.setting == "passes")
 
 
@@ -41,6 +43,8 @@ class Evaluation:
         events: how events are read from the taggers' frames.
         thresholds: more of them, at which accuracies are given.
         bootstrap: of the intervals.
+        ranking: the metric that systems are ranked by, one of `RANKINGS`; with that of 2026 come break-downs by what a
+            mixture holds, and measures of silence, as far as the mixtures let them be taken.
     """
 
     split: str
@@ -51,6 +55,7 @@ class Evaluation:
     events: EventRule = EventRule()  # noqa: RUF009
     thresholds: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     bootstrap: Bootstrap = Bootstrap()  # noqa: RUF009
+    ranking: str = RANKINGS[0]
 
     @cached_property
     def rows(self) -> dict[tuple[str, int | None], list[MixtureRow]]:
@@ -92,22 +97,28 @@ class Evaluation:
         """Every score under its `MetricName`, in the units of `registry.METRICS`."""
         scores: dict[str, Estimate] = {}
 
-        def add(source: str, values: Mapping[str, Estimate], setting: float | None = None) -> None:
+        def add(source: str, values: Mapping[str, Estimate], setting: float | str | None = None) -> None:
             scores.update({str(MetricName(self.split, name, source, setting)): one for name, one in values.items()})
 
         true = [mixture.rows[0].true for mixture in self.mixtures]
         constant = Estimate(constant_answer_accuracy(true), math.nan, math.nan, len(true))
         add(CONSTANT, {"label_accuracy": constant})
         for source in self.sources:
-            sounds = [name for name in PARTS if name not in LABEL_METRICS] if self.separated else []
+            sounds = [m.name for m in ordered_metrics(self.ranking) if m.name in SOUND_METRICS and self.separated]
             names = [] if source == ORACLE else LABEL_METRICS  # its labels are always right: that says nothing
             add(source, summarise(self.of(source), [*sounds, *names], self.bootstrap))
+            if self.ranking == "capi_sdri":
+                for name in (*sounds[:1], *names):
+                    for group, score in by_group(self.of(source), name, self.bootstrap).items():
+                        add(source, {name: score}, group)
+                measures = summarise(self.of(source), ["leakage", *(SILENCE_METRICS if names else ())], self.bootstrap)
+                add(source, {name: score for name, score in measures.items() if score.count})
             for passes in self.all_passes if len(self.all_passes) > 1 else ():
                 add(source, summarise(self.rows[source, passes], PASSES_METRICS, self.bootstrap), passes)
         for source in self.mixtures[0].outputs:
-            probabilities = torch.tensor([mixture.outputs[source].probabilities for mixture in self.mixtures])
-            for threshold in self.thresholds:
-                classes = choose_labels(probabilities, replace(self.rule, threshold=threshold))
+            clips = [clip for mixture in self.mixtures if (clip := mixture.outputs[source].probabilities) is not None]
+            for threshold in self.thresholds if clips else ():
+                classes = choose_labels(torch.tensor(clips), replace(self.rule, threshold=threshold))
                 rows = [
                     MixtureRow(mixture.name, source, labels, tuple(self.labels[index] for index in indices))
                     for mixture, labels, indices in zip(self.mixtures, true, classes, strict=True)
@@ -116,7 +127,7 @@ class Evaluation:
             add(source, self._detection(source))
         return scores
 
-    def score(self, metric: str, source: str, setting: float | None = None) -> Estimate | None:
+    def score(self, metric: str, source: str, setting: float | str | None = None) -> Estimate | None:
         """A metric under a label source, at the job's own number of passes and threshold or another one."""
         return self.metrics.get(str(MetricName(self.split, metric, source, setting)))
 
@@ -141,8 +152,9 @@ class Evaluation:
 
     @cached_property
     def by_count(self) -> dict[str, dict[int, Estimate]]:
-        """CA-SDRi in dB, or label accuracy in % where nothing was separated, by label source and number of sources."""
-        metric = "ca_sdri" if self.separated else "label_accuracy"
+        """What ranks systems in dB, or label accuracy in % where nothing was separated, by label source and number of
+        sources."""
+        metric = self.ranking if self.separated else "label_accuracy"
         return {source: by_count(self.of(source), metric, self.bootstrap) for source in self.sources}
 
     @cached_property
@@ -174,8 +186,8 @@ class Evaluation:
         return table
 
     def ranked(self, source: str) -> list[MixtureRow]:
-        """Mixtures by CA-SDRi under a label source, by the share of sources named rightly where nothing was separated;
-        best first."""
-        quality = PARTS["ca_sdri" if self.separated else "source_accuracy"]
+        """Mixtures by what ranks systems, under a label source, by the share of sources named rightly where nothing was
+        separated; best first."""
+        quality = PARTS[self.ranking if self.separated else "source_accuracy"]
         scored = {row.name: (row, total / count) for row in self.of(source) for total, count in [quality(row)] if count}
         return [row for row, _ in sorted(scored.values(), key=lambda pair: pair[1], reverse=True)]

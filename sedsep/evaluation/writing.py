@@ -21,8 +21,8 @@ from sedsep.files import write_csv, write_json
 from sedsep.metrics.bootstrap import Estimate
 from sedsep.metrics.registry import CONSTANT, METRICS, SCORE_FILES, ordered_sources
 
-SHOWN = ("ca_sdri", "label_accuracy", "source_accuracy", "segment_pauroc")
-"""Metrics that matter most, for the terminal."""
+SHOWN = ("label_accuracy", "source_accuracy", "silence_precision", "silence_recall", "segment_pauroc")
+"""Metrics that matter most after the one that systems are ranked by, for the terminal."""
 
 
 def write_scores(folder: Path, evaluation: Evaluation, about: Mapping[str, Any]) -> list[Path]:
@@ -44,6 +44,7 @@ def write_scores(folder: Path, evaluation: Evaluation, about: Mapping[str, Any])
             **about,
             "split": evaluation.split,
             "mixtures": len(evaluation.mixtures),
+            "ranking": evaluation.ranking,
             "passes": evaluation.passes,
             "threshold": evaluation.rule.threshold,
             "labels": list(evaluation.labels),
@@ -79,7 +80,7 @@ def _number(value: float) -> float | None:
 
 
 def show_scores(evaluation: Evaluation) -> None:
-    """Print scores by label source, and CA-SDRi by refinement passes where there are several numbers of them."""
+    """Print scores by label source, and what ranks systems by refinement passes where there are several numbers."""
 
     def cell(score: Estimate | None) -> Text:
         if score is None or math.isnan(score.value):
@@ -91,18 +92,18 @@ def show_scores(evaluation: Evaluation) -> None:
     sources = [*evaluation.sources, CONSTANT]
     for source in sources:
         table.add_column(source, justify="right")
-    for name in SHOWN:
+    for name in (evaluation.ranking, *SHOWN):
         cells = [cell(evaluation.score(name, source)) for source in sources]
         if any(cells):
             table.add_row(METRICS[name].axis, *(text or "-" for text in cells))
     print_table(table)
     if len(evaluation.all_passes) > 1:
-        title = f"CA-SDRi (dB) by refinement passes; trained for {evaluation.passes}"
+        title = f"{METRICS[evaluation.ranking].axis} by refinement passes; trained for {evaluation.passes}"
         table = Table("", title=title, title_justify="left")
         for passes in evaluation.all_passes:
             table.add_column(str(passes), justify="right")
         for source in evaluation.sources:
-            scores = (evaluation.score("ca_sdri", source, passes) for passes in evaluation.all_passes)
+            scores = (evaluation.score(evaluation.ranking, source, passes) for passes in evaluation.all_passes)
             table.add_row(source, *("" if score is None else f"{score.value:.2f}" for score in scores))
         print_table(table)
 
@@ -111,7 +112,7 @@ def main_scores(evaluation: Evaluation) -> str:
     """The metrics that matter most as a table in Markdown, a column a label source."""
     sources = ordered_sources([*evaluation.sources, CONSTANT])
     lines = ["| " + " | ".join(["", *sources]) + " |", "| --- |" + " ---: |" * len(sources)]
-    for metric in map(METRICS.__getitem__, SHOWN):
+    for metric in map(METRICS.__getitem__, (evaluation.ranking, *SHOWN)):
         scores = [evaluation.score(metric.name, source) for source in sources]
         cells = ["" if one is None or math.isnan(one.value) else f"{one.value:.{metric.digits}f}" for one in scores]
         if any(cells):

@@ -20,6 +20,17 @@ SOURCES = {
 }
 """Label sources with what they are, in the order they are shown in."""
 
+RANKINGS = ("ca_sdri", "capi_sdri")
+"""Metrics by which systems are ranked, in DCASE 2025 and 2026."""
+
+GROUPS = {
+    "none": "no event",
+    "one": "one event",
+    "different": "different classes",
+    "repeated": "repeated classes",
+}
+"""Kinds of recordings that the scores of 2026 are broken down by, with what they hold."""
+
 SCORE_FILES, REPORT = ("metrics.json", "evaluation.json", "mixtures.csv", "sources.csv"), "report.html"
 
 SELECTABLE = (BASELINE, TAGGER, ORACLE)
@@ -57,11 +68,11 @@ class Metric:
 # fmt: off
 METRICS = {metric.name: metric for metric in (
     Metric("ca_sdri", "CA-SDRi", "dB", 2,
-           "Class-aware SDR improvement: how much closer to the dry original each event is than in the mixture; "
-           "a missed or invented event counts 0 dB.", "passes"),
+           "Class-aware SDR improvement: how much closer to the dry original each event is than in the mixture, one "
+           "event a class; a missed or invented event counts 0 dB.", "passes"),
     Metric("capi_sdri", "CAPI-SDRi", "dB", 2,
            "Like CA-SDRi, for recordings where one class may sound twice: estimates of a class are matched to its "
-           "events in the best order.", "passes"),
+           "events in the best order. Where nothing sounds and nothing is named, nothing is counted.", "passes"),
     Metric("si_sdri", "CAPI-SI-SDRi", "dB", 2,
            "Like CAPI-SDRi, with the scale-invariant SDR, which ignores the loudness of the estimate.", "passes"),
     Metric("sdr", "SDR", "dB", 2,
@@ -71,6 +82,15 @@ METRICS = {metric.name: metric for metric in (
            "Recordings in which exactly the true events are named, none missing, none too many.", "threshold"),
     Metric("source_accuracy", "Source accuracy", "%", 1,
            "Correctly named events among all that are true or named.", "threshold"),
+    Metric("silence_precision", "Silence precision", "%", 1,
+           "Of the recordings in which nothing is named, those in which nothing sounds."),
+    Metric("silence_recall", "Silence recall", "%", 1,
+           "Of the recordings in which nothing sounds, those in which nothing is named; the others have false alarms."),
+    Metric("false_alarms", "False alarms in silence", "", 2,
+           "Events named in a recording in which nothing sounds, on average.", higher_is_better=False),
+    Metric("leakage", "Leakage", "dB", 1,
+           "Level of what was separated for events that are not there, relative to the mixture; mean over such events.",
+           higher_is_better=False),
     Metric("segment_pauroc", "Partial AUROC", "", 3,
            "Sound event detection in segments of 1 s: area under the ROC curve up to a false positive rate of 0.1, "
            "divided by 0.1, mean over classes; without McClish's correction, so chance is 0.05; 1 is perfect."),
@@ -96,13 +116,14 @@ class MetricName:
         split: where it was measured.
         metric: a name in `METRICS`.
         source: the label source; empty where a score has none.
-        setting: the number of passes, or the threshold, if it is not the job's own.
+        setting: the number of passes, or the threshold, if it is not the job's own; or one of `GROUPS`, if it is not of
+            all recordings.
     """
 
     split: str
     metric: str
     source: str = ""
-    setting: float | None = None
+    setting: float | str | None = None
 
     @classmethod
     def parse(cls, name: str) -> MetricName:
@@ -113,13 +134,19 @@ class MetricName:
         metric, _, source = rest.partition("/")
         plain, _, setting = metric.partition("@")
         try:
-            return cls(split, plain, source, float(setting))
+            return cls(split, plain, source, setting if setting in GROUPS else float(setting))
         except ValueError:
             return cls(split, metric, source)
 
     def __str__(self) -> str:
-        metric = self.metric if self.setting is None else f"{self.metric}@{self.setting:g}"
+        setting = f"{self.setting:g}" if isinstance(self.setting, float | int) else self.setting
+        metric = self.metric if setting is None else f"{self.metric}@{setting}"
         return "/".join(part for part in (self.split, metric, self.source) if part)
+
+
+def ordered_metrics(ranking: str) -> list[Metric]:
+    """The metrics as they are shown: first the one that systems are ranked by."""
+    return sorted(METRICS.values(), key=lambda metric: metric.name != ranking)
 
 
 def ordered_sources(sources: Iterable[str]) -> list[str]:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sedsep.metrics.bootstrap import FEWEST, Bootstrap, Estimate, ratios
 from sedsep.metrics.labels import exact, hits
+from sedsep.metrics.registry import GROUPS
 from sedsep.metrics.sdri import ClassScore, Waveforms, pairs, score_mixture
 
 Part = tuple[float, float]
@@ -54,6 +55,13 @@ class MixtureRow:
     passes: int | None = None
     scores: tuple[ClassScore, ...] = ()
     ca_sdri: float | None = None
+
+    @property
+    def group(self) -> str:
+        """What the mixture holds: one of `GROUPS`."""
+        if len(self.true) < 2:
+            return "one" if self.true else "none"
+        return "different" if len(set(self.true)) == len(self.true) else "repeated"
 
     @property
     def _key(self) -> dict[str, object]:
@@ -122,6 +130,10 @@ PARTS: Mapping[str, Callable[[MixtureRow], Part]] = {
     "si_sdr": _entries("si_sdr", lambda score: score.outcome == "hit"),
     "label_accuracy": lambda row: (100.0 * exact(row.predicted, row.true), 1.0),
     "source_accuracy": _source_accuracy,
+    "silence_precision": lambda row: NOTHING if row.predicted else (100.0 * (not row.true), 1.0),
+    "silence_recall": lambda row: NOTHING if row.true else (100.0 * (not row.predicted), 1.0),
+    "false_alarms": lambda row: NOTHING if row.true else (float(len(row.predicted)), 1.0),
+    "leakage": _entries("level", lambda score: score.level is not None),
 }
 """What a row adds to each metric of rows."""
 
@@ -157,11 +169,28 @@ def by_count(
     rows: Sequence[MixtureRow], metric: str = "ca_sdri", bootstrap: Bootstrap = BOOTSTRAP
 ) -> dict[int, Estimate]:
     """A metric of the mixtures that hold 0, 1, 2, ... sources, as far as there are any."""
+    return _divided(rows, metric, lambda row: len(row.true), sorted({len(row.true) for row in rows}), bootstrap)
 
-    def of(count: int) -> Callable[[MixtureRow], Part]:
-        return lambda row: PARTS[metric](row) if len(row.true) == count else NOTHING
 
-    return _estimates(rows, {count: of(count) for count in sorted({len(row.true) for row in rows})}, bootstrap)
+def by_group(rows: Sequence[MixtureRow], metric: str, bootstrap: Bootstrap = BOOTSTRAP) -> dict[str, Estimate]:
+    """A metric of the mixtures of each of `GROUPS`, as far as it counts in any."""
+    groups = _divided(rows, metric, lambda row: row.group, list(GROUPS), bootstrap)
+    return {group: estimate for group, estimate in groups.items() if estimate.count}
+
+
+def _divided(
+    rows: Sequence[MixtureRow],
+    metric: str,
+    kind: Callable[[MixtureRow], Key],
+    kinds: Iterable[Key],
+    bootstrap: Bootstrap,
+) -> dict[Key, Estimate]:
+    """A metric of the mixtures of each kind."""
+
+    def of(one: Key) -> Callable[[MixtureRow], Part]:
+        return lambda row: PARTS[metric](row) if kind(row) == one else NOTHING
+
+    return _estimates(rows, {one: of(one) for one in kinds}, bootstrap)
 
 
 def by_level(

@@ -35,6 +35,8 @@ class ClassScore:
         sdr: of a hit's estimate.
         si_sdr: of a hit's estimate.
         input_sdr: SDR of the mixture: how loud the source is beside everything else. `None` for a false alarm.
+        level: of a false alarm's estimate, dB relative to the mixture.
+        estimate: which of the class's estimates it is, in their order. `None` for a miss.
     """
 
     label: str
@@ -44,6 +46,8 @@ class ClassScore:
     sdr: float | None = None
     si_sdr: float | None = None
     input_sdr: float | None = None
+    level: float | None = None
+    estimate: int | None = None
 
 
 def pairs(sources: Waveforms) -> list[tuple[str, Tensor]]:
@@ -63,7 +67,7 @@ def score_mixture(estimates: Waveforms, references: Waveforms, mixture: Tensor) 
         mixture: the reference channel [L].
 
     Returns:
-        The entries by class: min(E, R) hits and |E - R| misses or false alarms.
+        The entries by class: min(E, R) hits and |E - R| misses in the order of the references, or false alarms.
 
     Raises:
         UserError: a waveform is not as long as the mixture, or holds values that are not finite.
@@ -76,19 +80,22 @@ def score_mixture(estimates: Waveforms, references: Waveforms, mixture: Tensor) 
 
 
 def _score_class(label: str, estimates: list[Tensor], references: list[Tensor], mixture: Tensor) -> list[ClassScore]:
-    if not references:
-        return [ClassScore(label, "false_alarm")] * len(estimates)
-    sdr, si_sdr = _levels(label, estimates, references, mixture)
+    sdr, si_sdr = _levels(label, estimates, references, mixture) if references else ([], [])
     matched = match([row[:-1] for row in sdr])
     scores = []
     for r, (level, si_level) in enumerate(zip(sdr, si_sdr, strict=True)):
         if r in matched:
             own, si_own = level[matched[r]], si_level[matched[r]]
             gains = own - level[-1], si_own - si_level[-1]
-            scores.append(ClassScore(label, "hit", *gains, own, si_own, input_sdr=level[-1]))
+            scores.append(ClassScore(label, "hit", *gains, own, si_own, input_sdr=level[-1], estimate=matched[r]))
         else:
             scores.append(ClassScore(label, "miss", input_sdr=level[-1]))
-    return scores + [ClassScore(label, "false_alarm")] * (len(estimates) - len(matched))
+    for e, estimate in enumerate(estimates):
+        if e not in matched.values():
+            loudness = level_db(estimate.float(), mixture.float()).item()
+            _check_finite(label, [loudness])
+            scores.append(ClassScore(label, "false_alarm", level=loudness, estimate=e))
+    return scores
 
 
 def _levels(
@@ -105,19 +112,24 @@ def _levels(
     reference_r1l = torch.stack(references).float()[:, None]
     estimate_el = torch.stack([*estimates, mixture]).float()
     sdr, si_sdr = torch.stack([snr_db(reference_r1l, estimate_el), si_sdr_db(reference_r1l, estimate_el)]).tolist()
-    if not all(math.isfinite(value) for row in (*sdr, *si_sdr) for value in row):
+    for row in (*sdr, *si_sdr):
+        _check_finite(label, row)
+    return sdr, si_sdr
+
+
+def _check_finite(label: str, values: Sequence[float]) -> None:
+    if not all(map(math.isfinite, values)):
         raise UserError(
             f"The estimate or reference of {label} holds values that are not finite and has no score: look at what "
             "made it."
         )
-    return sdr, si_sdr
 
 
 def match(quality: Sequence[Sequence[float]]) -> dict[int, int]:
     """Row to column so that min(rows, columns) entries with the highest sum are chosen, none sharing either."""
     if len(quality) == 1 and len(quality[0]) == 1:
         return {0: 0}
-    if not quality[0]:
+    if not quality or not quality[0]:
         return {}
     from scipy.optimize import linear_sum_assignment
 
@@ -131,6 +143,11 @@ def si_sdr_db(reference: Tensor, estimate: Tensor) -> Tensor:
     energy = reference.square().sum(-1, keepdim=True)
     level = (reference * estimate).sum(-1, keepdim=True) / energy.clamp_min(torch.finfo(energy.dtype).tiny)
     return snr_db(level * reference, estimate)
+
+
+def level_db(waveform: Tensor, mixture: Tensor, eps: float = torch.finfo(torch.float32).eps) -> Tensor:
+    """Energy of [..., L] relative to that of [..., L] in dB; `eps` keeps silence finite, as in `snr_db`."""
+    return 10.0 * torch.log10((waveform.square().sum(-1) + eps) / (mixture.square().sum(-1) + eps))
 
 
 def ca_sdri(mixtures: Iterable[Sequence[ClassScore]]) -> float:

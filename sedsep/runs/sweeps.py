@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from sedsep.errors import UserError
 from sedsep.files import read_json, write_json
-from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER, MetricName
+from sedsep.metrics.registry import BASELINE, ORACLE, RANKINGS, TAGGER, MetricName
 from sedsep.runs import slurm
 from sedsep.runs.directories import FAILED, FINISHED, INTERRUPTED, RUNNING, Status, read_status
 from sedsep.runs.slurm import QUEUED
@@ -31,10 +31,10 @@ TO_RUN = (FAILED, INTERRUPTED, MISSING)
 
 SCORES = tuple(
     str(MetricName("test", metric, source))
-    for metric, sources in (("ca_sdri", (TAGGER, ORACLE, BASELINE)), ("label_accuracy", (TAGGER, BASELINE)))
-    for source in sources
+    for metric in (*RANKINGS, "label_accuracy")
+    for source in (TAGGER, ORACLE, BASELINE)
 )
-"""Entries of metrics.json that may stand for a job, the first that it has."""
+"""Entries of metrics.json that may stand for a job: of the metric that comes first in its file, the first of these."""
 
 
 def _inside(path: str) -> str:
@@ -197,7 +197,9 @@ def outcome(job: Job, run_dir: Path, queue: slurm.Queue | None) -> Outcome:
         metrics = read_json(path, dict[str, float | None], "score the job again") if path.exists() else {}
     except UserError as error:
         return Outcome(job, state, str(error), seconds)
-    metric = next((name for name in SCORES if metrics.get(name) is not None), None)
+    known = [name for name in metrics if name in SCORES and metrics[name] is not None]
+    ranking = MetricName.parse(known[0]).metric if known else ""
+    metric = min((name for name in known if MetricName.parse(name).metric == ranking), key=SCORES.index, default=None)
     return Outcome(job, state, None, seconds, metric, metrics[metric] if metric else None)
 
 

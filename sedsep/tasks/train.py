@@ -54,7 +54,8 @@ def run(config: DictConfig) -> dict[str, float]:
                 if network.sed is not None:
                     start_stage_two(network.sed, recipe.network["sed"]["backbone"]["frontend"], taggers[TAGGER])
                 validation = _validation_labels(run, data, taggers[BASELINE]) if BASELINE in taggers else None
-                model = trainings.fit(recipe, network, directory, logger, validation_labels=validation)
+                scored = {"validation_labels": validation, "ranking": config.edition.ranking}
+                model = trainings.fit(recipe, network, directory, logger, **scored)
                 assert isinstance(model.network, GuidedSeparator)
                 sources = {source: taggers[source] for source in taggers_among(config.task.label_sources)}
                 evaluator = parts.evaluator(run, labels, sources, model.network)

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from torch import Tensor
 
+from sedsep.metrics.registry import BASELINE, METRICS, RANKINGS
 from sedsep.types import Batch
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 SHOWN = {
     "train/loss_epoch": "training loss",
     "valid/loss": "validation loss",
-    "valid/ca_sdri/baseline": "CA-SDRi (dB)",
+    **{f"valid/{name}/{BASELINE}": METRICS[name].axis for name in RANKINGS},
     "valid/label_accuracy@0.5": "label accuracy (%)",
 }
 RECENT = 100

@@ -14,7 +14,7 @@ from sedsep.evaluation.label_sources import LabelTable
 from sedsep.evaluation.separating import separate, true_classes, true_sources
 from sedsep.labels import LabelSet
 from sedsep.losses import class_aware_negative_snr, negative_snr
-from sedsep.metrics.registry import BASELINE, ORACLE
+from sedsep.metrics.registry import BASELINE, ORACLE, RANKINGS
 from sedsep.metrics.sdri import ca_sdri, score_mixture
 from sedsep.models.guided import GuidedSeparator
 from sedsep.training.groups import SeparatorRates, separator_groups
@@ -30,8 +30,9 @@ class SeparatorSystem(System):
         network: separator and Stage 2 SED model.
         labels: its classes.
         rates: learning rates by role.
-        validation_labels: the baseline tagger's labels of the validation scenes; CA-SDRi is scored under them, so that
+        validation_labels: the baseline tagger's labels of the validation scenes, under which they are scored, so that
             separators compare whatever their tagger.
+        ranking: what that score is called: CAPI-SDRi, which is CA-SDRi where no class repeats.
         score_every: epochs between two such scores.
         averaged_over: what the loss of several outputs is a mean over (`class_aware_negative_snr`).
         common: of `System`.
@@ -45,14 +46,16 @@ class SeparatorSystem(System):
         labels: LabelSet,
         rates: SeparatorRates,
         validation_labels: LabelTable | None = None,
+        ranking: str = RANKINGS[0],
         score_every: int = 1,
         averaged_over: Literal["sources", "slots"] = "sources",
         **common: Any,
     ) -> None:
         super().__init__(network, **common)
         self.labels, self.rates = labels, rates
-        self.validation_labels, self.score_every, self.averaged_over = validation_labels, score_every, averaged_over
-        self.valid_loss, self.valid_ca_sdri = mean_metric(), mean_metric()
+        self.validation_labels, self.ranking = validation_labels, ranking
+        self.score_every, self.averaged_over = score_every, averaged_over
+        self.valid_loss, self.valid_improvement = mean_metric(), mean_metric()
 
     def groups(self) -> list[dict[str, Any]]:
         return separator_groups(self.network, self.rates, self.weight_decay)
@@ -88,7 +91,7 @@ class SeparatorSystem(System):
 
     @property
     def scores_epoch(self) -> bool:
-        """Whether this epoch's validation measures CA-SDRi."""
+        """Whether this epoch's validation scores what is separated."""
         return self.validation_labels is not None and (self.current_epoch + 1) % self.score_every == 0
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -111,8 +114,9 @@ class SeparatorSystem(System):
             mixtures = zip(estimates[BASELINE, passes], truth, batch.mixture[:, 0], strict=True)
             scored = [scores for mixture in mixtures if (scores := score_mixture(*mixture))]
             if scored:  # a mixture without events, and said to be, has no score
-                self.valid_ca_sdri.update(ca_sdri(scored), len(scored))
+                self.valid_improvement.update(ca_sdri(scored), len(scored))
 
     def on_validation_epoch_end(self) -> None:
         means = {"loss": self.valid_loss}
-        self.log_means({**means, f"ca_sdri/{BASELINE}": self.valid_ca_sdri} if self.scores_epoch else means)
+        score = {f"{self.ranking}/{BASELINE}": self.valid_improvement} if self.scores_epoch else {}
+        self.log_means({**means, **score})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -189,6 +191,38 @@ def test_mixtures_without_any_event_are_scored() -> None:
     evaluation = evaluated(Separator(), batches=[silent, BATCHES[1]])
     assert evaluation.of("oracle")[0].scores == ()
     assert evaluation.metrics["test/ca_sdri/oracle"].count == 1
+
+
+def test_sources_named_one_by_one_are_scored_as_those_of_2026() -> None:
+    class Tracks(nn.Module):
+        """Names the bell twice in one scene, nothing in another, and a dog in one that is silent."""
+
+        def forward(self, mixture: Tensor) -> SedOutput:
+            silence = CLASSES
+            named = torch.tensor([[0, silence, 0], [silence] * 3, [silence, 2, silence]])
+            return SedOutput(torch.zeros(3, CLASSES), tracks=torch.eye(CLASSES + 1)[named])
+
+    batch = make_batch([[0, None, 0], [None] * 3, [None] * 3])
+    with TemporaryDirectory() as folder:
+        separator = Separator(outputs=3)
+        evaluator = Evaluator(LABELS, RATE, {"tagger": Tracks()}, separator, rule=RULE, folder=Path(folder))  # type: ignore[arg-type]
+        results = evaluator(batch)
+        kept = Estimates(Path(folder) / "tagger", batch.names, LABELS, RATE)
+        assert [[label for label, _ in kept.of(name, LENGTH)] for name in batch.names] == [["Bell"] * 2, [], ["Dog"]]
+    evaluation = Evaluation("test", NAMES, results, 1, RULE, bootstrap=Bootstrap(0), ranking="capi_sdri")
+    bells, quiet, alarm = evaluation.of("tagger")
+    assert (bells.true, bells.predicted, quiet.scores) == (("Bell", "Bell"), ("Bell", "Bell"), ())
+    mean = sum(score.improvement for score in bells.scores) / 2
+    assert value(evaluation, "capi_sdri/tagger") == pytest.approx(mean / 2)  # not counted: silence left empty
+    assert value(evaluation, "capi_sdri@repeated/tagger") == pytest.approx(mean)
+    assert value(evaluation, "capi_sdri@none/tagger") == 0
+    assert value(evaluation, "label_accuracy@none/tagger") == 50
+    assert value(evaluation, "silence_precision/tagger") == 100
+    assert value(evaluation, "leakage/tagger") == pytest.approx(20 * math.log10(0.3), abs=1e-3)
+    assert not any("@0." in name or "ca_sdri@" in name.replace("capi", "") for name in evaluation.metrics)
+    assert not any("silence" in name or "leakage" in name for name in evaluation.metrics if "oracle" in name)
+    assert [row.name for row in evaluation.ranked("tagger")] == [bells.name, alarm.name]
+    assert evaluation.confusion("tagger")[:, :-1].sum(0).tolist() == [2, 0, 1, 0, 0]
 
 
 def test_estimates_are_written_as_they_are_scored(tmp_path: Path) -> None:

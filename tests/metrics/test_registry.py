@@ -15,6 +15,7 @@ from sedsep.metrics.registry import METRICS, SOURCES, MetricName, ordered_source
         ("test/ca_sdri@3/oracle", MetricName("test", "ca_sdri", "oracle", 3)),
         ("test/label_accuracy@0.3/baseline", MetricName("test", "label_accuracy", "baseline", 0.3)),
         ("valid/label_accuracy@0.5", MetricName("valid", "label_accuracy", setting=0.5)),
+        ("test/capi_sdri@repeated/tagger", MetricName("test", "capi_sdri", "tagger", "repeated")),
         ("loss", MetricName("", "loss")),
         ("test/odd@name/tagger", MetricName("test", "odd@name", "tagger")),
     ],

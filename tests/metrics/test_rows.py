@@ -8,7 +8,7 @@ from minis import noise, refused
 
 from sedsep.metrics.bootstrap import Bootstrap, ratios
 from sedsep.metrics.labels import mixture_accuracy, source_accuracy
-from sedsep.metrics.rows import PARTS, MixtureRow, by_class, by_count, by_level, score_estimates, summarise
+from sedsep.metrics.rows import PARTS, MixtureRow, by_class, by_count, by_group, by_level, score_estimates, summarise
 from sedsep.metrics.sdri import ClassScore, ca_sdri, score_mixture
 
 MIXTURE = noise(200)
@@ -109,6 +109,36 @@ def test_an_empty_band_has_no_value() -> None:
     assert math.isnan(estimate.low)
 
 
+def test_scores_by_what_sounds() -> None:
+    twice = row(hit("Dog", 4.0), ClassScore("Dog", "miss", input_sdr=-7.0))
+    rows = [*ROWS, twice, row(ALARM)]
+    assert [r.group for r in rows] == ["different", "one", "one", "none", "repeated", "none"]
+    assert values(by_group(rows, "capi_sdri")) == {"none": 0, "one": 3, "different": 4.5, "repeated": 2}
+    assert by_group(rows, "capi_sdri")["none"].count == 1  # nothing sounds in two, and one of them is left empty
+    assert values(by_group(rows, "label_accuracy")) == {"none": 50, "one": 50, "different": 0, "repeated": 0}
+    assert list(by_group(rows[:1], "capi_sdri")) == ["different"]
+
+
+def test_silence_is_told_from_sound() -> None:
+    rows = [row(hit("Bell", 3.0)), row(MISS), row(), row(), row(ALARM, ALARM), row(ALARM)]
+    found = values(summarise(rows))
+    assert found["silence_precision"] == pytest.approx(100 * 2 / 3)
+    assert found["silence_recall"] == 50
+    assert found["false_alarms"] == 3 / 4
+    assert all(math.isnan(values(summarise(ROWS[:3]))[name]) for name in ("silence_recall", "false_alarms"))
+
+
+def test_leakage_is_the_level_of_what_is_not_there() -> None:
+    twins = [("Dog", BELL), ("Dog", 0.1 * MIXTURE), ("Cough", 0.01 * MIXTURE)]
+    for said, level in ((twins[:1], math.nan), (twins[:2], -20), (twins, -30)):
+        made = score_estimates("scene", "tagger", said, [("Dog", BELL)], MIXTURE)
+        found = summarise([made, row(hit("Bell", 3.0))])["leakage"]
+        assert found.value == pytest.approx(level, abs=1e-4, nan_ok=True)
+        assert found.count == (len(said) > 1)
+        assert [entry.estimate for entry in made.scores if entry.label == "Dog"] == list(range(len(said)))[:2]
+    assert score_estimates("x", "tagger", {"Dog": 0 * BELL}, {}, MIXTURE).scores[0].level < -60
+
+
 # Intervals.
 
 
@@ -130,7 +160,7 @@ def test_an_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
 
 def test_intervals_are_a_function_of_rows_and_seed() -> None:
     rows = many(50)
-    assert summarise(rows) == summarise(rows)
+    assert repr(summarise(rows)) == repr(summarise(rows))  # of what is in none of them, NaN
     other = summarise(rows, bootstrap=Bootstrap(seed=1))["ca_sdri"]
     assert other.value == summarise(rows)["ca_sdri"].value
     assert other.low != summarise(rows)["ca_sdri"].low

@@ -152,7 +152,7 @@ def test_misses_and_false_alarms_count_nothing_and_lower_the_mean() -> None:
     assert [(s.label, s.outcome) for s in scores] == [("Bell", "hit"), ("Cough", "miss"), ("Dog", "false_alarm")]
     assert [s.improvement for s in scores[1:]] == [0, 0]
     assert scores[1].input_sdr is not None
-    assert scores[2] == ClassScore("Dog", "false_alarm")
+    assert scores[2] == ClassScore("Dog", "false_alarm", level=0, estimate=0)  # the mixture itself
 
 
 def test_mixtures_count_alike_however_many_sources_they_hold() -> None:

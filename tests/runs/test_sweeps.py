@@ -72,6 +72,10 @@ def test_a_job_is_what_its_directory_says(tmp_path: Path) -> None:
     run(tmp_path / "a", metrics={"test/ca_sdri/tagger": None, "test/ca_sdri/oracle": 3.5})
     done = outcome(Job(0, (), "a"), tmp_path / "a", None)
     assert (done.state, done.metric, done.score, done.cause) == (FINISHED, "test/ca_sdri/oracle", 3.5, None)
+    run(
+        tmp_path / "a", metrics={"test/capi_sdri/oracle": 2.0, "test/ca_sdri/tagger": 1.0, "test/capi_sdri/tagger": 1.5}
+    )
+    assert outcome(Job(0, ()), tmp_path / "a", None).metric == "test/capi_sdri/tagger"  # that of its own edition
     assert done.seconds is not None and done.seconds < 5
     run(tmp_path / "b", ValueError("x"))
     failed = outcome(Job(0, (), "b", note="Ended with exit code 1"), tmp_path / "b", None)

@@ -5,7 +5,7 @@ Axes: L samples, N classes, S SED frames.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -34,11 +34,13 @@ class Stem(NamedTuple):
         label: class name.
         waveform: float32 [L].
         sdr_improvement: dB over the mixture; `None` for false alarms.
+        event: which of the class's events it was matched to, in their order; false alarms come after them.
     """
 
     label: str
     waveform: FloatArray
     sdr_improvement: float | None = None
+    event: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,6 @@ class Example:
     """A recording, taken apart.
 
     A target without an estimate of a label source is shown as missed, an estimate without a target as a false alarm.
-    Where a label repeats, the first estimate stands beside the first target, and so on.
 
     Attributes:
         name: of the recording.
@@ -102,7 +103,7 @@ def take_apart(
     examples = []
     for rank in (*range(best), *range(len(ranked) - (count - best), len(ranked))):
         row = ranked[rank]
-        metric = METRICS["source_accuracy" if row.ca_sdri is None else "ca_sdri"]
+        metric = METRICS["source_accuracy" if row.ca_sdri is None else evaluation.ranking]
         total, parts = PARTS[metric.name](row)
         score = f"{total / parts:.1f} {metric.unit}" if parts else "nothing to name"
         which = "Best" if rank == 0 else "Worst" if rank == len(ranked) - 1 else f"Number {rank + 1}"
@@ -128,16 +129,19 @@ def _take_apart(batch: Batch, evaluator: AnyEvaluator, evaluation: Evaluation, r
             answers = {s: chosen for s, chosen in evaluator.classes(batch, outputs).items() if s in shown}
             found = separate(evaluator.separator, batch.mixture, answers, evaluator.labels, evaluator.passes)
             sounds = {source: item for (source, passes), (item,) in found.items() if passes == evaluation.passes}
-    estimates = {}
+    estimates: dict[str, list[Stem]] = {}
     for source, pairs in sounds.items():
         waveforms = [(label, waveform.to(mixture.device)) for label, waveform in pairs]
-        once = Counter(label for label, _ in waveforms)  # of several of a class, nobody knows which has which gain
-        gains = {
-            score.label: score.improvement
-            for score in score_mixture(waveforms, truth, mixture)
-            if score.outcome == "hit" and once[score.label] == 1
-        }
-        estimates[source] = [Stem(label, wave.cpu().numpy(), gains.get(label)) for label, wave in waveforms]
+        of_class = defaultdict(list)
+        for label, waveform in waveforms:
+            of_class[label].append(waveform.cpu().numpy())
+        estimates[source], event = [], Counter[str]()
+        for score in score_mixture(waveforms, truth, mixture):
+            if score.estimate is not None:
+                gain = score.improvement if score.outcome == "hit" else None
+                stem = Stem(score.label, of_class[score.label][score.estimate], gain, event[score.label])
+                estimates[source].append(stem)
+            event[score.label] += 1  # entries of a class are in the order of its events
     spans = batch.spans[0][batch.query[0].any(1)]
     activity = outputs["tagger"].strong_probabilities if "tagger" in outputs else None
     return Example(
@@ -198,18 +202,21 @@ def example_view(example: Example) -> dict[str, Any]:
 
 
 def _events(example: Example) -> list[tuple[str, FloatArray | None, dict[str, Stem]]]:
-    """(label, target, estimate by label source) of each event: targets first, then what was never there."""
+    """(name, target, estimate by label source) of each event: targets first, then what was never there. Events of one
+    class are numbered."""
     events: dict[tuple[str, int], tuple[FloatArray | None, dict[str, Stem]]] = {}
-    count: Counter[str] = Counter()
+    count = Counter[str]()
     for label, target in example.targets:
         events[label, count[label]] = (target, {})
         count[label] += 1
     for source, stems in example.estimates.items():
-        count.clear()
         for stem in stems:
-            events.setdefault((stem.label, count[stem.label]), (None, {}))[1][source] = stem
-            count[stem.label] += 1
-    return [(label, target, answers) for (label, _), (target, answers) in events.items()]
+            events.setdefault((stem.label, stem.event), (None, {}))[1][source] = stem
+    several = Counter(label for label, _ in events)
+    return [
+        (label if several[label] == 1 else f"{label} {event + 1}", target, answers)
+        for (label, event), (target, answers) in events.items()
+    ]
 
 
 def _alike(answers: Mapping[str, Stem], gain: float) -> list[list[str]]:

@@ -20,7 +20,7 @@ from sedsep.evaluation.report.scores import (
 )
 from sedsep.evaluation.results import Evaluation
 from sedsep.metrics.bootstrap import FEWEST
-from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, REPORT, SOURCES
+from sedsep.metrics.registry import BASELINE, CONSTANT, METRICS, ORACLE, RANKINGS, REPORT, SOURCES
 
 
 def write_report(
@@ -69,8 +69,8 @@ def write_report(
         facts=facts,
         notes=[*notes, *_doubts(evaluation)],
         split=evaluation.split,
-        headline=METRICS["ca_sdri"],
-        improvements=by_source(evaluation, "ca_sdri"),
+        headline=METRICS[evaluation.ranking],
+        improvements=by_source(evaluation, evaluation.ranking),
         accuracies=by_source(evaluation, "label_accuracy"),
         metrics=metric_table(evaluation),
         intervals=any(interval(score) for score in evaluation.metrics.values()),
@@ -133,7 +133,10 @@ def training_curves(name: str, history: Sequence[Mapping[str, str]], loss: str) 
     curves = []
     for what, unit, lines in (
         ("loss", loss, {"training": "train/loss_epoch", "validation": "valid/loss"}),
-        ("validation CA-SDRi", "dB", {"under the baseline tagger's labels": "valid/ca_sdri/baseline"}),
+        *(
+            (f"validation {METRICS[ranking].title}", "dB", {SOURCES[BASELINE]: f"valid/{ranking}/{BASELINE}"})
+            for ranking in RANKINGS
+        ),
         ("validation label accuracy by threshold", "%", accuracies),
     ):
         series = {}

@@ -17,7 +17,7 @@ from sedsep.evaluation.report.figures import Curve, bar_figure, brief, confusion
 from sedsep.evaluation.report.html import number
 from sedsep.evaluation.results import Evaluation
 from sedsep.metrics.bootstrap import Estimate
-from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, Metric, ordered_sources
+from sedsep.metrics.registry import CONSTANT, GROUPS, METRICS, ORACLE, Metric, ordered_metrics, ordered_sources
 
 WORST = 5
 """Confusions that are told in words."""
@@ -67,15 +67,17 @@ SETTINGS = {
 """What scores were taken at several values of: its section, what the job's own value is called, and a lead."""
 
 
-def by_source(evaluation: Evaluation, metric: str, setting: float | None = None) -> Scores:
-    """A metric at the job's own setting or another one, as far as label sources have it, in the order of the page."""
+def by_source(evaluation: Evaluation, metric: str, setting: float | str | None = None) -> Scores:
+    """A metric at the job's own setting or another one, or of a group of mixtures, as far as label sources have it, in
+    the order of the page."""
     scores = {s: evaluation.score(metric, s, setting) for s in ordered_sources({*evaluation.sources, CONSTANT})}
     return {source: score for source, score in scores.items() if score is not None}
 
 
 def metric_table(evaluation: Evaluation) -> Panel:
     """A row a metric at the job's own setting, a column a label source."""
-    rows = [(metric, "", scores) for name, metric in METRICS.items() if (scores := by_source(evaluation, name))]
+    metrics = ordered_metrics(evaluation.ranking)
+    rows = [(metric, "", scores) for metric in metrics if (scores := by_source(evaluation, metric.name))]
     columns = ordered_sources({source for _, _, scores in rows for source in scores})
     return Panel(f"Metrics, {evaluation.split} split", "", "Metric", columns, rows)
 
@@ -87,7 +89,7 @@ def setting_panels(evaluation: Evaluation) -> list[dict[str, Any]]:
         threshold = setting == "threshold"
         own = evaluation.rule.threshold if threshold else evaluation.passes
         panels = []
-        for metric in (metric for metric in METRICS.values() if metric.setting == setting):
+        for metric in (metric for metric in ordered_metrics(evaluation.ranking) if metric.setting == setting):
             places = evaluation.thresholds if threshold else evaluation.all_passes
             values = {at: scores for at in places if (scores := by_source(evaluation, metric.name, at))}
             if values and own is not None and own not in values:
@@ -133,32 +135,40 @@ def class_panel(evaluation: Evaluation) -> Panel:
                     scores[name] = Estimate(100 * confusion[index, index] / total, math.nan, math.nan, round(total))
         rows.append((label, count, scores))
     named = SHARES if any(name in scores for _, _, scores in rows for name in SHARES) else ()
-    axis = METRICS["ca_sdri"].axis if tables else "%"
+    axis = METRICS[evaluation.ranking].axis if tables else "%"
     sources = ordered_sources(tables)
     return Panel("by_class", axis, "Class", [*sources, *named], rows, _bars(rows, sources or named, axis))
 
 
 def breakdown_panels(evaluation: Evaluation) -> list[Panel]:
-    """Scores by the number of sources in a mixture and, of sounds, by their level in it."""
-    metric = METRICS["ca_sdri" if evaluation.separated else "label_accuracy"]
+    """Scores by what a mixture holds (where they are those of 2026), by the number of its sources and, of sounds, by
+    their level in it."""
+    panels = []
+    for metric in ordered_metrics(evaluation.ranking):
+        rows = {what: by_source(evaluation, metric.name, group) for group, what in GROUPS.items()}
+        panels.append(_breakdown(f"{metric.title} by what sounds", metric.axis, "What sounds", rows, metric.digits))
+    metric = METRICS[evaluation.ranking if evaluation.separated else "label_accuracy"]
     title = f"{metric.title} by number of sources"
-    panels = [_breakdown(title, metric.axis, "Sources", evaluation.by_count, lambda n: f"{n} source{'s' * (n != 1)}")]
+    rows = _by_row(evaluation.by_count, lambda count: f"{count} source{'s' * (count != 1)}")
+    panels.append(_breakdown(title, metric.axis, "Sources", rows, metric.digits))
     if evaluation.separated:
         title = "Improvement by level of the source beside all else"
-        panels.append(_breakdown(title, "Improvement (dB)", "SNR in the mixture", evaluation.by_level, _band))
+        panels.append(_breakdown(title, "Improvement (dB)", "SNR in the mixture", _by_row(evaluation.by_level, _band)))
     return [panel for panel in panels if panel.rows]
 
 
-def _breakdown(
-    title: str, axis: str, head: str, tables: Mapping[str, Mapping[Key, Estimate]], name: Callable[[Key], str]
-) -> Panel:
-    rows = []
-    for key in next(iter(tables.values())):
-        scores = {source: table[key] for source, table in tables.items() if table[key].count}
-        if scores:
-            rows.append((name(key), max(score.count for score in scores.values()), scores))
-    sources = ordered_sources({source for _, _, scores in rows for source in scores})
-    return Panel(title, axis, head, sources, rows, _bars(rows, sources, axis))
+def _by_row(tables: Mapping[str, Mapping[Key, Estimate]], name: Callable[[Key], str]) -> dict[str, Scores]:
+    """What label sources have a table of, row by row."""
+    return {
+        name(key): {source: table[key] for source, table in tables.items() if table[key].count}
+        for key in next(iter(tables.values()))
+    }
+
+
+def _breakdown(title: str, axis: str, head: str, scores: Mapping[str, Scores], digits: int = 2) -> Panel:
+    rows = [(name, max(score.count for score in row.values()), row) for name, row in scores.items() if row]
+    sources = ordered_sources({source for _, _, row in rows for source in row})
+    return Panel(title, axis, head, sources, rows, _bars(rows, sources, axis), digits)
 
 
 def _band(band: tuple[float, float]) -> str:

@@ -114,12 +114,13 @@ def test_one_sound_of_two_sources_is_shown_once() -> None:
     assert "Estimate: tagger and oracle" in page.words
 
 
-def test_repeated_labels_pair_in_order() -> None:
+def test_an_estimate_of_a_repeated_class_stands_beside_the_event_it_was_matched_to() -> None:
     first, second = tone(500, 0.3), tone(700, 0.3)
-    targets, estimates = [("Bird", first), ("Bird", second)], {"tagger": [Stem("Bird", first, 1.0)]}
-    words = Page(report(examples=[Example("two", RATE, first + second, targets=targets, estimates=estimates)])).words
-    assert words.count("missed with tagger") == 1
-    assert words.index("1.0 dB SDRi") < words.index("missed with tagger")
+    targets, estimates = [("Bird", first), ("Bird", second)], {"tagger": [Stem("Bird", second, 1.0, event=1)]}
+    page = Page(report(examples=[Example("two", RATE, first + second, targets=targets, estimates=estimates)]))
+    assert page.words.count("missed with tagger") == 1
+    assert page.words.index("Bird 1 missed with tagger") < page.words.index("Bird 2") < page.words.index("1.0 dB SDRi")
+    assert {"dry target of Bird 1", "dry target of Bird 2", "estimate of Bird 2, tagger labels"} < set(sounds(page))
 
 
 def test_examples_come_in_order_with_their_captions() -> None:

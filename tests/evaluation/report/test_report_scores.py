@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pages import LABELS, Page, evaluation, images, report
 
+from sedsep.evaluation.evaluator import MixtureResult
 from sedsep.evaluation.report import Curve, show_scores, write_report
 from sedsep.evaluation.report.figures import brief, confusion_figure
 from sedsep.evaluation.report.scores import confusion_view
@@ -19,6 +20,7 @@ from sedsep.evaluation.results import Evaluation
 from sedsep.labels import LabelRule
 from sedsep.metrics.bootstrap import Estimate
 from sedsep.metrics.registry import METRICS, MetricName
+from sedsep.metrics.rows import MixtureRow
 
 NAN = float("nan")
 SOURCES = ("tagger", "baseline", "oracle")
@@ -120,6 +122,21 @@ def test_groups_show_their_scores_and_what_is_missing() -> None:
         "Sources", "Mixtures", "tagger", "1 source", "2 sources",
         "SNR in the mixture", "Mixtures", "tagger", "below -10 dB", "-5 to 0 dB", "0 to 5 dB",
     ]  # fmt: skip
+
+
+def test_a_page_of_2026_leads_with_its_own_ranking_and_breaks_it_down_by_what_sounds() -> None:
+    of = replace(evaluation(), ranking="capi_sdri")
+    empty = [MixtureRow("empty", source, (), (), 3) for source in of.sources]
+    text = report(replace(of, mixtures=[*of.mixtures, MixtureResult("empty", empty, of.mixtures[0].outputs)]))
+    assert "CAPI-SDRi, tagger labels 9.3 dB" in Page(text).words
+    assert table_cells(section(text, "results"), "th").index("CAPI-SDRi (dB)") == 4  # after the heads of the columns
+    titles = re.findall("<h3>(.*?)</h3>", section(text, "groups"))
+    assert titles[:3] == [f"{what} by what sounds" for what in ("CAPI-SDRi", "Label accuracy", "Source accuracy")]
+    cells = table_cells(section(text, "groups"))
+    assert cells[:6] == ["1", "12.00", "17.00", "2", "8.00", "17.00"]  # nothing is counted of silence left empty
+    assert cells[6:12] == ["1", "100.0", "1", "100.0", "2", "50.0"]
+    assert "Silence recall" in section(text, "results")
+    assert not {"Silence recall", "by what sounds"} & set(re.findall("Silence recall|by what sounds", report()))
 
 
 def test_classes_show_scores_precision_and_recall() -> None:

@@ -68,6 +68,7 @@ class Repeats(Options):
 class EditionOptions(Options):
     """What an edition of the challenge's task is like."""
 
+    ranking: Literal["ca_sdri", "capi_sdri"]
     year: Edition
     events: Sounds
     interference: Sounds

@@ -16,6 +16,7 @@ TINY = (
     "duration=2.0",
     "scale.tagger.training.duration=1.5",
     "scale.baseline.training.duration=1.5",
+    "scale.tracks.training.duration=1.5",
     "scale.separator.training.duration=1.5",
     "scale.sed.unit_frames=101",
     "scale.sed.f_max=8000",

@@ -26,7 +26,7 @@ from sedsep.inference.detection import SoundEvent
 from sedsep.inference.job import TRAINED_LEVELS, Request, SeparationJob, Watch
 from sedsep.inference.recordings import Recording, frames_first, from_array, is_number
 from sedsep.labels import LabelSet
-from sedsep.metrics.registry import TAGGER
+from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.types import FloatArray, SedOutput
@@ -70,7 +70,7 @@ def load(
     tagger_file, lack = None if tagger is None else locate(tagger, cache), None
     if tagger_file is None and scored is not None:
         try:
-            tagger_file = scored.tagger(TAGGER)
+            tagger_file = scored.tagger(TAGGER) or scored.tagger(BASELINE)
         except UserError as error:  # sounds that are named need none
             lack = str(error)
     sed = None if tagger_file is None else checkpoints.load(tagger_file, "sed", labels).network

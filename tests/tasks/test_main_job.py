@@ -71,6 +71,18 @@ def test_the_same_command_gives_the_same_numbers_and_a_checkpoint_scores_as_its_
     assert scores("evaluated", "task=evaluate", f"ckpt={checkpoint}") == pytest.approx(first, abs=1e-4)
 
 
+def test_the_job_of_2026_trains_its_tagger_and_a_guided_separator_of_several_outputs(
+    run_py: RunPy, tmp_path: Path
+) -> None:
+    data = write_tiny_set(tmp_path / "set", edition=2026)
+    job = ("experiment=dcase2026_guided", "refinement.iters=2", "logger=none")
+    done = run_py(*TINY, f"data.root={data}", *job)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((run_directory(tmp_path) / "metrics.json").read_text())
+    for source in ("baseline", "tagger", "oracle"):
+        assert isinstance(metrics[f"test/capi_sdri/{source}"], float)
+
+
 def test_a_tagger_trains_alone(run_py: RunPy, tiny_set: Path, tmp_path: Path) -> None:
     done = run_py(*TINY, f"data.root={tiny_set}", "model=tagger", "logger=none")
     assert done.returncode == 0, done.stderr

@@ -1,33 +1,34 @@
 """Playing the sounds of a scene in its room, and adding them up: all the arithmetic of a scene.
 
-A scene is cut into blocks no shorter than a response, and transforms are of two blocks. They go
+Scenes, sources and responses are cut into blocks of one length, and transforms are of two: a block, then zeros. They go
 
-- there: of each block of each source, and of each response. A block with an even number lies in the first half of its
-  transform, one with an odd number in the second: the sum of two spectra is that of two blocks that follow one another.
-- and back: a pair of blocks, times a response, gives what is heard during the later one, because no response reaches
-  back further than to the one before (overlap-save). Products are added up as spectra: however many sounds there are, a
-  block is transformed back once for each microphone.
+- there: of each block of each source and of each response, and
+- back: the product of a source's block and a response's is what is heard in two blocks of the scene. All products that
+  begin with the same block are added up as spectra: however many sounds there are, and however long they are heard, a
+  block of the scene is transformed back once for each microphone. Targets go back on their own: the response of one is
+  as short as a direct path and takes one block.
 
 In between come the levels. The energy of a reverberant sound, tail included, is the sum over all lags of its source's
-autocorrelation times its response's. Both follow from the same spectra, the source's from each block with the pair that
-it begins.
+autocorrelation times its response's. Both follow from the same spectra, so that no tail is transformed back.
 
 On one core torch's transforms, which are MKL's on most machines, took 0.6 of the time of scipy's. They get one thread,
 for the last bits depend on the number of threads, and memory of torch's own, for they depend on its alignment.
 
-Axes: K slots, M microphones, N taps, L samples of the scene, F of a source, B of a block, S = B + 1 bins.
+Axes: K slots, M microphones, N taps, L samples of the scene, F of a source, B of a block, S = B + 1 bins, Q blocks
+of a source, P of a response, D of a target's response, T of a scene.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
+from scipy.signal import oaconvolve
 
 from sedsep.devices import one_thread
 from sedsep.types import FloatArray, Scene
@@ -36,6 +37,13 @@ Spectra = NDArray[np.complex64]
 
 MOST_BLOCKS = 16
 """Of a scene: where responses are short, longer blocks cost no more."""
+
+LONGEST = 90_000
+"""Samples of a block. With responses of 5.5 s, whole ones (blocks of 175 000) took 1.2 of the time of halves; thirds
+took as long as halves, for transforms become cheaper and products more."""
+
+BINS = 8192
+"""Of spectra that are multiplied at a time: few enough for sums and products to stay in the cache."""
 
 CANCELLED = 0.01
 """Of the energy that a sound would have if its source were noise: where it has less, since the room swallows what the
@@ -109,20 +117,18 @@ class Played:
 
     Attributes:
         sound: the sound.
-        first: number of the block it begins in.
-        source: spectra of its blocks [n, S].
-        responses: spectra of its response and, where it has a target, the target's [M or M + 1, S].
+        first: number of the block of the scene that its first block lies in.
+        source: spectra of its blocks [Q, S].
+        response: spectra of its response's blocks [P, M, S].
+        direct: likewise of the target's response, from the first tap that counts on [D, 1, S]; D = 0 where there is no
+            target.
     """
 
     sound: Sound
     first: int
     source: Spectra
-    responses: Spectra
-
-    def pair(self, block: int) -> Spectra:
-        """The spectrum of a block of the scene and the one before [S]."""
-        index = block - self.first
-        return np.asarray(self.source[max(0, index - 1) : index + 1].sum(axis=0))
+    response: Spectra
+    direct: Spectra
 
 
 def mix(parts: SceneParts) -> Scene:
@@ -131,119 +137,120 @@ def mix(parts: SceneParts) -> Scene:
     length = mixture.shape[1]
     targets = np.zeros((len(parts.labels), length), np.float32)
     if parts.sounds:
-        taps = max(sound.response.shape[1] for sound in parts.sounds)
-        step = next_fast_len(max(taps, math.ceil(length / MOST_BLOCKS)), real=True)
+        step = block_length(max(sound.response.shape[1] for sound in parts.sounds), length)
         with one_thread():
-            _add(_play(parts.sounds, parts.ref_channel, step), mixture, targets, step)
+            played = list(_transform(parts.sounds, parts.ref_channel, step))
+            _set_levels(played, step)
+            _add(played, mixture, targets, step)
     return Scene(mixture, targets, parts.labels, parts.spans, parts.name)
 
 
-def _play(sounds: Sequence[Sound], ref_channel: int, step: int) -> list[Played]:
-    """Sounds at their levels, transformed there."""
-    firsts = [sound.onset // step for sound in sounds]
-    rows: list[int] = []
-    for sound, first in zip(sounds, firsts, strict=True):
-        blocks = math.ceil((sound.onset + len(sound.source)) / step) - first
-        rows += [blocks, len(sound.response) + (sound.slot is not None)]
-    ends = np.cumsum(rows)[:-1]
-    signals = torch.zeros(sum(rows), 2 * step)
-    laid = np.split(signals.numpy(), ends)
-    for sound, first, source, responses in zip(sounds, firsts, laid[::2], laid[1::2], strict=True):
-        for block, row in enumerate(source, first):
-            start = block * step - sound.onset
-            samples = sound.source[max(0, start) : start + step]
-            row[_half(block, step)][max(0, -start) :][: len(samples)] = samples
-        channels, taps = sound.response.shape
-        responses[:channels, :taps] = sound.response
-        if sound.slot is not None:
-            # The target is played through one microphone's response, zero but for its direct path.
-            part = slice(*sound.direct)
-            responses[channels, part] = sound.response[ref_channel, part]
-    spectra = np.split(torch.fft.rfft(signals).numpy(), ends)
-    played = [Played(*row) for row in zip(sounds, firsts, spectra[::2], spectra[1::2], strict=True)]
-    for playing, mean in zip(played, _powers(played), strict=True):
-        scaled = playing.responses.view(np.float32)  # as such: numpy would take the gain for a complex number
-        scaled *= gain(mean, playing.sound.level_db)
-    return played
+def block_length(taps: int, length: int) -> int:
+    """Samples of a block where the longest response has so many taps and the scene so many samples."""
+    part = math.ceil(taps / math.ceil(taps / LONGEST))
+    return int(next_fast_len(max(part, min(LONGEST, math.ceil(length / MOST_BLOCKS))), real=True))
 
 
-def _powers(played: Sequence[Played]) -> list[float]:
-    """Mean powers over all samples and microphones."""
-    spectra = torch.empty(2 * len(played), played[0].source.shape[1], dtype=torch.complex64)
-    rows = spectra.numpy()
-    for source, response, playing in zip(rows[::2], rows[1::2], played, strict=True):
-        later = enumerate(playing.source, playing.first + 1)
-        _products(((playing.pair(number), np.conj(block)) for number, block in later), source)
-        channels = len(playing.sound.response)
-        _products(((row, np.conj(row)) for row in playing.responses[:channels]), response)
-    lags = torch.fft.irfft(spectra).numpy()
-    powers = []
-    for source, response, playing in zip(lags[::2], lags[1::2], played, strict=True):
-        channels, taps = playing.sound.response.shape
-        unrelated = float(source[0]) * float(response[0])
-        energy = 2 * inner(source[:taps], response[:taps]) - unrelated
+def _transform(sounds: Sequence[Sound], ref_channel: int, step: int) -> Iterator[Played]:
+    """Cut sounds into blocks and transform them there."""
+    signals = torch.empty(0, 2 * step)
+    for sound in sounds:
+        # A target is played through one microphone's response, as much of it as belongs to its direct path.
+        taps = sound.response[[] if sound.slot is None else [ref_channel], slice(*sound.direct)]
+        cuts = [(sound.source[None], sound.onset % step), (sound.response, 0), (taps, 0)]
+        shapes = [(math.ceil((before + rows.shape[1]) / step), len(rows)) for rows, before in cuts]
+        ends = np.cumsum([blocks * rows for blocks, rows in shapes])
+        if len(signals) < ends[-1]:
+            signals = torch.zeros(int(ends[-1]), 2 * step)  # the second halves stay so
+        laid = np.split(signals.numpy()[:, :step], ends)
+        for (rows, before), shape, blocks in zip(cuts, shapes, laid, strict=False):
+            blocks[:] = 0
+            for number, block in enumerate(blocks.reshape(*shape, step)):
+                samples = rows[:, max(0, number * step - before) : (number + 1) * step - before]
+                block[:, before if number == 0 else 0 :][:, : samples.shape[1]] = samples
+        spectra = np.split(torch.fft.rfft(signals[: ends[-1]]).numpy(), ends[:-1])
+        source, response, direct = (rows.reshape(*shape, step + 1) for rows, shape in zip(spectra, shapes, strict=True))
+        yield Played(sound, sound.onset // step, source[:, 0], response, direct)
+
+
+def _set_levels(played: Sequence[Played], step: int) -> None:
+    """Bring sounds to their levels."""
+    counts = [min(len(playing.source), len(playing.response)) for playing in played]
+    spectra = torch.zeros(2 * sum(counts), step + 1, dtype=torch.complex64)
+    ends = np.cumsum(np.repeat(counts, 2))[:-1]
+    halves = np.split(spectra.numpy(), ends)
+    for playing, source, response in zip(played, halves[::2], halves[1::2], strict=True):
+        _correlate(playing.source[:, None], source)
+        _correlate(playing.response, response)
+    lags = np.split(torch.fft.irfft(spectra)[:, :step].numpy(), ends)
+    for playing, source, response in zip(played, lags[::2], lags[1::2], strict=True):
+        unrelated = float(source[0, 0]) * float(response[0, 0])
+        energy = 2 * sum(map(inner, source, response)) - unrelated
+        sound = playing.sound
         if energy < CANCELLED * unrelated:
-            energy = _energy(playing)
-        powers.append(energy / (channels * (playing.sound.offset - playing.sound.onset)))
-    return powers
+            energy = float(np.square(oaconvolve(sound.source[None].astype(float), sound.response, axes=1)).sum())
+        mean = energy / (len(sound.response) * (sound.offset - sound.onset))
+        scaled = playing.source.view(np.float32)  # as such: numpy would take the gain for a complex number
+        scaled *= gain(mean, sound.level_db)
 
 
-def _energy(playing: Played) -> float:
-    """The energy of a sound at all microphones, added up sample by sample."""
-    channels, step = len(playing.sound.response), playing.source.shape[1] - 1
-    spectra = torch.empty(channels, step + 1, dtype=torch.complex64)
-    energy = 0.0
-    for block in range(playing.first, playing.first + len(playing.source) + 1):
-        np.multiply(playing.pair(block), playing.responses[:channels], out=spectra.numpy())
-        energy += sum(inner(track, track) for track in torch.fft.irfft(spectra).numpy()[:, _half(block, step)])
-    return energy
+def _correlate(blocks: Spectra, lags: Spectra) -> None:
+    """Add the spectra of the autocorrelation of blocks [Q, R, S], summed over rows, to zeros [n, S]: the lags of one
+    block after the other, each in the first half of its transform."""
+    for start in range(0, blocks.shape[-1], BINS):
+        rows, sums = blocks[..., start : start + BINS], lags[:, start : start + BINS]
+        squares = np.square(rows.view(np.float32)).sum(axis=(0, 1))  # of real and imaginary parts
+        sums.real[0] = squares[::2] + squares[1::2]
+        for lag in range(1, min(len(lags) + 1, len(rows))):
+            total = (rows[lag:] * np.conj(rows[:-lag])).sum(axis=(0, 1))
+            # Lags before the block lie in the second half of the transform of the block after it.
+            sums[lag - 1, ::2] += total[::2]
+            sums[lag - 1, 1::2] -= total[1::2]
+            if lag < len(lags):
+                sums[lag] += total
 
 
 def _add(played: Sequence[Played], mixture: FloatArray, targets: FloatArray, step: int) -> None:
     """Add sounds to the mixture [M, L], and their targets to silence [K, L]."""
     channels, length = mixture.shape
     blocks = math.ceil(length / step)
-    most = blocks * channels + sum(len(playing.source) + 1 for playing in played if playing.sound.slot is not None)
-    spectra = torch.empty(most, step + 1, dtype=torch.complex64)
-    places: list[tuple[FloatArray, slice]] = []  # parts of tracks, and where they lie in their transforms
+    with_target = [p for p in played if p.sound.slot is not None]
+    rows = [blocks * channels, *[len(p.source) + len(p.direct) - 1 for p in with_target]]
+    ends = np.cumsum(rows)[:-1]
+    spectra = torch.zeros(sum(rows), step + 1, dtype=torch.complex64)
+    wet, *dry = np.split(spectra.numpy(), ends)
+    wet = wet.reshape(blocks, channels, -1)
+    for start in range(0, step + 1, BINS):
+        bins = slice(start, start + BINS)
+        for p in played:
+            _convolve(p.source[:, bins], p.response[..., bins], wet[p.first :, :, bins])
+        for p, total in zip(with_target, dry, strict=True):
+            _convolve(p.source[:, bins], p.direct[..., bins], total[:, None, bins])
 
-    def transform(track: FloatArray, block: int, start: int, stop: int, terms: list[tuple[Spectra, Spectra]]) -> None:
-        """Have a sum of products transformed back, to be added to a track between two samples."""
-        _products(terms, spectra[len(places)].numpy())
-        start = max(start, block * step)
-        part = track[start : min(stop, (block + 1) * step)]
-        first = start - block * step + _half(block, step).start
-        places.append((part, slice(first, first + len(part))))
-
-    for block in range(blocks):
-        heard = [(p, p.pair(block)) for p in played if p.first <= block < p.sound.offset / step]
-        if not heard:
-            continue
-        start, stop = min(p.sound.onset for p, _ in heard), max(p.sound.offset for p, _ in heard)
-        for microphone, track in enumerate(mixture):
-            transform(track, block, start, stop, [(pair, p.responses[microphone]) for p, pair in heard])
-        for p, pair in heard:
-            if p.sound.slot is not None and block < p.sound.target_offset / step:
-                track, terms = targets[p.sound.slot], [(pair, p.responses[channels])]
-                transform(track, block, p.sound.onset + p.sound.direct[0], p.sound.target_offset, terms)
-
-    signals = torch.fft.irfft(spectra[: len(places)]).numpy()
-    for (part, where), signal in zip(places, signals, strict=True):
-        np.add(part, signal[where], out=part)
+    wet, *dry = np.split(torch.fft.irfft(spectra).numpy(), ends)
+    start, stop = min(p.sound.onset for p in played), max(p.sound.offset for p in played)
+    for number, block in enumerate(wet.reshape(blocks, channels, -1)):
+        for signal, track in zip(block, mixture, strict=True):
+            _overlap_add(signal, track, number * step, start, stop)
+    for p, signals in zip(with_target, dry, strict=True):
+        assert p.sound.slot is not None
+        before, track = p.sound.direct[0], targets[p.sound.slot]
+        for number, signal in enumerate(signals, p.first):
+            _overlap_add(signal, track, number * step + before, p.sound.onset + before, p.sound.target_offset)
 
 
-def _half(block: int, step: int) -> slice:
-    """Where a block lies in its transform."""
-    return slice(block % 2 * step, (block % 2 + 1) * step)
+def _convolve(source: Spectra, response: Spectra, total: Spectra) -> None:
+    """Add the products of blocks of a source [Q, S] and a response [P, M, S] to those of what is heard [T, M, S]."""
+    for number, block in enumerate(source[: len(total)]):
+        heard = total[number : number + len(response)]
+        heard += block * response[: len(heard)]
 
 
-def _products(terms: Iterable[tuple[Spectra, Spectra]], total: Spectra) -> None:
-    """The sum of products [S], written to `total`."""
-    for number, (one, other) in enumerate(terms):
-        if number:
-            total += one * other
-        else:
-            np.multiply(one, other, out=total)
+def _overlap_add(signal: FloatArray, track: FloatArray, first: int, start: int, stop: int) -> None:
+    """Add a signal to a track from sample `first` on, but only between two samples: elsewhere it is rounding errors."""
+    start, stop = max(first, start), min(first + len(signal), stop, len(track))
+    if start < stop:
+        track[start:stop] += signal[start - first : stop - first]
 
 
 def inner(one: FloatArray, other: FloatArray) -> float:

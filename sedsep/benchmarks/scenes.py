@@ -1,16 +1,18 @@
-"""What rendering costs: scenes a second on one core, next to their Fourier transforms, and on a device.
+"""What rendering costs: scenes a second on one core, next to bare Fourier transforms, and on a device.
 
 Axes: P source positions, M microphones, N taps.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
+from scipy.fft import next_fast_len
 from torch.profiler import ProfilerActivity, profile
 
 from sedsep.benchmarks.costs import CostTable, clock, machine, processor
@@ -27,6 +29,8 @@ from sedsep.scenes.sampling import SceneSampler
 SPLIT = "train"
 BATCH_SIZE = 4
 """Scenes that are mixed at once on a device."""
+PARTITIONS = (1, 2, 3, 4, 6)
+"""Blocks of a response that bare convolutions are tried with."""
 WARM_UP = 0.2
 """Share of the scenes rendered before the clock starts: files come from the system's cache from then on."""
 
@@ -81,7 +85,8 @@ class NoiseSet:
                 soundfile.write(path, samples, self.sample_rate)
             decay = 10 ** (-3 * np.arange(self.taps) / self.taps)  # 60 dB over the response
             for path in rooms:
-                responses = rng.standard_normal((self.positions, self.channels, self.taps)) * decay
+                responses = rng.standard_normal((self.positions, self.channels, self.taps))
+                responses *= decay
                 positions = rng.standard_normal((self.positions, 3))
                 write_sofa(
                     path, responses, positions, self.sample_rate, title=path.stem, dtype=np.float64, compressed=False
@@ -105,25 +110,31 @@ def scene_costs(noise: NoiseSet, layout: Layout, device: torch.device, scenes: i
     sampler = SceneSampler(layout.split(SPLIT), noise.scene_seconds, events=(1, most), slots=most)
     renderer = Renderer(layout)
     with one_thread():
-        draw, read, transforms, mix = _on_one_core(sampler, renderer, scenes, seed)
+        draw, read, transforms, mix, padded, *partitioned = _on_one_core(sampler, renderer, scenes, seed)
         read_device, mix_device = _on_device(sampler, renderer, labels, device, scenes, seed)
-    total = draw + read + mix
+    total, cheapest = draw + read + mix, min(partitioned)
     alone = [f"{value:.1f}" for value in (draw, read, transforms, mix - transforms, total)]
+    bare = [f"{cheapest:.1f}", f"{mix / cheapest:.2f}", f"{padded:.1f}"]
     both = [f"{value:.1f}" for value in (mix_device, read_device + mix_device)]
     sizes = f"{noise.rooms} rooms of {noise.positions} x {noise.channels} x {noise.taps}"
     where = processor() if device.type == "cpu" else f"{processor()}, {machine(device)}"
     return CostTable(
         title=f"scenes of {noise.scene_seconds:g} s, {sizes}, {where}",
-        columns=("ms", "draw", "read", "transforms", "adding", "all", "scenes/s", "over transforms"),
+        columns=(
+            *("ms", "draw", "read", "transforms", "adding", "all", "scenes/s", "over transforms"),
+            *("convolutions", "mixing over them", "zero-padded"),
+        ),
         rows=[
-            ["one core", *alone, f"{1000 / total:.1f}", f"{total / transforms:.2f}"],
-            [f"mixed on {device.type}", "", f"{read_device:.1f}", "", *both, "", ""],
+            ["one core", *alone, f"{1000 / total:.1f}", f"{total / transforms:.2f}", *bare],
+            [f"mixed on {device.type}", "", f"{read_device:.1f}", "", *both, *[""] * 5],
         ],
         metrics={
             "benchmark/scenes/scene_ms": total,
             "benchmark/scenes/read_ms": read,
             "benchmark/scenes/transforms_ms": transforms,
             "benchmark/scenes/ratio": total / transforms,
+            "benchmark/scenes/convolutions_ms": cheapest,
+            "benchmark/scenes/padded_ms": padded,
             "benchmark/scenes/device/read_ms": read_device,
             "benchmark/scenes/device/mix_ms": mix_device,
         },
@@ -132,7 +143,8 @@ def scene_costs(noise: NoiseSet, layout: Layout, device: torch.device, scenes: i
 
 def _on_one_core(sampler: SceneSampler, renderer: Renderer, scenes: int, seed: int) -> list[float]:
     """Milliseconds of a scene, averaged: deciding what is in it, decoding its files, the Fourier transforms of mixing
-    it, seen when it is mixed once more, and mixing it, transforms included."""
+    it, seen when it is mixed once more, mixing it, transforms included, and the bare transforms of its convolutions,
+    zero-padded and with responses cut into so many blocks."""
     skipped = max(1, int(WARM_UP * scenes))
     times = []
     for index in range(skipped + scenes):
@@ -140,8 +152,9 @@ def _on_one_core(sampler: SceneSampler, renderer: Renderer, scenes: int, seed: i
         parts, read = clock(renderer.read, spec)
         transforms = _transforms(renderer, parts)
         _, mix = clock(renderer.mix, parts)
-        times.append((draw, read, transforms, mix))
-    return (1000 * np.mean(times[skipped:], axis=0)).tolist()
+        times.append((draw, read, transforms, mix, _zero_padded(parts), *(_partitioned(parts, n) for n in PARTITIONS)))
+    means: list[float] = (1000 * np.mean(times[skipped:], axis=0)).tolist()
+    return means
 
 
 def _transforms(renderer: Renderer, parts: SceneParts) -> float:
@@ -151,6 +164,37 @@ def _transforms(renderer: Renderer, parts: SceneParts) -> float:
         renderer.mix(parts)
     transforms = ("aten::fft_rfft", "aten::fft_irfft")
     return sum(event.cpu_time_total for event in profiled.key_averages() if event.key in transforms) / 1e6
+
+
+def _partitioned(parts: SceneParts, number: int) -> float:
+    """Seconds of the bare transforms of a scene's convolutions with responses in so many blocks, up to the scene's end
+    and without levels: of sources, responses and direct paths there, of the sum of all sounds and each target back."""
+    channels, length = parts.background.shape
+    step = next_fast_len(math.ceil(max(sound.response.shape[1] for sound in parts.sounds) / number), real=True)
+    silent = min(sound.onset for sound in parts.sounds) // step
+    there, back = 0, channels * (math.ceil(length / step) - silent)
+    for sound in parts.sounds:
+        blocks = math.ceil((sound.onset % step + len(sound.source)) / step)
+        there += blocks + channels * number + (sound.slot is not None)
+        back += blocks * (sound.slot is not None)
+    return _bare(2 * step, there, back)
+
+
+def _zero_padded(parts: SceneParts) -> float:
+    """Seconds of the bare transforms of a scene's convolutions, each sound on its own and padded to its full length."""
+    seconds = 0.0
+    for sound in parts.sounds:
+        channels, taps = sound.response.shape
+        tracks = channels + (sound.slot is not None)
+        seconds += _bare(next_fast_len(len(sound.source) + taps - 1, real=True), 1 + tracks, tracks)
+    return seconds
+
+
+def _bare(size: int, there: int, back: int) -> float:
+    """Seconds of so many transforms of so many samples."""
+    signals = torch.randn(there, size)
+    spectra = torch.randn(back, size // 2 + 1, dtype=torch.complex64)
+    return clock(torch.fft.rfft, signals)[1] + clock(torch.fft.irfft, spectra, size)[1]
 
 
 def _on_device(

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.signal import butter, sosfilt
 
+from sedsep.scenes import mixing
 from sedsep.scenes.mixing import SceneParts, Sound, mix
 from sedsep.types import FloatArray, Scene
 
@@ -43,8 +44,10 @@ def noise(length: int, taps: int, seed: int) -> tuple[FloatArray, FloatArray]:
     return rng.uniform(-1, 1, length).astype(np.float32), (rng.standard_normal((4, taps)) * decay).astype(np.float32)
 
 
+@pytest.mark.parametrize("longest", [mixing.LONGEST, 1000])
 @pytest.mark.parametrize("taps", [1, 77, 375, 900, 5999, 10001])
-def test_scenes_are_the_textbook_convolutions(taps: int) -> None:
+def test_scenes_are_the_textbook_convolutions(taps: int, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixing, "LONGEST", longest)
     part = (taps // 3, taps // 2 + 1)
     sounds = (
         Sound(*noise(1, taps, 0), onset=LENGTH - 1, level_db=-3, slot=0, direct=part),
@@ -58,6 +61,12 @@ def test_scenes_are_the_textbook_convolutions(taps: int) -> None:
         agree(alone, textbook(parts(sound)))
         assert not alone.mixture[:, : sound.onset].any()
         assert not alone.mixture[:, sound.onset + len(sound.source) + taps - 1 :].any()
+
+
+def test_long_responses_are_cut_into_equal_blocks() -> None:
+    step = mixing.block_length(174_763, 320_000)
+    assert 174_763 / 2 <= step < 1.01 * 174_763 / 2
+    assert mixing.block_length(32_000, 320_000) == 32_000
 
 
 def test_a_rumble_that_the_room_swallows_lies_at_its_level() -> None:

@@ -19,7 +19,7 @@ PACKAGES = (*NETWORKS, "torch.optim")
 """Packages of which every class may be named."""
 
 _OURS = {
-    "datasets.dcase2025": "Assembly Cleaning Curated Licence Speech ZenodoArchive prepared",
+    "datasets.challenge": "Assembly Cleaning Curated Licence Speech ZenodoArchive prepared",
     "datasets.synthetic": "ensure_synthetic",
     "runs.tracking": "Csv Logging Mlflow",
     "scenes.datamodule": "SceneDataModule",

@@ -38,7 +38,7 @@ from sedsep.scenes.layout import (
 )  # fmt: skip
 from sedsep.scenes.metadata import read_index, read_spec
 from sedsep.scenes.problems import DataProblem, scene_problems
-from sedsep.scenes.recorded import length_problems, meaning_of_target
+from sedsep.scenes.recorded import length_problems, meanings_of_targets
 from sedsep.scenes.rooms import Room
 
 SILENT_PEAKS = {EVENTS: 1e-3, INTERFERENCE: 1e-3, NOISE: 2.0**-23}
@@ -165,12 +165,13 @@ def _unread_files(place: Place) -> Iterator[DataProblem]:
     """Links to nothing, and audio that nobody reads, in a folder of files."""
     if place.lacks_labels:
         return
-    folder, files = place.folder, set(place.files)
-    for path in sorted(path for path in folder.glob("*") if path not in files and not path.name.startswith(".")):
+    files = set(place.files)
+    for path in (path for path in place.entries() if path not in files):
+        unread = path.is_dir() and (path.is_symlink() or not place.is_deep)
         if path.is_symlink() and not path.exists():
             text = f"{path} is a link to {path.readlink()}, which does not exist: fetch the file or remove the link."
-        elif path.is_dir() and (count := sum(_is_audio(inner) for inner in path.rglob("*"))):
-            text = f"{path} holds {count} files that nobody reads: move them to {folder} or remove the folder."
+        elif unread and (count := sum(_is_audio(inner) for inner in path.rglob("*"))):
+            text = f"{path} holds {count} files that nobody reads: move them to {place.folder} or remove the folder."
         elif _is_audio(path):
             text = f"{path} is not read, because only *.{place.suffix} files are: convert, rename or remove it."
         else:
@@ -259,14 +260,16 @@ def _leaks(files: Sequence[File]) -> Iterator[DataProblem]:
 
 def _recording_problems(files: Sequence[File], labels: LabelSet) -> Iterator[DataProblem]:
     """Whether each source belongs to a mixture of the same length."""
-    for target in (file for file in files if file.place.group == TARGETS):
-        folder = target.path.parent.with_name(MIXTURES)
-        mixtures = {file.path.stem: file for file in files if file.path.parent == folder}
-        meaning = meaning_of_target(target.path, mixtures, labels)
-        if isinstance(meaning, DataProblem):
-            yield meaning
-        elif target.info and (whole := mixtures[meaning.mixture]).info:
-            yield from length_problems(target.path, target.info.frames, whole.path, whole.info.frames)
+    for folder in dict.fromkeys(file.place.folder for file in files if file.place.group == TARGETS):
+        targets = [file for file in files if file.place.folder == folder]
+        whole = folder.with_name(MIXTURES)
+        mixtures = {file.path.stem: file for file in files if file.place.folder == whole}
+        meanings = meanings_of_targets([target.path for target in targets], mixtures, labels)
+        for target, meaning in zip(targets, meanings, strict=True):
+            if isinstance(meaning, DataProblem):
+                yield meaning
+            elif target.info and (mixture := mixtures[meaning.mixture]).info:
+                yield from length_problems(target.path, target.info.frames, mixture.path, mixture.info.frames)
 
 
 def _scene_problems(

@@ -27,7 +27,7 @@ from sedsep.files import whole
 from sedsep.labels import LabelSet
 from sedsep.scenes import audio
 from sedsep.scenes.headers import float_wav_header
-from sedsep.scenes.naming import SUFFIX, Meaning, Problem, file_names, meaning_of
+from sedsep.scenes.naming import SUFFIX, Meaning, Problem, file_names, form_of, meaning_of
 from sedsep.types import FloatArray, Sources
 
 MOST_FILES = 100_000
@@ -185,7 +185,8 @@ class Estimates:
         if not wavs:
             raise UserError(f"{path} holds no wav files at its top level: give the folder or the zip that does.")
         names = frozenset(mixtures)
-        named = [(self._meaning(file, names), file) for file in wavs]
+        form = form_of(wavs, names, labels)
+        named = [(self._meaning(file, names, form), file) for file in wavs]
         if len({meaning.form for meaning, _ in named}) > 1:
             raise UserError(
                 f"{path} holds files of both forms, <mixture>_<Label>{SUFFIX} and <mixture>_<i>_<Label>{SUFFIX}: leave "
@@ -225,8 +226,8 @@ class Estimates:
             sources.append((label, torch.from_numpy(samples[:, 0])))
         return sources
 
-    def _meaning(self, file: str, mixtures: Collection[str]) -> Meaning:
-        meaning = meaning_of(file, mixtures, self.labels)
+    def _meaning(self, file: str, mixtures: Collection[str], form: str | None) -> Meaning:
+        meaning = meaning_of(file, mixtures, self.labels, form)
         if isinstance(meaning, Meaning):
             return meaning
         raise UserError(

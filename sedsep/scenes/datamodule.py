@@ -30,7 +30,7 @@ from sedsep.scenes.dataset import (
     collate,
 )
 from sedsep.scenes.device import UnmixedBatch, collate_parts, mix_batch
-from sedsep.scenes.layout import MIXTURES, Layout
+from sedsep.scenes.layout import Layout, recorded_splits
 from sedsep.scenes.metadata import load_index
 from sedsep.scenes.mixing import SceneParts
 from sedsep.scenes.recorded import RecordedScenes
@@ -147,8 +147,7 @@ class SceneDataModule(LightningDataModule):
         index = self.layout.root / "metadata" / f"{split}.json"
         if index.is_file():
             return IndexedScenes(load_index(index, self.layout, self.labels), self.renderer)
-        folder = self.layout.root / split
-        if (folder / MIXTURES).is_dir():
+        if folder := recorded_splits(self.layout.root).get(split):
             return RecordedScenes(folder, self.labels, self.layout.sample_rate, self.layout.channels)
         # The same scenes in every run, whatever its seed; each split's from a stream of its own.
         seed = zlib.crc32(f"evaluation/{split}".encode())

@@ -5,8 +5,8 @@
 <root>/noise/<split>/**/*.wav                      background, one channel a microphone (optional)
 <root>/room_ir/<split>/*.sofa                      room impulse responses
 <root>/metadata/<split>.json                       fixed scenes (optional)
-<root>/<split>/soundscape/<name>.wav               recorded scenes (optional)
-<root>/<split>/oracle_target/<name>_<Label>.wav    the dry source of each of their events
+<root>/<split>/soundscape/<name>.wav               recorded scenes (optional; in <root>/synthesized/<split> as well)
+<root>/<split>/oracle_target/<name>_<Label>.wav    the dry source of each of their events (or <name>_<i>_<Label>.wav)
 <root>/labels.json                                 the classes in order (optional)
 """
 
@@ -29,6 +29,8 @@ from sedsep.types import SceneDirs
 
 EVENTS, INTERFERENCE, NOISE, ROOMS = "sound_event", "interference", "noise", "room_ir"
 MIXTURES, TARGETS = "soundscape", "oracle_target"
+SYNTHESIZED = "synthesized"
+"""Holds the recordings in 2026."""
 
 WINDOW = 4096
 """Bytes that a fingerprint takes from the head, the middle and the tail of each audio file and room."""
@@ -55,18 +57,24 @@ class Place:
         """Of the files that are read."""
         return "sofa" if self.group == ROOMS else "wav"
 
+    @property
+    def is_deep(self) -> bool:
+        """Whether files in sub-folders are read as well, which hold recordings of one object, speaker or place."""
+        return self.group in (EVENTS, INTERFERENCE, NOISE)
+
     @cached_property
     def files(self) -> list[Path]:
-        """Those that are not hidden, sorted; of sounds and backgrounds those in sub-folders as well, which hold
-        recordings of one object, speaker or place."""
+        """Those that are read, sorted."""
         if self.lacks_labels:
             return []
-        depth = "**/" if self.group in (EVENTS, INTERFERENCE, NOISE) else ""
-        files = self.folder.glob(f"{depth}*.{self.suffix}")
-        return sorted(path for path in files if not self._hidden(path) and path.is_file())
+        return [path for path in self.entries() if path.suffix == f".{self.suffix}" and path.is_file()]
 
-    def _hidden(self, path: Path) -> bool:
-        return any(part.startswith(".") for part in path.relative_to(self.folder).parts)
+    def entries(self) -> list[Path]:
+        """All that is not hidden where its files are looked for, sorted."""
+        entries = self.folder.glob("**/*" if self.is_deep else "*")
+        return sorted(
+            path for path in entries if not any(part.startswith(".") for part in path.relative_to(self.folder).parts)
+        )
 
     def problems(self) -> Iterator[DataProblem]:
         """That there is nothing to read."""
@@ -93,14 +101,16 @@ def places(root: Path, split: str) -> Iterator[Place]:
         yield Place(root / NOISE / split, split, NOISE)
     if (root / EVENTS / split).is_dir():
         yield Place(root / ROOMS / split, split, ROOMS)
-    for group in (MIXTURES, TARGETS):
-        if (root / split / group).is_dir():
-            yield Place(root / split / group, split, group)
+    if recordings := recorded_splits(root).get(split):
+        groups = (recordings / MIXTURES, recordings / TARGETS)
+        yield from (Place(folder, split, folder.name) for folder in groups if folder.is_dir())
 
 
-def recorded_splits(root: Path) -> tuple[str, ...]:
-    """The splits of a data set that come as recordings."""
-    return tuple(sorted(folder.parent.name for folder in root.glob(f"*/{MIXTURES}") if folder.is_dir()))
+def recorded_splits(root: Path) -> dict[str, Path]:
+    """The splits of a data set that come as recordings, and where each lies; one that lies in two places is read from
+    the root's."""
+    folders = [folder for top in (root / SYNTHESIZED, root) for folder in sorted(top.glob(f"*/{MIXTURES}"))]
+    return {folder.parent.name: folder.parent for folder in folders if folder.is_dir()}
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ class Layout:
 
     Args:
         root: the folder that holds `sound_event`, or one that holds it in `dev_set`.
-        sample_rate: of the scenes, Hz; audio files may have other rates, rooms may not.
+        sample_rate: of the scenes, Hz; files may have other rates.
         channels: microphones of the rooms and the background.
 
     Raises:

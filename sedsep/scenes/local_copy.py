@@ -87,7 +87,7 @@ def _files(root: Path) -> dict[str, tuple[int, int]]:
     def fail(error: OSError) -> None:
         raise error
 
-    files, parts = {}, {*PARTS, *recorded_splits(root)}
+    files, parts = {}, {*PARTS, *(folder.relative_to(root).parts[0] for folder in recorded_splits(root).values())}
     for place, folders, names in os.walk(root, followlinks=True, onerror=fail):
         wanted = parts if Path(place) == root else {name for name in (*folders, *names) if not name.startswith(".")}
         folders[:] = [name for name in folders if name in wanted]

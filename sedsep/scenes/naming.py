@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -90,6 +90,14 @@ def meaning_of(file: str, mixtures: Collection[str], labels: LabelSet, form: str
     starts = [name[: underscore.start()] for underscore in re.finditer("_", name)]
     mixture = next((start for start in reversed(starts) if start in mixtures), None)  # of several, the longest name
     return Problem("label", file, f"of {mixture}") if mixture else Problem("stray", file)
+
+
+def form_of(files: Iterable[str], mixtures: Collection[str], labels: LabelSet) -> str | None:
+    """The form in which all files of a folder have a meaning, but for those that have none at all; `None` where that
+    is both or neither. It settles what one name leaves open where that of a mixture begins another's."""
+    forms = [{meaning.form for meaning in meanings(file, mixtures, labels)} for file in files]
+    common = set(FORMS).intersection(*filter(None, forms))
+    return common.pop() if len(common) == 1 else None
 
 
 def file_names(mixture: str, labels: Sequence[str], form: str) -> list[str]:

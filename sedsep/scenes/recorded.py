@@ -5,7 +5,7 @@ Axes: M microphones, K slots, L samples.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +15,28 @@ from sedsep.fingerprint import fingerprint
 from sedsep.labels import SILENCE, LabelSet
 from sedsep.scenes import audio
 from sedsep.scenes.layout import MIXTURES, TARGETS, Place
-from sedsep.scenes.naming import Meaning, meaning_of
+from sedsep.scenes.naming import Meaning, Problem, form_of, meaning_of
 from sedsep.scenes.problems import DataProblem, raise_first
 from sedsep.types import FloatArray, Scene
 
 
-def meaning_of_target(target: Path, mixtures: Collection[str], labels: LabelSet) -> Meaning | DataProblem:
-    """Whose source a target is, `<name>_<Label>.wav` or `<name>_<i>_<Label>.wav`, or why that cannot be told.
+def meanings_of_targets(
+    targets: Sequence[Path], mixtures: Collection[str], labels: LabelSet
+) -> Iterator[Meaning | DataProblem]:
+    """Whose source each target is, `<name>_<Label>.wav` or `<name>_<i>_<Label>.wav`, or why that cannot be told.
 
     Args:
-        target: its file.
+        targets: all files of a folder.
         mixtures: names of all.
         labels: the classes.
     """
-    found = meaning_of(target.name, mixtures, labels)
-    if isinstance(found, Meaning):
-        return found
+    form = form_of([target.name for target in targets], mixtures, labels)
+    for target in targets:
+        found = meaning_of(target.name, mixtures, labels, form)
+        yield found if isinstance(found, Meaning) else _without_meaning(target, found)
+
+
+def _without_meaning(target: Path, found: Problem) -> DataProblem:
     if found.kind == "stray":
         text = f"{target} belongs to a mixture which does not exist in {MIXTURES}: fetch or rename it."
         return DataProblem("structure", target, text)
@@ -68,7 +74,7 @@ class RecordedScenes(Dataset[Scene]):
             raise_first(place.problems())
         self.mixtures, sources = (place.files for place in places)
         self.targets: dict[str, list[tuple[str, Path]]] = {path.stem: [] for path in self.mixtures}
-        found = [(meaning_of_target(path, self.targets, labels), path) for path in sources]
+        found = list(zip(meanings_of_targets(sources, self.targets, labels), sources, strict=True))
         raise_first(problem for problem, _ in found if isinstance(problem, DataProblem))
         meanings = [(meaning, path) for meaning, path in found if isinstance(meaning, Meaning)]
         for meaning, path in sorted(meanings, key=lambda pair: (pair[0].number or 0, pair[0].label)):

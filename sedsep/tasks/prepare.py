@@ -12,8 +12,8 @@ from rich.prompt import Confirm
 
 from sedsep.composition import parts
 from sedsep.console import print_table
+from sedsep.datasets.challenge import Licence
 from sedsep.datasets.contents import contents, contents_table
-from sedsep.datasets.dcase2025 import Licence
 from sedsep.runs.run import Run
 from sedsep.wiring import build
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from harness import assert_refuses, assert_sentence
 
-from sedsep.datasets.dcase2025.archives import open_archive, unpack_split
+from sedsep.datasets.challenge.archives import open_archive, unpack_split
 from sedsep.errors import UserError
 
 pytestmark = pytest.mark.slow

@@ -323,12 +323,14 @@ def test_files_that_nobody_reads_are_named(root: Path) -> None:
     bell = root / "sound_event" / "train" / "Bell"
     soundfile.write(bell / "other.flac", random(1.0), RATE)
     (bell / "bell_0.wav").rename(bell / "BELL.WAV")
-    (bell / "more").mkdir()
-    soundfile.write(bell / "more" / "a.wav", random(0.7), RATE)
+    for folder in (bell / "one", root / "room_ir" / "train" / "more", root / "elsewhere"):
+        folder.mkdir()
+        soundfile.write(folder / "a.wav", random(0.7), RATE)  # a recording of `one` is read
+    (bell / "two").symlink_to(root / "elsewhere")
     (bell / "notes.txt").write_text("fine")
     (bell / "._bell_1.wav").write_text("fine")
     named = {problem.path.name for problem in check(root).problems}
-    assert named == {"other.flac", "BELL.WAV", "more"}
+    assert named == {"other.flac", "BELL.WAV", "more", "two"}
 
 
 def test_an_empty_label_folder_is_named(root: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets.dcase2025.replica import RATE, encode, recorded, wav
+from datasets.challenge.replica import RATE, encode, recorded, wav
 from minis import refused
 
 from sedsep.labels import LabelSet
@@ -53,7 +53,7 @@ def test_scenes_share_a_batch(folder: Path) -> None:
 
 
 def test_recorded_splits_are_found(folder: Path) -> None:
-    assert recorded_splits(folder.parent) == ("test",)
+    assert recorded_splits(folder.parent) == {"test": folder}
 
 
 def test_the_fingerprint_changes_with_the_files(folder: Path) -> None:

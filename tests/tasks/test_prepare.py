@@ -11,12 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from datasets.dcase2025.replica import LABELS, RATE, Replica
+from datasets.challenge.replica import LABELS, RATE, Replica
 from minis import refused
 from omegaconf import DictConfig
 from servers import Server
 
-from sedsep.datasets.dcase2025 import prepared
+from sedsep.composition import parts
+from sedsep.datasets.challenge import prepared
 from sedsep.labels import LabelSet
 from sedsep.scenes.layout import Layout, recorded_splits
 from sedsep.scenes.metadata import load_index
@@ -79,11 +80,36 @@ def test_from_nothing_to_scenes(make: Prepare, capsys: pytest.CaptureFixture[str
 
 def test_every_split_can_be_scored(make: Prepare) -> None:
     data = make() / "dev_set"
-    assert recorded_splits(data) == ("eval", "test")
-    for split in recorded_splits(data):
-        scenes = RecordedScenes(data / split, LabelSet(LABELS), RATE, 4)
+    assert recorded_splits(data) == {"eval": data / "eval", "test": data / "test"}
+    for folder in recorded_splits(data).values():
+        scenes = RecordedScenes(folder, LabelSet(LABELS), RATE, 4)
         assert [scenes[item].labels for item in range(2)] == [
             ("Cough", "Speech"),
+            ("Doorbell", "silence"),
+        ]
+
+
+def test_2026_from_nothing_to_scenes(
+    server: Server, composed: Callable[..., DictConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replica = Replica(server, tmp_path, 2026)
+    given = [f"data.root={tmp_path / 'set'}", f"labels.names=[{','.join(LABELS)}]"]
+    config = composed(*replica.overrides(), "task.accept_licences=true", *given)
+    assert config.data.sampler.edition == 2026  # the data chooses it
+    prepare.run(config)
+    assert "https://zenodo.org/records/19328046" in capsys.readouterr().out
+    assert len(replica.parts) == 16
+
+    layout = parts.data_set(config)
+    assert "Cough/one_0/cough_0.wav" in layout.split("train").names.values()
+    assert "Speech/p001_freeform.wav" in layout.split("train").names.values()
+    module = parts.scenes(config, layout, parts.class_labels(config), parts.recipe(config).plan)
+    assert module.eval_dataset("valid")[0].labels == ("Cough", "Speech", "Cough")
+    for split in ("test", "eval"):
+        scenes = module.eval_dataset(split)
+        assert [scenes[item].labels for item in range(3)] == [
+            ("silence", "silence"),
+            ("Speech", "Speech"),
             ("Doorbell", "silence"),
         ]
 

@@ -136,7 +136,7 @@ class Synthetic(Options):
 class Cleaning(Options):
     """Of downloaded sounds."""
 
-    target: Annotated[Literal["sedsep.datasets.dcase2025.Cleaning"], Field(alias=TARGET)]
+    target: Annotated[Literal["sedsep.datasets.challenge.Cleaning"], Field(alias=TARGET)]
     sample_rate: Hertz
     min_peak: Probability
     min_seconds: Annotated[float, number(0, 86_400, "seconds")]
@@ -147,7 +147,7 @@ class Cleaning(Options):
 class Assembly(Options):
     """Of a data set that is downloaded."""
 
-    target: Annotated[Literal["sedsep.datasets.dcase2025.Assembly"], Field(alias=TARGET)]
+    target: Annotated[Literal["sedsep.datasets.challenge.Assembly"], Field(alias=TARGET)]
     root: Place
     steps: dict[str, Foreign]
 

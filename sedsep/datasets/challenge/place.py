@@ -85,12 +85,14 @@ class Journal:
         begun: when the step was first begun, seconds since 1970.
         finished: when the step came to its end, `None` before.
         parts: what became of each part.
+        before: settings of the step when it was last run here.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
         self.settings = dict(settings)
         account = read_json(path, Account, AGAIN) if path.is_file() else None
+        self.before = account.settings if account else self.settings
         if account is None or account.settings != self.settings:
             account = Account(self.settings, time.time(), None, {})
         self.begun, self.finished, self.parts = account.begun, account.finished, account.parts

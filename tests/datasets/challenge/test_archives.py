@@ -9,10 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from datasets.dcase2025.replica import split, tarred, tree, zipped
+from datasets.challenge.replica import split, tarred, tree, zipped
 from minis import refused
 
-from sedsep.datasets.dcase2025.archives import SPLIT_MARK, open_archive, unpack_split
+from sedsep.datasets.challenge.archives import SPLIT_MARK, open_archive, unpack_split
 
 FILES = {
     "set/a.wav": os.urandom(50_000),

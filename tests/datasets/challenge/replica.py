@@ -9,18 +9,28 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 from servers import Server
 
-from sedsep.datasets.dcase2025 import Assembly, Cleaning, Curated, Licence, Speech, ZenodoArchive
-from sedsep.datasets.dcase2025.archives import SPLIT_MARK
+from sedsep.datasets.challenge import Assembly, Cleaning, Curated, Licence, Speech, ZenodoArchive
+from sedsep.datasets.challenge.archives import SPLIT_MARK
 from sedsep.scenes.rooms import write_sofa
 
 RATE = 8000
 LABELS = ("Cough", "Doorbell", "Speech")
 DEVELOPMENT = "final_0402_1/DCASE2025Task4Dataset/dev_set"
+YEARS = {
+    2025: (DEVELOPMENT, "test", "eval/eval_set/test"),
+    2026: (
+        "DCASE2026Task4Dataset/data/dev_set",
+        "synthesized/test",
+        "DCASE2026Task4EvaluationDataset/data/eval_set/synthesized/eval",
+    ),
+}
+"""Where the development set lies in its archive, the test set in that, and the evaluation set in its own archive."""
 
 
 def wav(seconds: float, channels: int = 1, rate: int = RATE, peak: float = 0.5, seed: int = 0) -> bytes:
@@ -75,20 +85,22 @@ def tarred(files: Mapping[str, bytes], links: Mapping[str, str]) -> bytes:
     return archive.getvalue()
 
 
-def development(scratch: Path) -> dict[str, bytes]:
+def development(scratch: Path, year: int = 2025) -> dict[str, bytes]:
     """The development set before the sounds of others are added: two classes in each split, valid scenes, a test."""
+    top, test, _ = YEARS[year]
     files = {"README.txt": b"about the data"}
     for number, part in enumerate(("train", "valid")):
         for label in ("Cough", "Doorbell"):
             for index in range(2):
                 seed = 10 * number + index
-                files[f"sound_event/{part}/{label}/{label.lower()}_{index}.wav"] = wav(0.5 + index, seed=seed)
+                folder = f"sound_event/{part}/{label}" + ("" if year == 2025 else f"/one_{index}")
+                files[f"{folder}/{label.lower()}_{index}.wav"] = wav(0.5 + index, seed=seed)
         files[f"noise/{part}/noise.wav"] = wav(2.0, channels=4, peak=0.1, seed=number)
         files[f"room_ir/{part}/room_{part}.sofa"] = sofa(scratch, f"room_{part}.sofa", number)
     # A fixed scene may use what only comes with the sounds of others.
-    files["metadata/valid/scene_0.json"] = json.dumps(scene("valid")).encode()
-    slots = ["Speech", "Cough", "silence"]
-    files["metadata/valid.json"] = json.dumps([{"metadata_path": "valid/scene_0.json", "ref_event": slots}]).encode()
+    files["metadata/valid/scene_0.json"] = json.dumps((scene if year == 2025 else scene_2026)("valid")).encode()
+    slots = {"ref_event": ["Speech", "Cough", "silence"]} if year == 2025 else {}
+    files["metadata/valid.json"] = json.dumps([{"metadata_path": "valid/scene_0.json", **slots}]).encode()
     files["config/EARS_config.json"] = json.dumps(
         [
             listed("p001/freeform.wav", "train/Speech/p001_freeform.wav"),
@@ -101,7 +113,7 @@ def development(scratch: Path) -> dict[str, bytes]:
     ).encode()
     return {
         "final_0402_1/note.txt": b"beside the set",
-        **{f"{DEVELOPMENT}/{name}": content for name, content in (files | recorded("test")).items()},
+        **{f"{top}/{name}": content for name, content in (files | recorded(test, year)).items()},
     }
 
 
@@ -109,10 +121,10 @@ def listed(source: str, target: str) -> dict[str, str]:
     return {"file_name": source, "t4_label": target.split("/")[1], "convert_path": target}
 
 
-def scene(part: str) -> dict[str, object]:
+def scene(part: str) -> dict[str, Any]:
     """A scene in the challenge's format, with a cough, speech, and an interference."""
 
-    def event(label: str, file: str, time: float) -> dict[str, object]:
+    def event(label: str, file: str, time: float) -> dict[str, Any]:
         return {
             "label": label, "source_file": file, "source_time": 0, "event_time": time, "event_duration": 0.25,
             "snr": 10.0, "role": "foreground", "pitch_shift": None, "time_stretch": None,
@@ -134,8 +146,28 @@ def scene(part: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def recorded(folder: str) -> dict[str, bytes]:
-    """Mixtures with their sources; the name of one begins with that of the other."""
+def scene_2026(part: str) -> dict[str, Any]:
+    """The same in the format of 2026, with a second cough from another recording."""
+    content = scene(part)
+    room = f"{content['config'].pop('rir_dir')}/{content['room']}"
+    content["config"]["room_config"] = {"args": {"direct_range_ms": [6, 50]}}
+    content["room"] = {"args": {"metadata": {"sofa_path": room}}}
+    coughs = [{"source_file": f"Cough/one_{index}/cough_{index}.wav", "event_time": 0.6 * index} for index in (0, 1)]
+    content["fg_events"] = [content["fg_events"][0] | cough for cough in coughs] + content["fg_events"][1:]
+    return content
+
+
+def recorded(folder: str, year: int = 2025) -> dict[str, bytes]:
+    """Mixtures with their sources; the name of one begins with that of the other. In 2026 there is one without a
+    source, with whose name those of the others begin, and the sources of one are of the same class."""
+    if year == 2026:
+        targets = {"s_1_0_Speech": 2, "s_1_1_Speech": 3, "s_10_0_Doorbell": 4}
+        return {
+            **{
+                f"{folder}/soundscape/{name}.wav": wav(1.0, channels=4, seed=len(name)) for name in ("s", "s_1", "s_10")
+            },
+            **{f"{folder}/oracle_target/{name}.wav": wav(1.0, seed=seed) for name, seed in targets.items()},
+        }
     return {
         f"{folder}/soundscape/s_1.wav": wav(1.0, channels=4),
         f"{folder}/soundscape/s_10.wav": wav(1.0, channels=4, seed=1),
@@ -207,13 +239,14 @@ class Replica:
         parts: of the two sets on Zenodo, by name.
     """
 
-    def __init__(self, server: Server, scratch: Path) -> None:
+    def __init__(self, server: Server, scratch: Path, year: int = 2025) -> None:
         self.server = server
+        self.year = year
         self.shelf = server.files = Shelf()
         self.parts: dict[str, bytes] = {}
-        evaluation = {f"eval/eval_set/{name}": content for name, content in recorded("test").items()}
-        self.publish(1, "DCASE2025Task4Dataset", development(scratch), 5)
-        self.publish(2, "DCASE2025Task4EvaluationDataset", evaluation, 3)
+        volumes = {2025: (5, 3), 2026: (11, 5)}[year]
+        self.publish(1, f"DCASE{year}Task4Dataset", development(scratch, year), volumes[0])
+        self.publish(2, f"DCASE{year}Task4EvaluationDataset", recorded(YEARS[year][2], year), volumes[1])
         self.shelf |= {f"/ears/{name}": content for name, content in speakers().items()}
         self.shelf["/curated/BinauralCuratedDataset.tar"] = curated()
 
@@ -237,8 +270,8 @@ class Replica:
         """What makes the data set of this server's archives, as the config has it."""
         clean = Cleaning(RATE, **cleaning)
         zenodo = (
-            ("1", "DCASE2025Task4Dataset", "sound_event", "."),
-            ("2", "DCASE2025Task4EvaluationDataset", "soundscape", "eval"),
+            ("1", f"DCASE{self.year}Task4Dataset", "sound_event", "."),
+            ("2", f"DCASE{self.year}Task4EvaluationDataset", "soundscape", "eval"),
         )
         sets = [
             ZenodoArchive(Licence(name, "free", "page"), self.server.url(f"/api/records/{record}"), name, *rest, 1.5)
@@ -259,11 +292,11 @@ class Replica:
         return Assembly(root, steps)
 
     def overrides(self) -> list[str]:
-        """What makes `data=dcase2025` use this server."""
+        """What makes `data=dcase2025`, or 2026's, use this server."""
         steps = "data.assemble.steps"
         return [
             "task=prepare",
-            "data=dcase2025",
+            f"data=dcase{self.year}",
             f"sample_rate={RATE}",
             f"{steps}.development.record={self.server.url('/api/records/1')}",
             f"{steps}.evaluation.record={self.server.url('/api/records/2')}",

@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from sedsep.datasets.dcase2025.archives import Archive, open_archive, unpack_split
-from sedsep.datasets.dcase2025.place import Journal, Licence, Place
-from sedsep.datasets.dcase2025.sounds import Cleaning, UnfitSound
-from sedsep.datasets.dcase2025.sources import RemoteFile, read_listing, record_files, split_archive
+from sedsep.datasets.challenge.archives import Archive, open_archive, unpack_split
+from sedsep.datasets.challenge.place import Journal, Licence, Place
+from sedsep.datasets.challenge.sounds import Cleaning, UnfitSound
+from sedsep.datasets.challenge.sources import RemoteFile, read_listing, record_files, split_archive
 from sedsep.downloads import download, progress
 from sedsep.errors import UserError
 
@@ -63,6 +63,10 @@ class ZenodoArchive:
     def run(self, place: Place, journal: Journal) -> None:
         """Do what is not done yet; the journal lies on the disk before anything else is written."""
         if self._is_there(place):
+            if (other := journal.before["archive"]) != self.archive:
+                raise UserError(
+                    f"{place.data / self.target} is of {other}, not of {self.archive}: give another data.root."
+                )
             log.info("%s is there already.", place.data / self.target)
         else:
             self._fetch(place, journal)

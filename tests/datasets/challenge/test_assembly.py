@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets.dcase2025.replica import DEVELOPMENT, Replica, development, tree, wav
+from datasets.challenge.replica import DEVELOPMENT, Replica, development, tree, wav
 from minis import refused
 from servers import Server
 
-from sedsep.datasets.dcase2025 import archives, prepared, steps
+from sedsep.datasets.challenge import archives, prepared, steps
 from sedsep.downloads import CHUNK
 
 Make = Callable[..., Path]
@@ -141,7 +141,7 @@ def test_a_transfer_that_stops_goes_on_where_it_stopped(make: Make, replica: Rep
 
 
 def test_a_data_set_half_prepared_is_not_trained_on(make: Make, replica: Replica, tmp_path: Path) -> None:
-    with refused("does not hold the data of DCASE 2025 Task 4 yet: run task=prepare first"):
+    with refused("does not hold the challenge's data yet: run task=prepare first"):
         prepared(tmp_path / "set")
     speaker = replica.shelf.pop("/ears/p003.zip")
     with refused(r"p003\.zip cannot be downloaded \(404"):
@@ -236,3 +236,9 @@ def test_a_data_set_that_is_there_is_completed(make: Make, replica: Replica, tmp
     root = make()
     assert not any(path.startswith("/1/") for path in replica.shelf.taken)
     assert (root / "dev_set" / "sound_event" / "train" / "Speech" / "p001_freeform.wav").is_file()
+
+
+def test_the_set_of_another_year_is_not_taken_for_this_one(make: Make, server: Server, tmp_path: Path) -> None:
+    root = make()
+    with refused("dev_set is of DCASE2025Task4Dataset, not of DCASE2026Task4Dataset: give another data.root"):
+        Replica(server, tmp_path, 2026).assembly(root).run(lambda _: True)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets.dcase2025.replica import Replica, listed, zipped
+from datasets.challenge.replica import Replica, listed, zipped
 from minis import refused
 from servers import Server
 
-from sedsep.datasets.dcase2025.sources import RemoteFile, read_listing, record_files, split_archive
+from sedsep.datasets.challenge.sources import RemoteFile, read_listing, record_files, split_archive
 
 
 def remote(*names: str) -> list[RemoteFile]:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from sedsep.datasets.dcase2025.place import AGAIN
+from sedsep.datasets.challenge.place import AGAIN
 from sedsep.downloads import download, leads_outside
 from sedsep.errors import UserError
 from sedsep.files import read_json
@@ -74,7 +74,7 @@ def read_listing(path: Path) -> list[tuple[PurePosixPath, PurePosixPath]]:
     """Read a list of `{"file_name": ..., "t4_label": ..., "convert_path": ...}`: the sounds that the challenge takes.
 
     Returns:
-        The path of each in its own data set, and `<split>/<Label>/<file>.wav` below `sound_event`.
+        The path of each in its own data set, and `<split>/<Label>/**/<file>.wav` below `sound_event`.
 
     Raises:
         UserError: the file is missing or holds something else.
@@ -90,9 +90,9 @@ def read_listing(path: Path) -> list[tuple[PurePosixPath, PurePosixPath]]:
         try:
             source, place = PurePosixPath(str(entry["file_name"])), PurePosixPath(str(entry["convert_path"]))
             place = place if place.suffix else place / source.name  # some name the folder alone
-            split, label, name = place.parts[-3:]
-            target = PurePosixPath(split, label, name).with_suffix(".wav")
-            if label != entry["t4_label"] or leads_outside(str(target)):
+            label = place.parts.index(str(entry["t4_label"]), 1)  # what follows may be in folders of its own
+            target = PurePosixPath(*place.parts[label - 1 :]).with_suffix(".wav")
+            if len(target.parts) < 3 or leads_outside(str(target)):
                 raise ValueError(target)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from sedsep.datasets.dcase2025.place import AGAIN, Account, Journal, Licence, Place, now
-from sedsep.datasets.dcase2025.steps import Curated, Speech, ZenodoArchive
+from sedsep.datasets.challenge.place import AGAIN, Account, Journal, Licence, Place, now
+from sedsep.datasets.challenge.steps import Curated, Speech, ZenodoArchive
 from sedsep.downloads import check_space
 from sedsep.errors import UserError, choice
 from sedsep.files import read_json, sole_writer, write_json
@@ -91,7 +91,7 @@ def prepared(root: Path | str) -> Path:
     place = Place(Path(root).absolute())
     if not (place.data / "sound_event").is_dir():
         raise UserError(
-            f"{place.root} does not hold the data of DCASE 2025 Task 4 yet: run task=prepare first, with the same "
+            f"{place.root} does not hold the challenge's data yet: run task=prepare first, with the same data and "
             "data.root."
         )
     for path in sorted(place.journals.glob("*.json")):

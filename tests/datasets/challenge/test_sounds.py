@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from datasets.dcase2025.replica import encode, wav
+from datasets.challenge.replica import encode, wav
 
-from sedsep.datasets.dcase2025.sounds import GAP, QUIET, SHORT, UNREADABLE, Cleaning, UnfitSound
+from sedsep.datasets.challenge.sounds import GAP, QUIET, SHORT, UNREADABLE, Cleaning, UnfitSound
 
 RATE = 8000
 CLEANING = Cleaning(RATE)

@@ -94,9 +94,6 @@ def read_spec(path: Path, ref_event: Sequence[str] | None = None) -> SceneSpec:
     foreground, background, interference = config.foreground_dir, config.background_dir, config.interference_dir
     room = PurePosixPath(scene.room_path)
     events = _by_onset(_event(event, foreground) for event in scene.fg_events)
-    slots = [str(event.label) for event in events] if ref_event is None else list(ref_event)
-    if ref_event is None:
-        slots += [SILENCE] * (SLOTS - len(slots))
     return SceneSpec(
         name=path.stem,
         dirs=SceneDirs(
@@ -114,9 +111,15 @@ def read_spec(path: Path, ref_event: Sequence[str] | None = None) -> SceneSpec:
         ref_db=config.ref_db,
         ref_channel=config.ref_channel,
         direct_path_ms=scene.direct_path_ms,
-        slots=tuple(slots),
+        slots=in_order_of_onset(events) if ref_event is None else tuple(ref_event),
         edition=scene.edition,
     )
+
+
+def in_order_of_onset(events: Iterable[Event]) -> tuple[str, ...]:
+    """The label of each target slot where an index does not give them."""
+    labels = tuple(str(event.label) for event in _by_onset(events))
+    return labels + (SILENCE,) * (SLOTS - len(labels))
 
 
 def _event(entry: EventEntry | BackgroundEntry, folder: str) -> Event:

@@ -6,7 +6,7 @@ know are left out.
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -37,6 +37,9 @@ class BackgroundEntry(_Entry):
     event_time: Seconds
     event_duration: Length
     snr: Decibels
+    # Of 2025, which nothing here plays.
+    pitch_shift: Any = None
+    time_stretch: Any = None
 
 
 class EventEntry(BackgroundEntry):

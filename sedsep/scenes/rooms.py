@@ -75,6 +75,8 @@ class Room:
 
     Attributes:
         positions: Cartesian source positions in the file's unit, float64 [P, 3].
+        is_spherical: whether the file gives them as angles and distance.
+        stored_rate: of the file's responses, Hz.
         taps: N, once resampled.
 
     Raises:
@@ -125,7 +127,8 @@ class Room:
                 f"has source positions that are no places, expected finite numbers up to {FARTHEST:g}: prepare it "
                 "again",
             )
-            if kind == "spherical":
+            self.is_spherical = kind == COORDINATES[1]
+            if self.is_spherical:
                 self.positions = _cartesian(self.positions)
             self.taps = math.ceil(stored.shape[2] * sample_rate / self.stored_rate)
             with hdf5.reading(path, "the fill values of Data.IR"), np.errstate(over="ignore"):

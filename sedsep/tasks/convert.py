@@ -1,4 +1,4 @@
-"""task=convert: make somebody else's checkpoint one of ours, or change the format of one of ours."""
+"""task=convert: make somebody else's checkpoint one of ours, or change the format of one of ours, or of scenes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sedsep.checkpoints.own import build_fitting
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.reference import Variant, check_mel_basis, recognise
 from sedsep.composition.parts import complete
+from sedsep.datasets.conversion import convert_scenes
 from sedsep.errors import UserError
 from sedsep.runs.command_line.arguments import CONFIG
 
@@ -43,10 +44,17 @@ def run(config: DictConfig) -> None:
     """Convert `config.task.source` and say what it was and how to use the result.
 
     Raises:
-        UserError: the source cannot be had or is no checkpoint that we know, or the target cannot be written.
+        UserError: the source cannot be had or is no checkpoint that we know, nor scenes, or the target cannot be
+            written.
     """
     task = config.task
     target = None if task.target is None else Path(str(task.target))
+    if (given := Path(str(task.source))).is_dir() or given.suffix == ".json":
+        if task.edition is None:
+            raise UserError(f"{given} holds scenes: give the year whose format is wanted as task.edition=2025 or 2026.")
+        for scenes in convert_scenes(given, task.edition, config.microphones, target):
+            print(*scenes.account(), sep="\n")
+        return
     source = locate(str(task.source), Path(config.paths.cache))
     done = convert(source, target, task.iters, HydraConfig.get().overrides.task)
     print(*done.account, f"Written to {done.target}", *(f"Use it: {command}" for command in done.use), sep="\n")

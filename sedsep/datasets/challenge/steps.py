@@ -63,7 +63,7 @@ class ZenodoArchive:
     def run(self, place: Place, journal: Journal) -> None:
         """Do what is not done yet; the journal lies on the disk before anything else is written."""
         if self._is_there(place):
-            if (other := journal.before["archive"]) != self.archive:
+            if (other := journal.before.get("archive", self.archive)) != self.archive:
                 raise UserError(
                     f"{place.data / self.target} is of {other}, not of {self.archive}: give another data.root."
                 )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sedsep.runs.command_line.settings.data import Edition
 from sedsep.runs.command_line.settings.fields import (
     Decibels,
     LabelSources,
@@ -113,6 +114,7 @@ class Convert(Options):
     source: Place
     target: Place | None
     iters: Passes | None
+    edition: Edition | None
 
 
 class Sync(Options):

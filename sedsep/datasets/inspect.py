@@ -91,7 +91,8 @@ def _rendered_sheet(spec: SceneSpec, scene: Scene, layout: Layout) -> SceneSheet
             curve = energy_decay(response)
             audible = curve[curve > FLOOR_DB]
             times = 1000 * np.arange(len(audible)) / spec.sample_rate
-            decays[f"{label} from {event.event_time:.1f} s"] = (times.tolist(), audible.tolist())
+            # Sounds of a class may begin together: a number tells them apart.
+            decays[f"{len(sounds) + 1}. {label} from {event.event_time:.1f} s"] = (times.tolist(), audible.tolist())
         if slot is not None:
             target = scene.targets[slot]
         sound = PlacedSound(

@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sedsep.datasets.inspect import recorded_sheet
+from sedsep.datasets.inspect import recorded_sheet, scene_sheets
+from sedsep.scenes.datamodule import SceneDataModule
+from sedsep.scenes.layout import Layout
+from sedsep.scenes.sampling import SceneSampler
 from sedsep.types import Scene
 
 RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -81,3 +84,19 @@ def test_a_recording_shows_its_targets() -> None:
     # A quarter of the clip holds the target at -20 dB, all of it the rest at -40 dB.
     assert sound.level_in_mixture == pytest.approx(20 - 6, abs=0.2)
     assert sound.file == sheet.room == ""
+
+
+def test_scenes_of_2026_are_shown_whole(golden: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(golden / "dcase2026" / "scenes" / "dev_set", tmp_path / "set")
+    path = root / "metadata" / "valid" / "scene_2.json"
+    scene = json.loads(path.read_text())
+    for event in scene["fg_events"]:  # three of a class
+        event["event_time"] = 0.0
+    path.write_text(json.dumps(scene))
+    layout = Layout(root, 32000, 4)
+    options = dict.fromkeys(("seed", "epoch_size", "batch_size", "eval_batch_size", "duration", "workers"), 1)
+    data = SceneDataModule(layout, layout.labels(), SceneSampler, eval_duration=3.0, **options)
+    sheets, _ = scene_sheets(data, "valid", 8, 0)
+    assert [sound.role for sound in sheets[0].sounds if sound.role == "target"] == []
+    assert sheets[2].decay is not None
+    assert len(sheets[2].decay.series) == len(scene["fg_events"] + scene["int_events"])

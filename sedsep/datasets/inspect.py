@@ -78,7 +78,8 @@ def _rendered_sheet(spec: SceneSpec, scene: Scene, layout: Layout) -> SceneSheet
     events += [("interference", dirs.interference, event, None) for event in spec.interference]
     events.sort(key=lambda item: item[2].event_time)
     events += [("background", dirs.background, event, None) for event in spec.background]
-    sounds, decays = [], {}
+    sounds: list[PlacedSound] = []
+    decays = {}
     for role, folder, event, slot in events:
         label, target, reverberation, direct = str(event.label), None, None, None
         if role == "background":

@@ -60,7 +60,7 @@ def run(config: DictConfig) -> dict[str, float]:
         estimates = Estimates(Path(config.task.estimates), scenes.names, labels, config.sample_rate)
         if missing := estimates.without:
             log.warning(
-                "%d of %d mixtures have no estimate, %s among them: their events count as missed",
+                "%d of %d mixtures have no estimate, %s among them: what sounds there counts as missed",
                 len(missing), len(scenes.names), missing[0],
             )  # fmt: skip
         with run.tracker() as tracker:

@@ -85,7 +85,6 @@ class Evaluator(nn.Module):
         self.labels, self.rate, self.passes, self.rule, self.folder = labels, rate, tuple(passes), rule, folder
         self.precision = precision
         self.oracle = oracle and separator is not None
-        self._repeats = separator is not None and separator.outputs > 1  # it has an answer for each of a class's events
         self.trained_passes = None if separator is None else separator.trained_passes
         self.taggers = nn.ModuleDict(taggers)
         self.separator = separator
@@ -115,9 +114,9 @@ class Evaluator(nn.Module):
                 for source, indices in classes.items():
                     rows.append(MixtureRow(name, source, true, tuple(self.labels.names[i] for i in indices[item])))
             for (source, passes), sources in estimates.items():
-                if self.folder is not None and passes == self.trained_passes:
-                    repeats = self._repeats if source == ORACLE else outputs[source].tracks is not None
-                    form = "2026" if repeats else "2025"
+                if self.folder is not None and self.separator is not None and passes == self.trained_passes:
+                    once = self.separator.outputs == 1 or (source != ORACLE and outputs[source].tracks is None)
+                    form = "2025" if once else "2026"  # where a label may repeat
                     write_estimates(self.folder / source, name, sources[item], self.rate, form)
                 mixture = batch.mixture[item, 0]
                 rows.append(score_estimates(name, source, sources[item], truth[item], mixture, passes))
@@ -125,13 +124,13 @@ class Evaluator(nn.Module):
         return results
 
     def classes(self, batch: Batch, outputs: Mapping[str, SedOutput]) -> dict[str, list[list[int]]]:
-        """Label source to the classes that it names in each mixture, from the outputs of the taggers."""
+        """Label source to the classes that it names in each mixture, from the outputs of the taggers; for a separator
+        with one answer a class each once, however often it is named."""
         classes = {source: named_classes(output, self.rule) for source, output in outputs.items()}
         if self.oracle:
-            true = true_classes(batch)
-            if not self._repeats:
-                true = [list(dict.fromkeys(item)) for item in true]  # one answer a class, however often it sounds
-            classes[ORACLE] = true
+            classes[ORACLE] = true_classes(batch)
+        if self.separator is not None and self.separator.outputs == 1:
+            return {source: [list(dict.fromkeys(item)) for item in items] for source, items in classes.items()}
         return classes
 
 

@@ -131,7 +131,15 @@ def named_classes(output: SedOutput, rule: LabelRule) -> list[list[int]]:
         output: of the tagger. Where it names sources one by one, a class may repeat, and there may be none.
         rule: for taggers that give probabilities of classes.
     """
+    return [[index for index, _ in clip] for clip in named_sources(output, rule)]
+
+
+def named_sources(output: SedOutput, rule: LabelRule) -> list[list[tuple[int, float]]]:
+    """The same with the probability of each: the largest of its track, or else that of its class in the clip."""
     if output.tracks is None:
-        return choose_labels(output.clip_probabilities, rule)
+        chosen = choose_labels(output.clip_probabilities, rule)
+        clips = zip(output.clip_probabilities.tolist(), chosen, strict=True)
+        return [[(index, probabilities[index]) for index in indices] for probabilities, indices in clips]
     silence = output.tracks.shape[-1] - 1
-    return [[index for index in clip if index != silence] for clip in output.tracks.argmax(-1).tolist()]
+    clips = zip(output.tracks.argmax(-1).tolist(), output.tracks.softmax(-1).amax(-1).tolist(), strict=True)
+    return [[track for track in zip(*clip, strict=True) if track[0] != silence] for clip in clips]

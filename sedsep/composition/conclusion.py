@@ -12,15 +12,18 @@ from types import MappingProxyType
 from omegaconf import OmegaConf
 from torch.utils.data import Dataset
 
+from sedsep.checkpoints import Checkpoint
 from sedsep.composition.parts import event_rule, label_rule, plain, recipe
+from sedsep.evaluation.accounts import NAMED_BY, dev_results
 from sedsep.evaluation.evaluator import AnyEvaluator
 from sedsep.evaluation.report import show_scores, take_apart, training_curves, write_report
 from sedsep.evaluation.results import Evaluation
 from sedsep.evaluation.scored import TaggerFile
 from sedsep.evaluation.writing import main_scores, write_scores
+from sedsep.files import write_json
 from sedsep.labels import LabelSet
 from sedsep.metrics.bootstrap import Bootstrap
-from sedsep.metrics.registry import ORACLE
+from sedsep.metrics.registry import DEV_RESULTS, ORACLE
 from sedsep.models.guided import GuidedSeparator
 from sedsep.runs import provenance
 from sedsep.runs.directories import is_main_process
@@ -83,6 +86,12 @@ def conclude(
         "taggers": {option: asdict(TaggerFile.of(tagger.checkpoint)) for option, tagger in taggers.items()},
     }
     files = write_scores(run.directory, evaluation, about)
+    if config.edition.year == 2026 and model and NAMED_BY in taggers and NAMED_BY in evaluation.sources:
+        separator, tagger = (
+            Checkpoint(one.network, one.description, one.checkpoint) for one in (model, taggers[NAMED_BY])
+        )
+        files.append(run.directory / DEV_RESULTS)
+        write_json(files[-1], dev_results(evaluation, separator, tagger, config.task.precision))
     for network in models:
         duration = f"{network.seconds:.0f} s" if network.seconds else f"not trained now, read from {network.checkpoint}"
         facts.append((f"Training {network.name}", duration))

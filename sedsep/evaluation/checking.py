@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,11 +18,15 @@ from rich.text import Text
 
 from sedsep.console import print_table
 from sedsep.errors import printable
+from sedsep.evaluation.accounts import ACCOUNTS, EVAL_OUT, EVAL_RESULTS
+from sedsep.evaluation.agreement import account_problems
 from sedsep.evaluation.estimates import Files, examine
 from sedsep.labels import LabelSet
 from sedsep.scenes.naming import SUFFIX, Problem, meaning_of
 
 NAME = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task4_[1-9][0-9]*_out\.zip")
+FOLDER = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task4_[1-9][0-9]*")
+"""What a zip of 2026 holds, or is called after: the organisers' texts have it with `_out` and without."""
 LEFT_BEHIND = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 FULL_SCALE = 1 - 2**-15
 """The largest sample of a 16-bit file."""
@@ -33,6 +37,7 @@ ERRORS = {
     "name": "not called <Author>_<Affiliation>_task4_<n>_out.zip",
     "empty": "no estimates at all",
     "folder": "in a folder, not at the top level",
+    "place": f"neither in {EVAL_OUT} nor an account",
     "hidden": "left by the system that packed it",
     "stray": "no estimate of any mixture",
     "label": "of no class",
@@ -45,11 +50,18 @@ ERRORS = {
     "rate": "of another rate",
     "length": "of another length than its mixture",
     "values": "not finite",
+    "account": "not there, or not to be read",
+    "unlisted": f"not in {EVAL_RESULTS}",
+    "absent": f"listed in {EVAL_RESULTS}, and not in {EVAL_OUT}",
+    "disagrees": "at odds with itself",
+    "number": "out of range",
+    "mixture": "of no mixture, or not once of each",
 }
 WARNINGS = {
     "silent": "silent",
     "full scale": "at full scale or beyond, where other formats clip",
     "missing": "mixtures without estimates",
+    "meta": "not filled in",
 }
 """What can be the matter, and how a table calls it."""
 
@@ -64,6 +76,7 @@ class Rules:
         rate: Hz.
         form: of the file names.
         slots: sources of a mixture at most.
+        dev_test: names of the mixtures of the development test set; `None` where they are not known.
     """
 
     mixtures: Mapping[str, int]
@@ -71,6 +84,7 @@ class Rules:
     rate: int
     form: str
     slots: int
+    dev_test: Collection[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,21 +146,27 @@ def check(path: Path, rules: Rules, name: str | None = None) -> Verdict:
     files = Files(path)
     verdict = Verdict({mixture: [] for mixture in rules.mixtures})
     problems = verdict.problems
-    if not path.is_dir() and not NAME.fullmatch(name or path.name):
-        problems.append(Problem("name", name or path.name))
-    names: Counter[str] = Counter()
+    package = rules.form == "2026"
+    top = _top(files) if package else ""
+    problems.extend(_name_problems(None if path.is_dir() else name or path.name, top, rules.form))
+    home = (EVAL_OUT,) if package else ()
+    names, estimates = Counter[str](), list[str]()
     console = Console()
     for file in track(files.names, "Checking", console=console, transient=True, disable=not console.is_terminal):
-        parts = PurePosixPath(file).parts
+        parts = PurePosixPath(file.removeprefix(top)).parts
         if not parts:
             problems.append(Problem("stray", "a file without a name"))
             continue
         if any(part.startswith(".") and part != ".." for part in parts) or not LEFT_BEHIND.isdisjoint(parts):
             problems.append(Problem("hidden", file))
             continue
-        if len(parts) > 1:
-            problems.append(Problem("folder", file))
         names[parts[-1]] += 1
+        if package and "/".join(parts) in ACCOUNTS:
+            continue
+        if parts[:-1] != home:
+            problems.append(Problem("place" if package else "folder", file))
+        elif file.endswith(SUFFIX):
+            estimates.append(parts[-1])
         problems.extend(_file_problems(files, file, rules, verdict.labels))
     problems += [Problem("repeated", name, f"is there {count} times") for name, count in names.items() if count > 1]
     problems += [
@@ -154,11 +174,33 @@ def check(path: Path, rules: Rules, name: str | None = None) -> Verdict:
         for mixture, labels in verdict.labels.items()
         if len(labels) > rules.slots
     ]
-    if verdict.estimates:
+    if package:  # whose mixtures may have no estimate
+        problems.extend(
+            account_problems(files, top, frozenset(estimates), rules.mixtures, rules.labels, rules.dev_test)
+        )
+    elif verdict.estimates:
         problems += [Problem("missing", mixture) for mixture, labels in verdict.labels.items() if not labels]
-    else:
+    if not verdict.estimates:
         problems.append(Problem("empty", path.name))
     return verdict
+
+
+def _top(files: Files) -> str:
+    """The folder that a submission of 2026 lies in, with its slash; nothing where it lies at the top level."""
+    tops = {part for file in files.names for part in PurePosixPath(file).parts[:1] if not part.startswith(".")}
+    top, *others = tops - LEFT_BEHIND or [""]
+    return f"{top}/" if not others and FOLDER.fullmatch(top) else ""
+
+
+def _name_problems(zipped: str | None, top: str, form: str) -> Iterator[Problem]:
+    """What is wrong with the name of a zip, `None` for a folder, and that of the folder in it."""
+    if zipped is None:
+        return
+    names = (zipped.removesuffix("_out.zip"), zipped.removesuffix(".zip"))
+    if not NAME.fullmatch(zipped) and not (form == "2026" and zipped.endswith(".zip") and FOLDER.fullmatch(names[1])):
+        yield Problem("name", zipped)
+    elif top and top[:-1] not in names:
+        yield Problem("name", top, f"in {zipped}")
 
 
 def _file_problems(files: Files, file: str, rules: Rules, labels: Mapping[str, list[str]]) -> Iterator[Problem]:

@@ -98,12 +98,13 @@ class Files:
         self.names = sorted(name for name in names if not name.endswith("/"))
         self._check_number()
 
-    def read(self, name: str, most: int) -> bytes:
+    def read(self, name: str, most: int, what: str = "its mixture") -> bytes:
         """The content of a file; of those that share a name in a zip, the last one's.
 
         Args:
             name: of the file.
             most: bytes that it may have.
+            what: needs no more.
 
         Raises:
             ValueError: it cannot be read, or should not; the text goes on after the file's name.
@@ -120,7 +121,7 @@ class Files:
                     packing = zipfile.compressor_names.get(entry.compress_type, entry.compress_type)  # type: ignore[attr-defined]
                     raise ValueError(f"is packed with {packing}, where zips are to be stored or deflated")
             if size > most:
-                raise ValueError(f"has {size} bytes, where its mixture needs fewer than {most}")
+                raise ValueError(f"has {size} bytes, where {what} needs fewer than {most}")
             return (self.path / name).read_bytes() if self._zip is None else self._zip.read(entry)
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error) as error:
             raise ValueError(f"cannot be read ({reason(error)})") from error

@@ -16,7 +16,7 @@ from sedsep.devices import computing
 from sedsep.errors import UserError
 from sedsep.evaluation.estimates import write_estimates
 from sedsep.evaluation.separating import separate, true_classes, true_sources
-from sedsep.labels import LabelRule, LabelSet, named_classes
+from sedsep.labels import LabelRule, LabelSet, named_classes, named_sources
 from sedsep.metrics.registry import FILES, ORACLE
 from sedsep.metrics.rows import MixtureRow, score_estimates
 from sedsep.metrics.sed import SedScene, sed_scenes
@@ -32,10 +32,12 @@ class TaggerOutput:
         probabilities: of each class, that it sounds; `None` for a tagger that names sources one by one, whatever the
             threshold.
         scene: those of frames with the true events; `None` for a tagger of clips.
+        named: the probability of each event that is named, in their order.
     """
 
     probabilities: list[float] | None
     scene: SedScene | None
+    named: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class Evaluator(nn.Module):
             none, frames = [None] * len(batch.names), output.strong_probabilities
             clips = output.clip_probabilities.tolist() if output.tracks is None else none
             scenes = none if frames is None else sed_scenes(frames, batch, self.rate)
-            tables[source] = [TaggerOutput(clip, scene) for clip, scene in zip(clips, scenes, strict=True)]
+            named = [[probability for _, probability in clip] for clip in named_sources(output, self.rule)]
+            tables[source] = [TaggerOutput(*item) for item in zip(clips, scenes, named, strict=True)]
         truth = true_sources(batch, self.labels)
         results = []
         for item, name in enumerate(batch.names):

@@ -89,7 +89,13 @@ def scored_with(checkpoint: Path) -> ScoredWith | None:
     Raises:
         UserError: the run's account of it is damaged.
     """
-    parents = checkpoint.absolute().parents
-    if len(parents) < 3 or parents[1].name != "checkpoints" or not (parents[2] / ACCOUNT).exists():
+    folder = run_of(checkpoint)
+    if folder is None or not (folder / ACCOUNT).exists():
         return None
-    return read_json(parents[2] / ACCOUNT, ScoredWith, ADVICE)
+    return read_json(folder / ACCOUNT, ScoredWith, ADVICE)
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The run directory that a checkpoint lies in; `None` where it lies in none."""
+    parents = checkpoint.absolute().parents
+    return parents[2] if len(parents) > 2 and parents[1].name == "checkpoints" else None

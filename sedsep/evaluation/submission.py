@@ -1,15 +1,18 @@
-"""A submission to the challenge: `<Author>_<Affiliation>_task4_<n>_out.zip`, the estimates of every soundscape.
+"""A submission to the challenge: `<Author>_<Affiliation>_task4_<n>_out.zip`, the estimates of every soundscape; in
+2026 in a folder, with accounts of them and of the system.
 
 Axes: B batch, M microphones, L samples.
 """
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -18,17 +21,48 @@ from torch import Tensor
 
 from sedsep.devices import computing
 from sedsep.errors import UserError
+from sedsep.evaluation.accounts import EVAL_OUT, EVAL_RESULTS, META, Estimate, eval_results
 from sedsep.evaluation.checking import NAME
 from sedsep.evaluation.estimates import encode
 from sedsep.evaluation.separating import separate
-from sedsep.labels import LabelRule, LabelSet, named_classes
-from sedsep.metrics.registry import TAGGER
+from sedsep.labels import LabelRule, LabelSet, named_sources
+from sedsep.metrics.registry import DEV_RESULTS, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.scenes import audio
 from sedsep.scenes.layout import MIXTURES
 from sedsep.scenes.naming import file_names
 from sedsep.types import Sources
+
+
+@dataclass(frozen=True)
+class About:
+    """What a submission of 2026 says of its system.
+
+    Attributes:
+        nparams: parameters of all networks.
+        config: what it is made of.
+        dev_results: the content of `dev_set_test_results.json`.
+        meta: of `meta.yaml`.
+    """
+
+    nparams: int
+    config: Mapping[str, Any]
+    dev_results: str
+    meta: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a system makes of a mixture.
+
+    Attributes:
+        sources: labels and waveforms [L].
+        probabilities: that the tagger gave each of them.
+    """
+
+    sources: Sources
+    probabilities: list[float]
 
 
 @dataclass(frozen=True)
@@ -50,14 +84,18 @@ class System:
     precision: str = "fp32"
 
     @torch.inference_mode()
-    def estimates(self, mixture: Tensor) -> list[Sources]:
-        """Labels and waveforms [L] of mixtures [B, M, L], as they are scored under the tagger's labels."""
+    def answers(self, mixture: Tensor) -> list[Answer]:
+        """What there is in mixtures [B, M, L], as it is scored under the tagger's labels."""
         mixture = mixture.to(next(self.tagger.parameters()).device)
         passes = self.separator.trained_passes
         with computing(mixture.device, self.precision):
-            classes = named_classes(self.tagger(mixture), self.rule)
+            named = named_sources(self.tagger(mixture), self.rule)
+            classes = [[index for index, _ in item] for item in named]
             estimates = separate(self.separator, mixture, {TAGGER: classes}, self.labels, (passes,))[TAGGER, passes]
-        return [[(label, waveform.cpu()) for label, waveform in sources] for sources in estimates]
+        return [
+            Answer([(label, waveform.cpu()) for label, waveform in sources], [probability for _, probability in item])
+            for sources, item in zip(estimates, named, strict=True)
+        ]
 
 
 def zip_name(author: str, affiliation: str, number: int) -> str:
@@ -109,8 +147,8 @@ def find_soundscapes(folder: Path, rate: int, microphones: int | None = None) ->
 
 def separate_soundscapes(
     soundscapes: Mapping[Path, audio.AudioInfo], system: System, batch_size: int
-) -> Iterator[tuple[str, Sources]]:
-    """Names of mixtures with their estimates; on a terminal a bar shows how far it is.
+) -> Iterator[tuple[str, Answer]]:
+    """Names of mixtures with what is in them; on a terminal a bar shows how far it is.
 
     Args:
         soundscapes: files with their headers; neighbours of the same length make a batch.
@@ -126,7 +164,7 @@ def separate_soundscapes(
     console = Console()
     for paths in track(batches, "Separating", console=console, transient=True, disable=not console.is_terminal):
         mixture = torch.stack([torch.from_numpy(audio.read(path)[0].T.copy()) for path in paths])
-        yield from zip((path.stem for path in paths), system.estimates(mixture), strict=True)
+        yield from zip((path.stem for path in paths), system.answers(mixture), strict=True)
 
 
 def pack(path: Path, estimates: Iterable[tuple[str, Sources]], rate: int, form: str) -> None:
@@ -141,10 +179,45 @@ def pack(path: Path, estimates: Iterable[tuple[str, Sources]], rate: int, form: 
     Raises:
         UserError: a label repeats in form 2025.
     """
+    _write(path, _files(estimates, rate, form))
+
+
+def pack_2026(path: Path, answers: Iterable[tuple[str, Answer]], rate: int, folder: str, about: About) -> None:
+    """Write a zip of a folder with estimates, as they come, and with the accounts of them and of the system.
+
+    Args:
+        path: of the zip.
+        answers: names of mixtures with what is in them.
+        rate: Hz.
+        folder: in the zip.
+        about: the system.
+    """
+
+    def content() -> Iterator[tuple[str, bytes | str]]:
+        told: dict[str, list[Estimate]] = {}
+        for mixture, answer in answers:
+            files = list(_files([(mixture, answer.sources)], rate, "2026"))
+            told[mixture] = [
+                Estimate(file, label, probability)
+                for (file, _), (label, _), probability in zip(files, answer.sources, answer.probabilities, strict=True)
+            ]
+            yield from ((f"{EVAL_OUT}/{file}", sound) for file, sound in files)
+        yield EVAL_RESULTS, json.dumps(eval_results(told, about.nparams, about.config), indent=1)
+        yield DEV_RESULTS, about.dev_results
+        yield META, about.meta
+
+    _write(path, ((f"{folder}/{file}", text) for file, text in content()))
+
+
+def _files(estimates: Iterable[tuple[str, Sources]], rate: int, form: str) -> Iterator[tuple[str, bytes]]:
+    for mixture, sources in estimates:
+        files = file_names(mixture, [label for label, _ in sources], form)
+        yield from ((file, encode(waveform, rate)) for file, (_, waveform) in zip(files, sources, strict=True))
+
+
+def _write(path: Path, files: Iterable[tuple[str, bytes | str]]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
-        for mixture, sources in estimates:
-            files = file_names(mixture, [label for label, _ in sources], form)
-            for file, (_, waveform) in zip(files, sources, strict=True):
-                entry = zipfile.ZipInfo(file)  # without a time: the same estimates make the same zip
-                entry.external_attr = 0o644 << 16
-                archive.writestr(entry, encode(waveform, rate))
+        for file, content in files:
+            entry = zipfile.ZipInfo(file)  # without a time: the same files make the same zip
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content)

@@ -33,6 +33,9 @@ GROUPS = {
 
 SCORE_FILES, REPORT = ("metrics.json", "evaluation.json", "mixtures.csv", "sources.csv"), "report.html"
 
+DEV_RESULTS = "dev_set_test_results.json"
+"""Where a submission of 2026 says how its system did on the development test set; a run that scored one has it."""
+
 SELECTABLE = (BASELINE, TAGGER, ORACLE)
 """Label sources that `task.label_sources` may list."""
 

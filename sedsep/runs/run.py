@@ -19,7 +19,7 @@ import sedsep
 from sedsep.devices import evaluation_device
 from sedsep.errors import printable
 from sedsep.files import flat, write_whole
-from sedsep.metrics.registry import REPORT, SCORE_FILES
+from sedsep.metrics.registry import DEV_RESULTS, REPORT, SCORE_FILES
 from sedsep.runs import provenance
 from sedsep.runs.directories import is_main_process
 from sedsep.runs.provenance import PROJECT, commit
@@ -71,7 +71,7 @@ class Run:
         directory = Path(config.paths.run)
         if is_main_process():
             directory.mkdir(parents=True, exist_ok=True)
-            for name in (*SCORE_FILES, REPORT):
+            for name in (*SCORE_FILES, DEV_RESULTS, REPORT):
                 (directory / name).unlink(missing_ok=True)
             write_whole(directory / "config.yaml", OmegaConf.to_yaml(config))
         return cls(config, directory, Path(config.paths.cache), evaluation_device(config.trainer.accelerator))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,25 @@ from typing import Any
 from omegaconf import DictConfig
 
 from sedsep import checkpoints
+from sedsep.checkpoints import Checkpoint
 from sedsep.composition import parts
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
+from sedsep.evaluation.accounts import NAMED_BY, DevResults, meta, parameters, system_config
 from sedsep.evaluation.checking import Rules, Verdict, check
-from sedsep.evaluation.scored import scored_with
-from sedsep.evaluation.submission import System, find_soundscapes, pack, separate_soundscapes, zip_name
-from sedsep.files import sweep, whole, write_json
+from sedsep.evaluation.scored import run_of, scored_with
+from sedsep.evaluation.submission import (
+    About,
+    System,
+    find_soundscapes,
+    pack,
+    pack_2026,
+    separate_soundscapes,
+    zip_name,
+)
+from sedsep.files import parsed_json, read_json, sweep, whole, write_json
 from sedsep.labels import LabelRule, LabelSet
-from sedsep.metrics.registry import TAGGER
+from sedsep.metrics.registry import DEV_RESULTS, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.runs.run import set_up
@@ -43,7 +55,7 @@ def run(config: DictConfig) -> None:
         path = Path(config.task.check)
         soundscapes = find_soundscapes(Path(config.audio), config.sample_rate)
         lengths = {file.stem: info.frames for file, info in soundscapes.items()}
-        verdict = check(path, Rules(lengths, LabelSet(config.labels.names), config.sample_rate, form, config.slots))
+        verdict = check(path, _rules(config, lengths, LabelSet(config.labels.names)))
         verdict.show()
         write_json(account, {"submission": str(path.absolute()), "form": form, **verdict.account()})
         if verdict.errors:
@@ -61,24 +73,34 @@ def _make(config: DictConfig, form: str, account: Path) -> None:
         )
     name = zip_name(task.author, task.affiliation, task.number)
     set_up(config.seed)
-    system, origin = _load(config)
+    separator, tagger, system = _load(config)
     every = find_soundscapes(Path(config.audio), rate, system.separator.microphones)
     soundscapes = dict(list(every.items())[: DRY if task.dry_run else None])
     lengths = {file.stem: info.frames for file, info in soundscapes.items()}
+    rules = _rules(config, lengths, system.labels)
+    about = _about(config, separator, tagger, system) if form == "2026" else None
     path = Path(config.paths.run, *(["dry_run"] if task.dry_run else []), name)
     batch_size = parts.recipe(config).plan.eval_batch_size
     sweep(path.parent)
     with whole(path) as partial:
         start = time.perf_counter()
         try:
-            pack(partial, separate_soundscapes(soundscapes, system, batch_size), rate, form)
+            answers = separate_soundscapes(soundscapes, system, batch_size)
+            if about is None:
+                pack(partial, ((mixture, answer.sources) for mixture, answer in answers), rate, form)
+            else:
+                pack_2026(partial, answers, rate, name.removesuffix("_out.zip"), about)
         except OSError as error:
             raise UserError(
                 f"{path} cannot be written ({error.strerror or error}): make room there or run in another directory."
             ) from error
         seconds = time.perf_counter() - start
-        verdict = check(partial, Rules(lengths, system.labels, rate, form, config.slots), name)
+        verdict = check(partial, rules, name)
         verdict.show()
+        origin = {
+            "separator": str(separator.path), "tagger": str(tagger.path), "threshold": system.rule.threshold,
+            "precision": system.precision,
+        }  # fmt: skip
         write_json(account, {"submission": str(path.absolute()), "form": form, **origin, **verdict.account()})
         if verdict.errors:
             raise UserError(f"{name} has {_errors(verdict, account)}, and was not kept: look into what made them.")
@@ -92,8 +114,42 @@ def _make(config: DictConfig, form: str, account: Path) -> None:
         )
 
 
-def _load(config: DictConfig) -> tuple[System, dict[str, Any]]:
-    """What `ckpt` was scored with, unless the command says otherwise, and where it comes from.
+def _rules(config: DictConfig, lengths: Mapping[str, int], labels: LabelSet) -> Rules:
+    dev_test = None
+    if config.task.dev_test:
+        dev_test = frozenset(path.stem for path in find_soundscapes(Path(config.task.dev_test), config.sample_rate))
+    return Rules(lengths, labels, config.sample_rate, str(config.task.format), config.slots, dev_test)
+
+
+def _about(config: DictConfig, separator: Checkpoint, tagger: Checkpoint, system: System) -> About:
+    """What a submission of 2026 says of its system, whose scores are those of a run that lies on the disk.
+
+    Raises:
+        UserError: there are none, or they are another system's.
+    """
+    task, folder = config.task, Path(config.task.scored) if config.task.scored else run_of(separator.path)
+    how = (
+        f"score it (python run.py task=evaluate ckpt={separator.path} edition=dcase2026, with the data's options or "
+        "audio=FOLDER) and give that run's directory as task.scored=DIRECTORY"
+    )
+    if folder is None or not (folder / DEV_RESULTS).exists():
+        raise UserError(
+            f"A submission of 2026 tells how its system did on the development test set, and {folder or config.ckpt} "
+            f"has no {DEV_RESULTS}: {how}."
+        )
+    results = read_json(folder / DEV_RESULTS, DevResults, how)
+    about = system_config(separator, tagger, system.rule.threshold, system.precision)
+    known = parsed_json(json.dumps(about), dict[str, Any])
+    theirs = results.config if isinstance(results.config, dict) else {}
+    if different := [name for name, value in known.items() if theirs.get(name) != value]:
+        raise UserError(f"{folder / DEV_RESULTS} is of a system with another {different[0]}: {how}.")
+    nparams = parameters(separator, tagger)
+    description = meta(task.author, task.affiliation, task.number, config.sample_rate, nparams, results)
+    return About(nparams, about, (folder / DEV_RESULTS).read_text(encoding="utf-8"), description)
+
+
+def _load(config: DictConfig) -> tuple[Checkpoint, Checkpoint, System]:
+    """A separator and a tagger, and the system of both: what `ckpt` was scored with, unless the command says otherwise.
 
     The networks must fit each other and the configured scale and rate.
     """
@@ -104,7 +160,8 @@ def _load(config: DictConfig) -> tuple[System, dict[str, Any]]:
         )
     separator = checkpoints.load(config.ckpt, "separator")
     labels = LabelSet(separator.description.labels)
-    tagger = checkpoints.load(parts.tagger_files(config, [TAGGER])[TAGGER], "sed", labels)
+    option = NAMED_BY if config.task.format == 2026 else TAGGER
+    tagger = checkpoints.load(parts.tagger_files(config, [option])[option], "sed", labels)
     threshold = config.task.threshold
     if threshold is None:
         scored = scored_with(separator.path)
@@ -115,11 +172,7 @@ def _load(config: DictConfig) -> tuple[System, dict[str, Any]]:
     assert isinstance(separator.network, GuidedSeparator)
     assert isinstance(tagger.network, SedModel)
     rule = LabelRule(threshold, at_most=config.slots)
-    precision = config.task.precision
-    origin = {
-        "separator": str(separator.path), "tagger": str(tagger.path), "threshold": threshold, "precision": precision
-    }  # fmt: skip
-    return System(separator.network, tagger.network, labels, rule, precision), origin
+    return separator, tagger, System(separator.network, tagger.network, labels, rule, config.task.precision)
 
 
 def _errors(verdict: Verdict, account: Path) -> str:

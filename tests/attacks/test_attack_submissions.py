@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
 from collections.abc import Callable
@@ -252,6 +253,60 @@ def test_thousands_of_entries_are_not_all_read(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda self, entry: unpacked.append(entry) or read(self, entry))
     assert "sources" in {problem.kind for problem in check(path, rules(form)).errors}
     assert len(unpacked) == 3
+
+
+TOLD = {"nparams": 1, "probabilities": [], "config": {}}
+SCORED = {
+    "CAPI-SDRi": {"mean": 0},
+    "label_metrics": {"accuracy_mix": 1, "accuracy_src": 0},
+    "nparams": 1,
+    "details": [
+        {"soundscape": "test_0", "ref_labels": ["Dog"], "est_labels": ["Dog"], "probabilities": [1], "metrics": []}
+    ],
+    "config": None,
+}
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("eval_results.json", b"", "is damaged"),
+        ("eval_results.json", b"\xff\xfe", "is damaged"),
+        ("eval_results.json", b"{" * 10**6, "is damaged"),
+        ("eval_results.json", b'{"config":' * 10**6, "is damaged"),
+        ("eval_results.json", json.dumps(TOLD | {"nparams": 10**30}).encode(), "is damaged"),
+        ("eval_results.json", json.dumps(TOLD | {"nparams": "1"}).encode(), "is damaged"),
+        ("eval_results.json", json.dumps(TOLD | {"config": float("inf")}).encode(), "is no finite number"),
+        ("eval_results.json", b'{"nparams": 1, ' + json.dumps(TOLD)[1:].encode(), "names a key twice"),
+        ("eval_results.json", json.dumps(TOLD).encode() + b" " * (1 << 24), "where an account needs fewer"),
+        ("dev_set_test_results.json", json.dumps(SCORED | {"details": {}}).encode(), "is damaged"),
+        ("dev_set_test_results.json", json.dumps(SCORED | {"CAPI-SDRi": None}).encode(), "is damaged"),
+        ("dev_set_test_results.json", json.dumps(SCORED | {"details": []}).encode(), "has no details"),
+        ("meta.yaml", b"!!python/object/apply:os.system [touch hacked]", "it has no fields"),
+        ("meta.yaml", b"[" * 10**4, "is damaged"),
+        ("meta.yaml", b"a: &a [*a]", "is damaged"),
+        ("meta.yaml", b" " * (1 << 17), "where a description needs fewer"),
+    ],
+)
+def test_an_account_is_data(tmp_path: Path, name: str, content: bytes, says: str, packing: int) -> None:
+    accounts = {"eval_results.json": json.dumps(TOLD), "dev_set_test_results.json": json.dumps(SCORED)}
+    entries = {"eval_out/test_0_0_Dog.wav": GOOD, **{file: text.encode() for file, text in accounts.items()}}
+    path = zipped(tmp_path / NAME, entries | {name: content}, packing)
+    found = [problem for problem in check(path, rules("2026")).errors if problem.item == name]
+    assert [problem.kind for problem in found] == ["account"]
+    assert ("packed with lzma" if packing == zipfile.ZIP_LZMA else says) in found[0].text
+    assert len(found[0].text) < 500
+    assert [file.name for file in tmp_path.iterdir()] == [NAME]
+
+
+def test_an_account_s_words_reach_no_terminal_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = {"filename": "\x1b[31m\n/../x.wav", "label": "\x1b[0m", "probability": -1e300}
+    told = TOLD | {"probabilities": [{"soundscape": "\x1b]0;x\x07", "estimate": [named] * 2}]}
+    verdict = check(zipped(tmp_path / NAME, {"eval_results.json": json.dumps(told).encode()}), rules("2026"))
+    assert {problem.kind for problem in verdict.errors} >= {"mixture", "repeated", "absent", "number", "empty"}
+    verdict.show()
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_more_files_than_any_submission_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from minis import LABELS, LENGTH, RATE, noise, refused
 from omegaconf import DictConfig
 from whole_systems import GUIDED, saved
 
-from sedsep.evaluation.submission import System
+from sedsep.evaluation.submission import Answer, System
 from sedsep.tasks import submission
 from sedsep.tasks.submission import run
 
@@ -68,19 +68,46 @@ def test_what_is_made_passes_its_check_and_fails_another(
     checked = (f"task.check={tmp_path / NAME}", f"labels.names=[{','.join(LABELS)}]")
     make(*checked, f"audio={tmp_path / 'set' / 'soundscape'}")
     assert "can be handed in: 18 estimates of 6 soundscapes" in capsys.readouterr().out
-    with refused("has 18 errors, listed above and in"):
+    with refused("has 38 errors, listed above and in"):
         make(*checked, "task.format=2026")
     table = capsys.readouterr().out
     assert "named as in the other form" in table
     assert "and 15 more" in table
-    assert {problem["kind"] for problem in account(tmp_path)["errors"]} == {"form"}
+    assert {problem["kind"] for problem in account(tmp_path)["errors"]} == {"form", "place", "account"}
 
 
-def test_sources_are_numbered_in_the_newer_form(make: Callable[..., None], tmp_path: Path) -> None:
-    make(*BY, "task.format=2026", "slots=2")
-    found = names(tmp_path / NAME)
-    assert len(found) == 6 * 2
-    assert {name.split("_")[2] for name in found} == {"0", "1"}
+@pytest.mark.slow
+def test_a_submission_of_2026_tells_the_scores_of_its_system(run_py: RunPy, given: list[str], tmp_path: Path) -> None:
+    targets = tmp_path / "set" / "oracle_target"
+    targets.mkdir()
+    for name in ("test_0_0_Dog", "test_0_1_Dog", "test_1_0_Rain", "test_5_0_Bell"):
+        length = LENGTH + 40 * (name > "test_3")
+        soundfile.write(targets / f"{name}.wav", 0.1 * noise(length).numpy(), RATE)
+    edition = "edition=dcase2026", f"baseline.ckpt={tmp_path / 'tagger.ckpt'}"
+    one = "model.training.eval_batch_size=1", "logger=none"  # for they are of two lengths
+    scored = run_py("task=evaluate", *given[1:], *edition, *one, "hydra.run.dir=scored")
+    assert (scored.returncode, scored.stderr) == (0, "")
+    told = f"task.dev_test={tmp_path / 'set'}", *edition
+    done = run_py(*given, *BY, *told, "task.scored=scored", "hydra.run.dir=here")
+    assert (done.returncode, done.stderr) == (0, "")
+    inside = names(tmp_path / "here" / NAME)
+    assert {name.split("/")[0] for name in inside} == {"Doe_Uni_task4_1"}
+    assert len(inside) == 6 * 3 + 3
+    labels = f"labels.names=[{','.join(LABELS)}]"
+    checked = run_py("task=submission", given[1], given[4], *told, labels, f"task.check=here/{NAME}")
+    assert checked.returncode == 0
+    assert "can be handed in: 18 estimates of 6 soundscapes" in checked.stdout
+    other = run_py(*given, *BY, *told, "task.scored=scored", "task.threshold=0.5")
+    assert other.returncode == 1
+    assert "dev_set_test_results.json is of a system with another threshold: score it (python run.py" in other.stderr
+
+
+def test_a_submission_of_2026_needs_scores(make: Callable[..., None], tmp_path: Path) -> None:
+    with refused(r"tells how its system did .* has no dev_set_test_results\.json: score it \(python run\.py task="):
+        make(*BY, "edition=dcase2026", f"baseline.ckpt={tmp_path / 'tagger.ckpt'}", f"task.scored={tmp_path}")
+    (tmp_path / "dev_set_test_results.json").write_text('{"nparams": 1}')
+    with refused("is damaged or holds something else .* score it"):
+        make(*BY, "edition=dcase2026", f"baseline.ckpt={tmp_path / 'tagger.ckpt'}", f"task.scored={tmp_path}")
 
 
 def test_a_dry_run_goes_all_the_way_with_a_few(
@@ -95,12 +122,13 @@ def test_a_dry_run_goes_all_the_way_with_a_few(
 def test_what_fails_its_check_is_not_kept(
     make: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    estimates = System.estimates
-    monkeypatch.setattr(
-        System,
-        "estimates",
-        lambda *args: [[(label, wave[1:]) for label, wave in item] for item in estimates(*args)],
-    )
+    answers = System.answers
+
+    def cut(*args: Any) -> list[Answer]:
+        found = answers(*args)
+        return [Answer([(label, wave[1:]) for label, wave in one.sources], one.probabilities) for one in found]
+
+    monkeypatch.setattr(System, "answers", cut)
     with refused("has 18 errors, listed above and in .*, and was not kept"):
         make(*BY)
     assert not [path for path in tmp_path.iterdir() if "out.zip" in path.name]

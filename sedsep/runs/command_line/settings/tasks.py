@@ -81,6 +81,8 @@ class Submission(Options):
     affiliation: Name | None
     number: Annotated[int, whole(1, 1000)]
     format: Literal[2025, 2026]
+    scored: Place | None
+    dev_test: Place | None
     threshold: Probability | None
     precision: Precision
     dry_run: bool

@@ -143,3 +143,11 @@ def named_sources(output: SedOutput, rule: LabelRule) -> list[list[tuple[int, fl
     silence = output.tracks.shape[-1] - 1
     clips = zip(output.tracks.argmax(-1).tolist(), output.tracks.softmax(-1).amax(-1).tolist(), strict=True)
     return [[track for track in zip(*clip, strict=True) if track[0] != silence] for clip in clips]
+
+
+def each_once(named: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Classes with their largest probability, each once: for separators with one answer a class."""
+    largest: dict[int, float] = {}
+    for index, probability in named:
+        largest[index] = max(probability, largest.get(index, 0.0))
+    return list(largest.items())

@@ -16,7 +16,7 @@ from sedsep.devices import computing
 from sedsep.errors import UserError
 from sedsep.evaluation.estimates import write_estimates
 from sedsep.evaluation.separating import separate, true_classes, true_sources
-from sedsep.labels import LabelRule, LabelSet, named_classes, named_sources
+from sedsep.labels import LabelRule, LabelSet, each_once, named_classes, named_sources
 from sedsep.metrics.registry import FILES, ORACLE
 from sedsep.metrics.rows import MixtureRow, score_estimates
 from sedsep.metrics.sed import SedScene, sed_scenes
@@ -106,7 +106,10 @@ class Evaluator(nn.Module):
             none, frames = [None] * len(batch.names), output.strong_probabilities
             clips = output.clip_probabilities.tolist() if output.tracks is None else none
             scenes = none if frames is None else sed_scenes(frames, batch, self.rate)
-            named = [[probability for _, probability in clip] for clip in named_sources(output, self.rule)]
+            heard = named_sources(output, self.rule)
+            if self.separator is not None and self.separator.outputs == 1:
+                heard = [each_once(clip) for clip in heard]
+            named = [[probability for _, probability in clip] for clip in heard]
             tables[source] = [TaggerOutput(*item) for item in zip(clips, scenes, named, strict=True)]
         truth = true_sources(batch, self.labels)
         results = []

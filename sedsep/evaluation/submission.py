@@ -25,7 +25,7 @@ from sedsep.evaluation.accounts import EVAL_OUT, EVAL_RESULTS, META, Estimate, e
 from sedsep.evaluation.checking import NAME
 from sedsep.evaluation.estimates import encode
 from sedsep.evaluation.separating import separate
-from sedsep.labels import LabelRule, LabelSet, named_sources
+from sedsep.labels import LabelRule, LabelSet, each_once, named_sources
 from sedsep.metrics.registry import DEV_RESULTS, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
@@ -90,6 +90,8 @@ class System:
         passes = self.separator.trained_passes
         with computing(mixture.device, self.precision):
             named = named_sources(self.tagger(mixture), self.rule)
+            if self.separator.outputs == 1:
+                named = [each_once(item) for item in named]
             classes = [[index for index, _ in item] for item in named]
             estimates = separate(self.separator, mixture, {TAGGER: classes}, self.labels, (passes,))[TAGGER, passes]
         return [

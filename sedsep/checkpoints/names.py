@@ -89,24 +89,43 @@ def count(names: Iterable[str], pattern: str) -> int:
     return len({match[1] for name in names if (match := re.match(pattern, name))})
 
 
-def sed_rules(m2d: str, heads: str) -> Rules:
-    """The paper's SED model: its backbone under `m2d`, its heads under `heads`."""
-    m2d, heads = re.escape(m2d), re.escape(heads)
+def backbone_rules(m2d: str) -> Rules:
+    """A transformer and its front end under `m2d`."""
+    m2d = re.escape(m2d)
     return (
         (rf"{m2d}\.backbone\.patch_embed\.proj(?=\.)", "backbone.patch_embed"),
         (rf"{m2d}\.backbone\.(cls_token|pos_embed|blocks|norm)\b", r"backbone.\1"),
-        (rf"{m2d}\.backbone\.norm_stats$", NEVER_CALLED),
         (rf"{m2d}\.to_spec\.mel_basis$", MEL_BASIS),
         (rf"{m2d}\.to_spec\.", COMPUTED),
-        (rf"{heads}\.(strong_head|weak_head|head_norm)(?=\.)", r"\1"),
+    )
+
+
+def sed_rules(m2d: str, heads: str) -> Rules:
+    """The paper's SED model: its backbone under `m2d`, its heads under `heads`."""
+    return (
+        (rf"{re.escape(m2d)}\.backbone\.norm_stats$", NEVER_CALLED),
+        (rf"{re.escape(heads)}\.(strong_head|weak_head|head_norm)(?=\.)", r"\1"),
+        *backbone_rules(m2d),
     )
 
 
 BASELINE_TAGGER_RULES: Rules = (
     (r"model\.backbone\.norm_stats$", NORM_STATS),  # which it does read
     (r"model\.head(?=\.)", "weak_head"),
-    *sed_rules("model", "model"),
+    (r"model\.head_norm(?=\.)", "head_norm"),
+    *backbone_rules("model"),
 )
+
+
+def tracks_rules(m2d: str) -> Rules:
+    """The challenge's tagger of 2026: its backbone under `m2d`, with the norm of 2025's head left over."""
+    return (
+        (rf"{re.escape(m2d)}\.backbone\.norm_stats$", NORM_STATS),
+        (rf"{re.escape(m2d)}\.head_norm(?=\.)", NEVER_CALLED),
+        (r"model\.head\.m2d_out_norm(?=\.)", "head_norm"),
+        (r"model\.head\.(linear|tracks)(?=\.)", r"tracks.\1"),
+        *backbone_rules(m2d),
+    )
 
 
 def separator_rules(base: str) -> Rules:

@@ -21,6 +21,7 @@ class PublishedWeights:
         page: where they are described.
         url: of the file, or of the zip archive that holds it; `None` where it has no address of its own.
         member: the file in the archive, by its path or the end of it.
+        archive: its name in the cache; by default as in the address.
         gigabytes: to download, where known.
         checksum: of what `url` gives, as `download` takes it.
     """
@@ -29,6 +30,7 @@ class PublishedWeights:
     page: str
     url: str | None = None
     member: str | None = None
+    archive: str | None = None
     gigabytes: float | None = None
     checksum: str | None = None
 
@@ -40,6 +42,7 @@ class PublishedWeights:
 
 _PAPER = "https://github.com/theMoro/dcase25task4"
 _BASELINE = "https://github.com/nttcslab/dcase2025_task4_baseline"
+_BASELINE_2026 = "https://github.com/nttcslab/dcase2026_task4_baseline"
 _M2D = "https://github.com/nttcslab/m2d"
 _M2D_32K = "m2d_as_vit_base-80x1001p16x16p32k-240413_AS-FT_enconly"
 _SED = "https://github.com/fschmid56/PretrainedSED"
@@ -63,6 +66,17 @@ PUBLISHED = {
                 ("baseline_tagger", "m2dat.ckpt"),
                 ("baseline_resunet", "resunet.ckpt"),
                 ("baseline_resunetk", "resunetk.ckpt"),
+            )
+        ),
+        *(
+            PublishedWeights(
+                name, _BASELINE_2026, f"{_BASELINE_2026}/releases/download/v1.0.0/baseline_checkpoint.zip",
+                f"checkpoint/{file}", "baseline_checkpoint_2026.zip",
+            )
+            for name, file in (
+                ("dcase2026_tagger_1c", "m2dat_1c.ckpt"),
+                ("dcase2026_tagger_4c", "m2dat_4c.ckpt"),
+                ("dcase2026_resunetk", "resunetk.ckpt"),
             )
         ),
         *(
@@ -114,6 +128,6 @@ def fetch(item: PublishedWeights, cache: Path) -> Path:
         raise UserError(f"{item.name} has no address of its own: get it from {item.page} and put it at {path}.")
     if item.member is None:
         return download(item.url, path, item.checksum, item.gigabytes)
-    archive = path.with_name(PurePosixPath(urlsplit(item.url).path).name)
+    archive = path.with_name(item.archive or PurePosixPath(urlsplit(item.url).path).name)
     extract(download(item.url, archive, item.checksum, item.gigabytes), item.member, path)
     return checked(path, None)

@@ -20,6 +20,7 @@ from sedsep.checkpoints.names import (
     rename,
     sed_rules,
     separator_state,
+    tracks_rules,
 )
 from sedsep.errors import UserError
 from sedsep.models.masks import MASK_PARTS
@@ -27,9 +28,22 @@ from sedsep.models.masks import MASK_PARTS
 MARKS = {
     "separator": "model.base.",
     "tagger": "model.model.m2d.backbone.",
+    "dcase2026_tagger_4c": "model.m2d.backbone.",
+    "dcase2026_tagger_1c": "model.head.tracks.",
     "baseline_tagger": "model.backbone.patch_embed.",
 }
 STAGE_TWO = "embedding_model"
+SED_MODELS: Mapping[str, tuple[str, str, Rules, int]] = {
+    "tagger": ("tagger", "the paper's SED model", sed_rules("model.model.m2d", "model"), 1),
+    "baseline_tagger": ("baseline_tagger", "the challenge's baseline tagger", BASELINE_TAGGER_RULES, 1),
+    "dcase2026_tagger_1c": (
+        "dcase2026_tagger", "the challenge's tagger of 2026 for one channel", tracks_rules("model"), 1,
+    ),
+    "dcase2026_tagger_4c": (
+        "dcase2026_tagger", "the challenge's tagger of 2026 for 4 channels", tracks_rules("model.m2d"), 4,
+    ),
+}  # fmt: skip
+"""Option, title, rules and the channels listened to."""
 PARTS = {
     "time_film": "Time-FiLM",
     "injection": "embedding injection",
@@ -94,7 +108,7 @@ class Variant:
 
 
 def family(names: Iterable[str]) -> str | None:
-    """`separator`, `tagger` or `baseline_tagger`, told by one prefix; `None` for another make."""
+    """One of `MARKS`, told by its prefix; `None` for another make."""
     names = list(names)
     return next((kind for kind, mark in MARKS.items() if any(name.startswith(mark) for name in names)), None)
 
@@ -135,10 +149,19 @@ def check_mel_basis(theirs: Tensor, ours: Tensor, path: Path | str) -> None:
 
 
 def _sed_model(state: Mapping[str, Tensor], path: Path | str, model: str) -> Variant:
-    baseline = model == "baseline_tagger"
-    ours, unused = rename(state, BASELINE_TAGGER_RULES if baseline else sed_rules("model.model.m2d", "model"), path)
+    option, title, rules, channels = SED_MODELS[model]
+    ours, unused = rename(state, rules, path)
     mel_basis, stats = ours.pop(MEL_BASIS, None), ours.pop(NORM_STATS, None)
-    overrides = [f"model={model}", f"model.network.head_norm={_has(ours, 'head_norm')}"]
+    overrides = [f"model={option}"]
+    if tracks := option == "dcase2026_tagger":
+        first, last = "tracks.linear.0.weight", "tracks.tracks.0.3.weight"
+        overrides.append(f"model.network.microphones={channels}")
+    else:
+        first = last = "weak_head.weight"
+        overrides.append(f"model.network.head_norm={_has(ours, 'head_norm')}")
+    # Heads of the challenge's taggers may be on M2D's flat features, as wide as one token of each channel.
+    if model != "tagger" and _size(ours, first, 1, path) == channels * _size(ours, "backbone.cls_token", 2, path):
+        overrides.append("+model.network.backbone.flat=true")
     if stats is not None:
         if stats.shape != (2,):
             raise UserError(f"{path} has {NORM_STATS} of shape {list(stats.shape)} instead of a mean and a deviation.")
@@ -147,10 +170,10 @@ def _sed_model(state: Mapping[str, Tensor], path: Path | str, model: str) -> Var
         overrides += [f"{frontend}.mean={mean:.6g}", f"{frontend}.std={std:.6g}"]
     return Variant(
         kind="sed",
-        title="the challenge's baseline tagger" if baseline else "the paper's SED model",
+        title=title,
         overrides=tuple(overrides),
         refined=False,
-        classes=_size(ours, "weak_head.weight", 0, path),
+        classes=_size(ours, last, 0, path) - tracks,  # silence is one more
         state=ours,
         unused=unused,
         mel_basis=mel_basis,

@@ -95,6 +95,8 @@ class M2d(nn.Module):
         stem: channels of convolutions before the patch embedding, each of which halves frequency and time, after a
             norm of each band. A network that starts from nothing learns in fewer steps with them (Xiao et al. 2021,
             Early Convolutions Help Transformers See Better); the published ones have none.
+        flat: average the tokens of a time step instead of joining them: `features` are D instead of G * D, as
+            heads on M2D's flat features expect.
 
     Raises:
         UserError: the bands do not divide into patches, a unit is shorter than a patch, patches cannot be halved as
@@ -111,6 +113,7 @@ class M2d(nn.Module):
         heads: int,
         mlp_ratio: float = 4.0,
         stem: Sequence[int] = (),
+        flat: bool = False,
     ) -> None:
         super().__init__()
         n_mels = frontend.mel_basis.shape[1]
@@ -131,7 +134,7 @@ class M2d(nn.Module):
         self.grid = (n_mels // patch[0], unit_frames // patch[1])
         self.width = width
         self.layers = depth + 1  # with the patch embedding
-        self.features = self.grid[0] * width
+        self.flat, self.features = flat, width if flat else self.grid[0] * width
         channels = (1, *stem)
         self.band_norm = nn.BatchNorm1d(n_mels) if stem else nn.Identity()
         self.stem = nn.Sequential(*(_halving(*pair) for pair in pairwise(channels)))
@@ -162,13 +165,15 @@ class M2d(nn.Module):
             warp: augments the mel spectrogram [B, Q, T] in training.
 
         Returns:
-            The frame sequence [B, W, G * D], frequency-major, and the layer features, each [B, G * W, D].
+            The frame sequence [B, W, G * D], frequency-major, or [B, W, D] where it is flat, and the layer features,
+            each [B, G * W, D].
         """
         mel_bqt = self.frontend(waveform_bl)
         if warp is not None:
             mel_bqt = warp(mel_bqt)
         units = [self._unit(unit, layers) for unit in mel_bqt.split(self.unit_frames, dim=2)]
-        sequence = torch.cat([final.transpose(1, 2).flatten(2) for final, _ in units], dim=1)
+        final_bgwd = torch.cat([final for final, _ in units], dim=2)
+        sequence = final_bgwd.mean(1) if self.flat else final_bgwd.transpose(1, 2).flatten(2)
         joined = [torch.cat(parts, dim=2).flatten(1, 2) for parts in zip(*(inner for _, inner in units), strict=True)]
         return sequence, joined
 

@@ -106,8 +106,13 @@ class SedModel(nn.Module):
             warp: augments the mel spectrogram [B, Q, T] in training.
 
         Raises:
-            UserError: fewer microphones than the reference channel asks for.
+            UserError: fewer microphones than the reference channel asks for, or others than a head of tracks hears.
         """
+        if self.microphones > 1 and mixture.shape[1] != self.microphones:
+            raise UserError(
+                f"The SED model listens to {self.microphones} channels, but the recording has {mixture.shape[1]}: give "
+                "a recording or a separator of as many, or a SED model of one channel."
+            )
         if mixture.shape[1] <= self.reference_channel:
             raise UserError(
                 f"The SED model listens to channel {self.reference_channel}, but the recording has "

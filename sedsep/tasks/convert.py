@@ -95,8 +95,9 @@ def convert(
     evaluate = f"python run.py task=evaluate scale={description.scale}"
     use = [f"{evaluate} ckpt={target}"]
     if description.kind == "sed":
-        baseline = description.network.get("head") == "linear"
-        option, model = ("baseline", "baseline_tagger") if baseline else ("tagger", "tagger")
+        head = str(description.network.get("head"))
+        model = {"linear": "baseline_tagger", "tracks": "dcase2026_tagger"}.get(head, "tagger")
+        option = "baseline" if head == "linear" else "tagger"
         use = [f"{evaluate} model={model} ckpt={target}", f"{option}.ckpt={target} beside any task that wants labels"]
     return Conversion(target, tuple(account), tuple(use))
 

@@ -20,7 +20,10 @@ from typing import Any
 
 import pytest
 import torch
+import torchaudio
+from golden.models import fakes
 from harness import assert_accepted, assert_refused, assert_refuses, command
+from hydra import initialize_config_dir
 from safetensors.torch import load_file, save_file
 from tiny import TINY
 from torch import Tensor
@@ -30,6 +33,7 @@ from sedsep.checkpoints import Description
 from sedsep.checkpoints.files import DIGEST, named_tensors, read_weights, with_digest, write_weights
 from sedsep.checkpoints.own import weights_file
 from sedsep.errors import UserError
+from sedsep.tasks.convert import convert
 from sedsep.training.checkpointing import WholeCheckpoints
 from sedsep.wiring import build
 
@@ -468,6 +472,83 @@ def test_headers_that_lie_are_refused(tmp_path: Path, case: str) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(HEADERS[case])
     assert_refuses(lambda: checkpoints.load(path, "sed"), str(path))
+
+
+# Weights of another make.
+
+
+def drop(state: dict[str, Tensor], start: str) -> None:
+    for name in [name for name in state if name.startswith(start)]:
+        del state[name]
+
+
+def swap(state: dict[str, Tensor], one: str, other: str) -> None:
+    for leaf in ("weight", "bias"):
+        first, second = f"{one}.{leaf}", f"{other}.{leaf}"
+        state[first], state[second] = state[second], state[first]
+
+
+def exchange_head(state: dict[str, Tensor]) -> None:
+    other = "tagger_1c" if "model.m2d.backbone.cls_token" in state else "tagger_4c"
+    state.update({name: value for name, value in hollow(other).items() if name.startswith("model.head.")})
+
+
+def cut(state: dict[str, Tensor], layer: str, rows: int) -> None:
+    for leaf in ("weight", "bias"):
+        state[f"{layer}.{leaf}"] = state[f"{layer}.{leaf}"][:rows]
+
+
+def hollow(name: str) -> dict[str, Tensor]:
+    """Tensors of one of the challenge's taggers in which one zero stands for all, but for statistics and filters."""
+    basis = torchaudio.functional.melscale_fbanks(401, 50, 16000, 80, 32000, "slaney", "slaney").T
+    special = {"norm_stats": torch.tensor([-7.1, 4.2]), "mel_basis": basis}
+    return {
+        key: special.get(key.rpartition(".")[2], torch.zeros((), dtype=value.dtype).expand(value.shape))
+        for key, value in fakes.outline(name).items()
+    }
+
+
+TRACK = "model.head.tracks.1"
+OTHERS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
+    "nothing changed": (lambda state: None, ""),
+    "a track is missing": (lambda state: drop(state, TRACK), "missing: tracks.tracks.1.0.weight"),
+    "all tracks are missing": (lambda state: drop(state, "model.head.tracks."), "lacks the tensor that becomes our"),
+    "a fourth track": (
+        lambda state: state.update({"model.head.tracks.3.0.weight": state[f"{TRACK}.0.weight"]}),
+        "left over: tracks.tracks.3.0.weight",
+    ),
+    "a norm is missing": (lambda state: drop(state, "model.head.m2d_out_norm"), "missing: head_norm.running_mean"),
+    "the head of 2025": (
+        lambda state: state.update({"model.head.weight": torch.zeros(18, 3840)}),
+        "no variant we know has (model.head.weight)",
+    ),
+    "the head of the other tagger": (exchange_head, "head_norm.running_mean has shape"),
+    "backbones of both taggers": (
+        lambda state: state.update(dict.fromkeys(("model.backbone.a", "model.m2d.backbone.a"), torch.zeros(1))),
+        "no variant we know has (model.",
+    ),
+    "swapped layers of a track": (lambda state: swap(state, f"{TRACK}.0", f"{TRACK}.3"), "1.0.weight has shape"),
+    "a track without silence": (lambda state: cut(state, f"{TRACK}.3", 18), "tracks.tracks.1.3.weight has shape [18,"),
+    "a narrower track": (lambda state: cut(state, f"{TRACK}.0", 511), "tracks.tracks.1.0.weight has shape [511,"),
+    "a head that is a number": (
+        lambda state: state.update({"model.head.linear.0.weight": torch.zeros(())}),
+        "lacks the tensor that becomes our tracks.linear.0.weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["tagger_1c", "tagger_4c"])
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_tagger_that_does_not_fit_together_is_not_converted(tmp_path: Path, name: str, case: str) -> None:
+    state, source, (change, says) = hollow(name), tmp_path / "x.ckpt", OTHERS[case]
+    change(state)
+    torch.save({"state_dict": state}, source)
+    with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
+        if not says:
+            convert(source).target.unlink()  # it is large
+        else:
+            assert_refuses(lambda: convert(source), str(source), says)
+            assert [*tmp_path.iterdir()] == [source]
 
 
 # Descriptions.

@@ -105,4 +105,7 @@ def test_the_published_names_are_those_of_the_paper_and_its_sources() -> None:
     assert len({item.path(Path()) for item in PUBLISHED.values()}) == len(PUBLISHED)
     assert PUBLISHED["m2d_as_32k"].path(Path()).suffix == ".pth"
     assert PUBLISHED["baseline_resunetk"].path(Path("c")) == Path("c/weights/baseline_resunetk.ckpt")
+    packed = [item for item in PUBLISHED.values() if item.member]
+    archives = {(item.archive or str(item.url).rpartition("/")[2], item.url) for item in packed}
+    assert len({name for name, _ in archives}) == len(archives)  # the challenge gives each year's the same name
     assert all(item.url is None or item.url.startswith("https://") for item in PUBLISHED.values())

@@ -23,15 +23,17 @@ State = dict[str, Tensor]
 CONF = Path(__file__).parents[2] / "conf"
 GRU = {f"model.network.separator.dprnn.{item}" for item in ("layers=2", "hidden=256", "cell=GRU", "rnn_layers=2")}
 STAGE_TWO = "conditioning.sed.head_norm=false"
+STATS = {"model.network.backbone.frontend.mean=-7.1", "model.network.backbone.frontend.std=4.2"}
 KNOWN = {
     "baseline_resunet": {"model=baseline_resunet", "conditioning=none"},
     "baseline_resunetk": {"model=baseline_resunetk", "conditioning=none", "slots=3"},
     "baseline_tagger": {
         "model=baseline_tagger",
         "model.network.head_norm=true",
-        "model.network.backbone.frontend.mean=-7.1",
-        "model.network.backbone.frontend.std=4.2",
+        *STATS,
     },
+    "tagger_1c": {"model=dcase2026_tagger", "model.network.microphones=1", *STATS},
+    "tagger_4c": {"model=dcase2026_tagger", "model.network.microphones=4", *STATS},
     "m2d_sed": {"model=tagger", "model.network.head_norm=true"},
     "separator_baseline": {"model=separator", "conditioning=soundbeam", STAGE_TWO},
     "separator_dprnn": {"model=separator_dprnn", "conditioning=soundbeam", STAGE_TWO, *GRU},
@@ -48,8 +50,9 @@ def configs() -> Iterator[None]:
 
 
 def outline(name: str) -> State:
-    stats = {"model.backbone.norm_stats": torch.tensor([-7.1, 4.2])} if name == "baseline_tagger" else {}
-    return fakes.outline(name) | stats
+    state = fakes.outline(name)
+    read = {key: torch.tensor([-7.1, 4.2]) for key in state if key.endswith("norm_stats")}
+    return state | read
 
 
 def without(state: State, *prefixes: str) -> State:
@@ -83,7 +86,7 @@ def test_a_published_variant_is_recognised_and_fits_to_the_last_tensor(name: str
     assert fits(found)
     # 32 FiLM layers become one; the mel filters are compared, the tagger's statistics become settings.
     joined = 2 * 31 if found.kind == "separator" else 0
-    apart = (found.mel_basis is not None) + (name == "baseline_tagger")
+    apart = (found.mel_basis is not None) + (KNOWN[name] > STATS)
     assert len(found.state) + joined + apart + sum(found.unused.values()) == len(state)
 
 
@@ -162,6 +165,19 @@ def test_a_separator_of_labels_alone_may_be_refined() -> None:
 def test_a_tagger_without_statistics_keeps_the_published_ones() -> None:
     found = recognise(without(outline("baseline_tagger"), "model.backbone.norm_stats", "model.head_norm"), "x")
     assert found.overrides == ("model=baseline_tagger", "model.network.head_norm=false")
+    assert fits(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "channels"), [("baseline_tagger", 3840, 1), ("tagger_1c", 3840, 1), ("tagger_4c", 15360, 4)]
+)
+def test_a_head_on_flat_features_is_told_by_its_width(name: str, features: int, channels: int) -> None:
+    norm, state = "model.head_norm." if name == "baseline_tagger" else "model.head.m2d_out_norm.", outline(name)
+    for key, value in state.items():
+        if key.startswith((norm, "model.head.")) and value.ndim and value.shape[-1] == features:
+            state[key] = empty(*value.shape[:-1], 768 * channels)
+    found = recognise(state, "x")
+    assert set(found.overrides) == {*KNOWN[name], "+model.network.backbone.flat=true"}
     assert fits(found)
 
 

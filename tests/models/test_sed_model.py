@@ -224,6 +224,10 @@ def test_tokens_count_time_fastest_and_frames_join_their_frequencies() -> None:
     torch.testing.assert_close(embedded[:, 2], backbone.patch_embed(low).flatten(1))
     torch.testing.assert_close(embedded[:, 8 + 2], backbone.patch_embed(high).flatten(1))
     assert sequence.shape == (1, 8, 2 * 16)
+    flat = make_backbone(flat=True)
+    flat.frontend = backbone.frontend
+    flat.load_state_dict(backbone.state_dict())
+    torch.testing.assert_close(flat(mel.flatten(1))[0], sequence.unflatten(2, (2, 16)).mean(2))
 
 
 # Content.
@@ -293,6 +297,14 @@ def test_mel_bands_without_a_bin_are_refused(changes: dict[str, Any]) -> None:
 def test_a_model_that_cannot_be_is_refused(changes: dict[str, Any], match: str) -> None:
     with refused(match):
         make_sed(**changes)
+
+
+def test_tracks_of_all_channels_hear_no_others() -> None:
+    sed = shaken(make_sed(head="tracks", microphones=MICROPHONES, track_width=8, track_hidden=8))
+    assert sed(noise(2, MICROPHONES, LENGTH)).tracks.shape == (2, 3, CLASSES + 1)
+    for microphones in (1, MICROPHONES + 1):
+        with refused(f"listens to 4 channels, but the recording has {microphones}"):
+            sed(noise(2, microphones, LENGTH))
 
 
 def test_a_recurrence_over_an_odd_width_is_refused() -> None:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from golden.models import recipe
 from torch import Tensor
 
 HERE = Path(__file__).parent
-NAMES = sorted(path.stem for path in HERE.glob("*.json") if not path.stem.endswith(".keys"))
+FACTS = [*HERE.glob("*.json"), *HERE.parent.glob("dcase2026/tagger_*.json")]
+FILES = {path.stem: path for path in FACTS if not path.stem.endswith(".keys")}
+NAMES = sorted(FILES)
 
 
 def facts(name: str) -> dict[str, Any]:
     """What is known of a published checkpoint: `config`, `query_classes`, `state_dict` rows."""
-    return json.loads((HERE / f"{name}.json").read_text())
+    return json.loads(FILES[name].read_text())
+
+
+def answers(name: str) -> Mapping[str, Any]:
+    """Arrays that the original gives with `weights`."""
+    return np.load(FILES[name].with_suffix(".npz"))
 
 
 def weights(name: str) -> dict[str, Tensor]:

@@ -54,6 +54,7 @@ class Backbone(Options):
     heads: Size
     mlp_ratio: Annotated[float, above(0, 100)] = 4.0
     stem: Stem = Field(default=[])
+    flat: bool = False
     frontend: Frontend
 
 

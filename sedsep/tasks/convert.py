@@ -96,9 +96,11 @@ def convert(
     use = [f"{evaluate} ckpt={target}"]
     if description.kind == "sed":
         head = str(description.network.get("head"))
-        model = {"linear": "baseline_tagger", "tracks": "dcase2026_tagger"}.get(head, "tagger")
-        option = "baseline" if head == "linear" else "tagger"
-        use = [f"{evaluate} model={model} ckpt={target}", f"{option}.ckpt={target} beside any task that wants labels"]
+        model, labels = {
+            "linear": ("model=baseline_tagger", "baseline.ckpt"),
+            "tracks": ("edition=dcase2026 model=dcase2026_tagger", "edition=dcase2026 baseline.ckpt"),
+        }.get(head, ("model=tagger", "tagger.ckpt"))
+        use = [f"{evaluate} {model} ckpt={target}", f"{labels}={target} beside any task that wants labels"]
     return Conversion(target, tuple(account), tuple(use))
 
 

@@ -19,6 +19,7 @@ from sedsep.runs.command_line.settings.fields import (
     Probability,
     Seconds,
     Seed,
+    SomeSounds,
     Sounds,
     Whole,
     by_target,
@@ -70,7 +71,7 @@ class EditionOptions(Options):
 
     ranking: Literal["ca_sdri", "capi_sdri"]
     year: Edition
-    events: Sounds
+    events: SomeSounds
     interference: Sounds
     ref_db: Decibels
     repeats: Repeats | None
@@ -80,7 +81,7 @@ class Sampler(Part):
     """How scenes are drawn."""
 
     target: Annotated[Literal["sedsep.scenes.sampling.SceneSampler"], Field(alias=TARGET)]
-    events: Sounds
+    events: SomeSounds
     interference: Sounds
     event_snr: Levels
     interference_snr: Levels

@@ -106,8 +106,11 @@ def pair(what: str, least_high: float | None = None) -> tuple[FieldInfo, AfterVa
     return Field(min_length=2, max_length=2, description=described), AfterValidator(check)
 
 
-Sounds = Annotated[list[Annotated[int, whole(0, 100)]], *pair("whole numbers from 0 to 100")]
+Count = Annotated[int, whole(0, 100)]
+Sounds = Annotated[list[Count], *pair("whole numbers from 0 to 100")]
 """Fewest and most."""
+SomeSounds = Annotated[list[Count], *pair("whole numbers from 0 to 100", least_high=1)]
+"""Of which there are some."""
 
 
 def limit(value: Any, most: Callable[[int], int], why: str, info: ValidationInfo) -> Any:

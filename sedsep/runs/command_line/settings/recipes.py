@@ -20,7 +20,7 @@ from sedsep.runs.command_line.settings.fields import (
     Rate,
     Seconds,
     Size,
-    Sounds,
+    SomeSounds,
     Whole,
     above,
     by_target,
@@ -159,7 +159,7 @@ class Training(Options):
     duration: Seconds | None
     validate_every: Epochs | None
     keep: Keep | None
-    events: Sounds | None
+    events: SomeSounds | None
     pool: Whole | None
 
 

@@ -73,7 +73,7 @@ def conclude(
         labels.names,
         results,
         evaluator.trained_passes,
-        label_rule(config),
+        label_rule(config, config.task.threshold),
         event_rule(config),
         bootstrap=Bootstrap(config.task.resamples),
         ranking=config.edition.ranking,

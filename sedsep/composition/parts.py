@@ -148,9 +148,9 @@ def tagger_files(config: DictConfig, options: Iterable[str]) -> dict[str, Path]:
     return files
 
 
-def label_rule(config: DictConfig) -> LabelRule:
-    """How taggers' labels are chosen: at least one of them, where every scene holds a target."""
-    return LabelRule(config.task.threshold, min(1, config.data.sampler.events[0]), config.slots)
+def label_rule(config: DictConfig, threshold: float) -> LabelRule:
+    """How taggers' labels are chosen, from a probability on: at least one of them, where every scene holds a target."""
+    return LabelRule(threshold, min(1, config.data.sampler.events[0]), config.slots)
 
 
 def event_rule(config: DictConfig) -> EventRule:
@@ -181,7 +181,7 @@ def evaluator(
         separator,
         () if separator is None else passes_to_score(config.refinement.eval_iters, separator),
         separator is not None and ORACLE in config.task.label_sources,
-        label_rule(config),
+        label_rule(config, config.task.threshold),
         run.directory / "estimates" if config.task.write_estimates and separator is not None else None,
         config.task.precision,
     )

@@ -29,7 +29,7 @@ from sedsep.evaluation.submission import (
     zip_name,
 )
 from sedsep.files import parsed_json, read_json, sweep, whole, write_json
-from sedsep.labels import LabelRule, LabelSet
+from sedsep.labels import LabelSet
 from sedsep.metrics.registry import DEV_RESULTS, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
@@ -171,7 +171,7 @@ def _load(config: DictConfig) -> tuple[Checkpoint, Checkpoint, System]:
         loaded.network.to(evaluation_device(config.trainer.accelerator)).eval()
     assert isinstance(separator.network, GuidedSeparator)
     assert isinstance(tagger.network, SedModel)
-    rule = LabelRule(threshold, at_most=config.slots)
+    rule = parts.label_rule(config, threshold)
     return separator, tagger, System(separator.network, tagger.network, labels, rule, config.task.precision)
 
 

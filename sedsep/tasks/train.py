@@ -77,5 +77,5 @@ def _validation_labels(run: Run, data: SceneDataModule, tagger: TrainedModel) ->
     """What the baseline tagger names in the validation scenes, computed once for their content and its weights."""
     split = f"{data.valid_split}-{data.fingerprint(data.valid_split)}"
     folder = run.cache / "labels" / BASELINE
-    rule = parts.label_rule(run.config)
+    rule = parts.label_rule(run.config, run.config.task.threshold)
     return cached_labels(tagger.network, data.val_dataloader(), rule, run.device, folder, split)

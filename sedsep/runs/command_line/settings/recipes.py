@@ -253,6 +253,7 @@ class TracksSizes(Options):
     lr: Rate
     lr_heads: Rate
     trained_blocks: Blocks
+    head_epoch_size: Whole
     warp: Warp
     training: Plan
 

@@ -131,7 +131,7 @@ def test_a_scheduler_gets_its_checkpoint_and_then_its_signal(
     overrides = (*REFINING, "callbacks.last.minutes=10")
     process = processes.Process(target=train_until_requeued, args=(root, where, *overrides))
     process.start()
-    process.join(60)
+    process.join(300)
     assert process.exitcode == REQUEUED
     assert torch.load(where / "last.ckpt", weights_only=True)["global_step"] == TOLD_AT
     finish(root, where, *overrides)

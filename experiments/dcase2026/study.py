@@ -16,9 +16,9 @@ ALSO = (
     f"leakage/{BASELINE}",
 )
 TITLES = {
-    "dcase2026_resunetk": "DCASE 2026 baseline (ResUNetK)",
-    "dcase2026_guided": "with Time-FiLM and Soundbeam",
-    "separator_baseline": "AudioSep-SED, one answer a class",
+    "dcase2026_resunetk": "ResUNetK",
+    "dcase2026_guided": "guided ResUNetK",
+    "separator_baseline": "one answer a class",
 }
 
 STUDY = Study(
@@ -29,6 +29,7 @@ STUDY = Study(
     rows=tuple(Row(experiment, title, COLUMNS, SETTINGS, ALSO) for experiment, title in TITLES.items()),
     reference="dcase2026_resunetk",
     draw=dots,
+    data="dcase2026",
 )
 
 if __name__ == "__main__":

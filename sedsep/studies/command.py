@@ -187,7 +187,7 @@ def run(study: Study, line: argparse.Namespace) -> int:
         cells=pd.DataFrame(table, columns=["experiment", "seed", *study.metrics, "run", "commit", "ended"]),
         missing={str(cell): progress.why(cell) for cell in progress.missing},
         split=progress.split,
-        comparable=(*choices.values(), progress.split) == ("paper", "dcase2025", "test"),
+        comparable=(*choices.values(), progress.split) == ("paper", study.data, "test"),
     )
     folder = settings_name(choices, line.overrides, line.weights)
     write(results, line.out or study.folder / "results" / folder, sys.argv)

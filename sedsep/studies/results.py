@@ -126,8 +126,8 @@ def markdown(results: Results, command: Sequence[str]) -> str:
     ]
     if not results.comparable:
         parts.append(
-            "The published scores are of `scale=paper data=dcase2025`: they do not compare with these. What sets a row "
-            "apart from the reference may be held beside what does so in the publication."
+            f"The published scores are of `scale=paper data={study.data}`: they do not compare with these. What sets a "
+            "row apart from the reference may be held beside what does so in the publication."
         )
     parts += [
         f"## Against {reference}",

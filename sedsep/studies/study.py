@@ -48,6 +48,7 @@ class Study:
         rows: in the order of the table.
         reference: the experiment that the others are compared with.
         draw: makes the figure, as SVG bytes, of the study, its summary and whether it compares with what is published.
+        data: whose test set the published numbers are of.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Study:
     rows: tuple[Row, ...]
     reference: str
     draw: Callable[[Study, pd.DataFrame, bool], bytes]
+    data: str = "dcase2025"
 
     @property
     def name(self) -> str:

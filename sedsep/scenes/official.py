@@ -6,6 +6,7 @@ know are left out.
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -106,8 +107,9 @@ class SceneEntry(_Entry):
 
     @model_validator(mode="after")
     def _has_a_room(self) -> Self:
-        if (self.config.rir_dir if isinstance(self.room, str) else self.config.room_config) is None:
-            raise ValueError("config names no room_config or, where room is a file, no rir_dir")
+        needed = "rir_dir" if isinstance(self.room, str) else "room_config"
+        if getattr(self.config, needed) is None:
+            raise ValueError(f"config.{needed}: Field required")
         return self
 
     @property
@@ -118,7 +120,9 @@ class SceneEntry(_Entry):
     @property
     def room_path(self) -> str:
         """The room's file, as the folders of `config` are given."""
-        return f"{self.config.rir_dir}/{self.room}" if isinstance(self.room, str) else self.room.args.metadata.sofa_path
+        if isinstance(self.room, str):
+            return str(PurePosixPath(self.config.rir_dir or "", self.room))
+        return self.room.args.metadata.sofa_path
 
     @property
     def direct_path_ms(self) -> tuple[float, float]:

@@ -93,7 +93,7 @@ class Room:
         with hdf5.open_file(path) as file:
             rates, unit = _rates(path, hdf5.numbers(path, file, "Data.SamplingRate"))
             require(
-                len(rates) == 1 and LOWEST_RATE <= rates[0] <= HIGHEST_RATE and rates[0].is_integer(),
+                len(rates) == 1 and LOWEST_RATE <= rates[0] <= HIGHEST_RATE and float(rates[0]).is_integer(),
                 f"is sampled at {', '.join(f'{rate:g}' for rate in rates[:3]) or 'no'} Hz, expected one whole number "
                 f"from {LOWEST_RATE} to {HIGHEST_RATE}: prepare it again",
             )

@@ -18,8 +18,9 @@ from sedsep.runs.command_line.arguments import unknown
 from sedsep.runs.command_line.settings.data import Data, EditionOptions
 from sedsep.runs.command_line.settings.fields import Hertz, Name, Options, Place, Seconds, Seed, expected, text, whole
 from sedsep.runs.command_line.settings.networks import Conditioning, Microphones, Passes, Slots
-from sedsep.runs.command_line.settings.recipes import Scale, SedModel, Separator
+from sedsep.runs.command_line.settings.recipes import SedModel, Separator
 from sedsep.runs.command_line.settings.runs import Launcher, Logger
+from sedsep.runs.command_line.settings.scale import Scale
 from sedsep.runs.command_line.settings.tasks import TASKS
 from sedsep.runs.command_line.settings.trainer import Callbacks, Speed, Trainer
 

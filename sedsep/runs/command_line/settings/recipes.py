@@ -1,4 +1,4 @@
-"""The options of trainings: losses, learning rates, optimisers, plans, and the sizes of a scale."""
+"""The options of trainings: losses, learning rates, optimisers, and what a model changes of its scale's plan."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from sedsep.runs.command_line.settings.fields import (
     OTHER,
     TARGET,
     Foreign,
-    Hertz,
-    LabelSources,
     Name,
     Options,
     Part,
@@ -19,7 +17,6 @@ from sedsep.runs.command_line.settings.fields import (
     Probability,
     Rate,
     Seconds,
-    Size,
     SomeSounds,
     Whole,
     above,
@@ -27,7 +24,7 @@ from sedsep.runs.command_line.settings.fields import (
     number,
     whole,
 )
-from sedsep.runs.command_line.settings.networks import GuidedNetwork, Patch, SedNetwork, Stem, Widths
+from sedsep.runs.command_line.settings.networks import GuidedNetwork, SedNetwork
 
 Steps = Annotated[int, whole(0, 1_000_000_000)]
 Epochs = Annotated[int, whole(1, 1_000_000)]
@@ -189,119 +186,3 @@ class Separator(Model):
     kind: Literal["separator"]
     network: GuidedNetwork
     system: SeparatorSystem
-
-
-class Plan(Options):
-    """On what a part of the scale is trained, and for how long."""
-
-    epochs: Epochs
-    epoch_size: Whole
-    batch_size: BatchSize
-    eval_batch_size: Whole
-    duration: Seconds
-    validate_every: Epochs
-    keep: Keep
-    pool: Whole | None = None
-
-
-class SedSizes(Options):
-    """Of SED models."""
-
-    sample_rate: Hertz
-    n_fft: Size
-    hop: Size
-    n_mels: Size
-    f_max: Annotated[float, above(0, 1_000_000, "Hz")]
-    mean: Annotated[float, number(-1000, 1000)]
-    std: Annotated[float, above(0, 1000)]
-    unit_frames: Size
-    patch: Patch
-    stem: Stem
-    width: Size
-    depth: Annotated[int, whole(1, 1000)]
-    heads: Size
-    frame_s: Seconds
-    track_width: Size
-    track_hidden: Size
-
-
-class BaselineSizes(Options):
-    """Of the challenge's tagger."""
-
-    start: Place | None
-    sample_rate: Hertz
-    n_fft: Size
-    hop: Size
-    f_max: Annotated[float, above(0, 1_000_000, "Hz")]
-    unit_frames: Size
-    lr: Rate
-    lr_heads: Rate
-    trained_blocks: Blocks
-    training: Plan
-
-
-class Warp(Options):
-    """Of spectrograms the tagger trains on."""
-
-    probability: Probability
-    smallest: Annotated[float, above(0, 1)]
-
-
-class TracksSizes(Options):
-    """Of the training of a tagger that names sources one by one."""
-
-    lr: Rate
-    lr_heads: Rate
-    trained_blocks: Blocks
-    head_epoch_size: Whole
-    warp: Warp
-    training: Plan
-
-
-class TaggerSizes(Options):
-    """Of the tagger's training."""
-
-    start: Place | None
-    lr: Rate
-    decay: Decay
-    warmup_steps: Steps
-    warp: Warp
-    training: Plan
-
-
-class SeparatorSizes(Options):
-    """Of separators."""
-
-    start: Place | None
-    sample_rate: Hertz
-    n_fft: Size
-    hop: Size
-    widths: Widths
-    condition_width: Size
-    dprnn_hidden: Size
-    dprnn_eval_batch_size: Whole
-    lr: Rate
-    lr_pretrained: Rate
-    lr_dprnn: Rate
-    lr_baseline: Rate
-    lr_sed: Rate
-    sed_decay: Decay
-    warmup_steps: Steps
-    baseline_n_fft: Size
-    score_every: Epochs
-    training: Plan
-
-
-class Scale(Options):
-    """All sizes."""
-
-    name: Name
-    trains_prerequisites: bool
-    label_sources: LabelSources
-    threshold: Probability
-    stage2_head_norm: bool
-    sed: SedSizes
-    baseline: BaselineSizes
-    tracks: TracksSizes
-    tagger: TaggerSizes
-    separator: SeparatorSizes

@@ -64,8 +64,7 @@ def data_set(config: DictConfig) -> Layout:
 
 def scenes(config: DictConfig, layout: Layout, labels: LabelSet, plan: Plan) -> SceneDataModule:
     """The scenes of a data set, in the batches and lengths of a plan."""
-    sampler = plain(config.data.sampler) | ({"events": plan.events} if plan.events else {})
-    make = build(plain(config.data.module), sampler=build(sampler))
+    make = build(plain(config.data.module), sampler=build(plain(config.data.sampler)))
     return make(layout=layout, labels=labels, **plan.scenes())
 
 

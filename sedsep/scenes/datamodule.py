@@ -74,6 +74,7 @@ class SceneDataModule(LightningDataModule):
         on_error: what a file that cannot be used does in training: `raise`, or `skip` to draw the scene anew, with a
             warning for each file and a total after each epoch.
         rendering: the choices of `Renderer`.
+        events: fewest and most targets of a training scene; `None` as the sampler has it.
         pool: training scenes that epochs go round, kept in the memory of workers; `None` for new ones without end.
         channels: the first ones of a training scene, all that it is left with, without targets; `None` for the whole.
 
@@ -100,6 +101,7 @@ class SceneDataModule(LightningDataModule):
     engine: str = "sedsep"
     on_error: str = "raise"
     rendering: Mapping[str, str] | None = None
+    events: Sequence[int] | None = None
     pool: int | None = None
     channels: int | None = None
 
@@ -130,7 +132,8 @@ class SceneDataModule(LightningDataModule):
 
     def train_dataset(self) -> GeneratedScenes:
         """The scenes drawn for training."""
-        sampler = self.sampler(split=self.layout.split(self.train_split), duration=self.duration)
+        own = {} if self.events is None else {"events": self.events}
+        sampler = self.sampler(split=self.layout.split(self.train_split), duration=self.duration, **own)
         return GeneratedScenes(sampler, self.renderer, self.seed, self.epoch_size, self.on_error)
 
     def val_dataloader(self) -> SceneLoader:

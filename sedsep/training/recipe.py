@@ -41,7 +41,7 @@ class Plan:
 
     def scenes(self) -> dict[str, Any]:
         """What a `SceneDataModule` takes of it."""
-        names = ("epoch_size", "batch_size", "eval_batch_size", "duration", "pool", "channels")
+        names = ("epoch_size", "batch_size", "eval_batch_size", "duration", "events", "pool", "channels")
         return {name: getattr(self, name) for name in names}
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -325,6 +326,13 @@ def test_every_epoch_has_its_own_scenes_and_resuming_goes_on_with_them(
     assert len({mixture for _, mixture, _ in whole}) == 18
     assert fit(make_module(workers=workers), 2, tmp_path) == whole[:12]
     assert fit(make_module(workers=workers), 3, tmp_path, tmp_path / "2.ckpt") == whole[12:]
+
+
+def test_a_model_may_train_on_other_numbers_of_targets_than_it_is_scored_on(make_module: Make) -> None:
+    module = make_module(sampler=partial(SceneSampler, events=(0, 2)), events=[2, 2], eval_scenes=20, epoch_size=20)
+    trained, scored = module.train_dataset(), module.eval_dataset("valid")
+    assert {len(trained.spec(index).foreground) for index in range(20)} == {2}
+    assert {len(scored.spec(index).foreground) for index in range(20)} == {0, 1, 2}
 
 
 def test_real_recordings_load(shared: Path, make_module: Make) -> None:

@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "runs": GROUND | {"metrics"},
     "conditioning": PARTS,
     "models": PARTS | {"conditioning"},
-    "checkpoints": NETWORKS,
+    "checkpoints": NETWORKS | {"runs"},  # what composes the networks of converted weights
     "evaluation": LOADED,
     "inference": LOADED | {"evaluation"},
     "training": LOADED | {"evaluation", "runs"},

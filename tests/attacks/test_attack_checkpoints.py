@@ -30,10 +30,10 @@ from torch import Tensor
 
 from sedsep import checkpoints
 from sedsep.checkpoints import Description
+from sedsep.checkpoints.conversion import convert
 from sedsep.checkpoints.files import DIGEST, named_tensors, read_weights, with_digest, write_weights
 from sedsep.checkpoints.own import weights_file
 from sedsep.errors import UserError
-from sedsep.tasks.convert import convert
 from sedsep.training.checkpointing import WholeCheckpoints
 from sedsep.wiring import build
 

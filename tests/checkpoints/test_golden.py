@@ -14,8 +14,8 @@ from hydra import initialize_config_dir
 from torch import Tensor, nn
 
 from sedsep import checkpoints
+from sedsep.checkpoints.conversion import convert
 from sedsep.models import GuidedSeparator, SedModel
-from sedsep.tasks.convert import convert
 
 CONF = Path(__file__).parents[2] / "conf"
 MARKS = {  # dB that the answer must stand above its difference from the reference's

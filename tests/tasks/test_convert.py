@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sedsep import checkpoints
 from sedsep.checkpoints import Description
-from sedsep.tasks.convert import convert
+from sedsep.checkpoints.conversion import convert
 
 RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -1,20 +1,6 @@
-"""The entry of the suite: `python run.py --help`. The command `sedsep` does the same."""
+"""The entry of the suite in a clone: `python run.py --help`; `sedsep` and `python -m sedsep` do the same."""
 
-import signal
-
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of what a key interrupts before `guarded` listens
-
-import hydra  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
-
-from sedsep.tasks import guarded, run  # noqa: E402
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(config: DictConfig) -> None:
-    """Run the configured task."""
-    run(config)
-
+from sedsep.__main__ import command
 
 if __name__ == "__main__":
-    guarded(main)
+    command()

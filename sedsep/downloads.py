@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from sedsep.errors import UserError
-from sedsep.files import sole_writer, whole, write_json
+from sedsep.files import leads_outside, sole_writer, whole, write_json
 
 log = logging.getLogger(__name__)
 pooch.get_logger().setLevel(logging.WARNING)  # it announces every file a second time
@@ -171,11 +171,6 @@ def extract(archive: Path, member: str, path: Path) -> None:
                     shutil.copyfileobj(source, target, CHUNK)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise UserError(f"{archive} cannot be unpacked ({error}): remove it to download it again.") from error
-
-
-def leads_outside(name: str) -> bool:
-    """Whether the path `name` of an archive leads out of the folder it is unpacked to, on any system."""
-    return any(path.anchor or ".." in path.parts for path in (PurePosixPath(name), PureWindowsPath(name)))
 
 
 @contextmanager

@@ -1,6 +1,10 @@
 """The one error a person is meant to read."""
 
 import unicodedata
+from pathlib import Path
+
+PROGRAM = "python run.py" if (Path(__file__).parents[1] / "run.py").is_file() else "sedsep"
+"""How people start the suite: in a clone, or installed from a wheel."""
 
 
 class UserError(Exception):

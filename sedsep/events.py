@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.ndimage import grey_closing, grey_opening, median_filter
 
 from sedsep.errors import UserError
 from sedsep.types import FloatArray
@@ -59,6 +58,8 @@ class EventRule:
         Raises:
             UserError: `medians` names a class that is none of them.
         """
+        from scipy.ndimage import grey_closing, grey_opening, median_filter  # half a second
+
         if unknown := sorted(set(self.medians) - set(names)):
             raise UserError(f"events.medians names {', '.join(unknown)}, which is no class: use {', '.join(names)}.")
         # A filter of so many frames takes what is shorter.

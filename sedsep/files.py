@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
@@ -269,3 +269,8 @@ def flat(node: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix: node}
     names = {f"{prefix}.{key}" if prefix else str(key): value for key, value in node.items()}
     return {name: leaf for key, value in names.items() for name, leaf in flat(value, key).items()}
+
+
+def leads_outside(name: str) -> bool:
+    """Whether the path `name` of an archive leads out of the folder it is unpacked to, on any system."""
+    return any(path.anchor or ".." in path.parts for path in (PurePosixPath(name), PureWindowsPath(name)))

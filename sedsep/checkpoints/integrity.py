@@ -12,8 +12,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from sedsep.downloads import leads_outside
 from sedsep.errors import printable
+from sedsep.files import leads_outside
 from sedsep.fingerprint import fingerprint
 
 LARGEST_PICKLE = 2**22

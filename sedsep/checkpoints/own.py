@@ -22,7 +22,7 @@ from sedsep.checkpoints.files import ENTRY, named_tensors, read_weights, write_w
 from sedsep.checkpoints.integrity import MOST_TENSORS, Unfit
 from sedsep.checkpoints.names import listed
 from sedsep.checkpoints.reference import family
-from sedsep.errors import UserError, printable
+from sedsep.errors import PROGRAM, UserError, printable
 from sedsep.files import read_json
 from sedsep.labels import LabelSet
 from sedsep.models import GuidedSeparator, SedModel
@@ -229,7 +229,7 @@ def _description(path: Path | str, content: dict[str, Any]) -> Description:
     entry = content.get(ENTRY)
     if entry is None and family(named_tensors(content, path)):
         raise UserError(
-            f"{path} is a checkpoint of the reference: convert it first with `python run.py task=convert "
+            f"{path} is a checkpoint of the reference: convert it first with `{PROGRAM} task=convert "
             f"task.source={path}`."
         )
     if not isinstance(entry, dict):

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from sedsep.checkpoints.own import weights_file
-from sedsep.downloads import checked, download, extract
 from sedsep.errors import UserError
 
 
@@ -121,6 +120,8 @@ def fetch(item: PublishedWeights, cache: Path) -> Path:
     Raises:
         UserError: they have no address or no network leads there, and nobody put them in their place; or as `download`.
     """
+    from sedsep.downloads import checked, download, extract  # what speaks HTTP takes a while to import
+
     path = item.path(cache)
     if path.is_file():
         return checked(path, item.checksum if item.member is None else None)

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from torch.utils.data import Dataset
 
 from sedsep.checkpoints import Checkpoint
-from sedsep.composition.parts import event_rule, label_rule, plain, recipe
+from sedsep.composition.common import event_rule, label_rule, plain
+from sedsep.composition.parts import recipe
 from sedsep.evaluation.accounts import NAMED_BY, dev_results
 from sedsep.evaluation.evaluator import AnyEvaluator
 from sedsep.evaluation.report import show_scores, take_apart, training_curves, write_report

@@ -1,4 +1,4 @@
-"""Parts made as the config says: classes, data set, scenes, recipes, trainings, evaluator."""
+"""Parts made as the config says: scenes, recipes, trainings, evaluator."""
 
 from __future__ import annotations
 
@@ -6,60 +6,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from sedsep.checkpoints.own import weights_file
-from sedsep.errors import UserError
+from sedsep.composition.common import label_rule, plain
+from sedsep.errors import PROGRAM, UserError
 from sedsep.evaluation.evaluator import Evaluator, passes_to_score
 from sedsep.evaluation.scored import scored_with
-from sedsep.events import EventRule
-from sedsep.labels import LabelRule, LabelSet
+from sedsep.labels import LabelSet
 from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.run import Run
 from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.scenes.layout import Layout
-from sedsep.scenes.local_copy import local_copy
 from sedsep.training.build import TrainedModel
 from sedsep.training.fit import Trainings
 from sedsep.training.prerequisites import Prerequisites, check_file
 from sedsep.training.recipe import Plan, Recipe
 from sedsep.wiring import build
-
-
-def complete(config: DictConfig) -> None:
-    """Fill in the classes that the data set brings, and their number: at the start of a job, before all else.
-
-    Raises:
-        UserError: the data set is not there.
-    """
-    if config.labels.names is None:
-        layout = Layout(Path(config.data.root), config.sample_rate, config.microphones)
-        config.labels.names = list(layout.labels())
-    config.labels.count = len(config.labels.names)
-
-
-def class_labels(config: DictConfig) -> LabelSet:
-    """The classes that are configured."""
-    return LabelSet(tuple(config.labels.names))
-
-
-def data_root(config: DictConfig) -> Path:
-    """Where the configured data set lies; one that is made on the spot is made first where it is missing."""
-    return Path(build(plain(config.data.prepare)) if config.data.prepare else config.data.root)
-
-
-def data_set(config: DictConfig) -> Layout:
-    """The data set, made or copied first where it has to be.
-
-    Raises:
-        UserError: it is not there, or holds sounds that are of no class.
-    """
-    layout = Layout(data_root(config), config.sample_rate, config.microphones)
-    if config.data.local_copy:
-        layout = Layout(local_copy(layout.root, config.data.local_copy), config.sample_rate, config.microphones)
-    layout.check(class_labels(config))
-    return layout
 
 
 def scenes(config: DictConfig, layout: Layout, labels: LabelSet, plan: Plan) -> SceneDataModule:
@@ -140,21 +104,11 @@ def tagger_files(config: DictConfig, options: Iterable[str]) -> dict[str, Path]:
         file = given or (scored.tagger(option) if scored else None)
         if file is None:
             raise UserError(
-                f"{config.ckpt} does not say with which {name} it was scored: give {option}.ckpt=PATH (python run.py "
+                f"{config.ckpt} does not say with which {name} it was scored: give {option}.ckpt=PATH ({PROGRAM} "
                 f"model={name} trains one)."
             )
         files[option] = Path(file)
     return files
-
-
-def label_rule(config: DictConfig, threshold: float) -> LabelRule:
-    """How taggers' labels are chosen, from a probability on: at least one of them, where every scene holds a target."""
-    return LabelRule(threshold, min(1, config.data.sampler.events[0]), config.slots)
-
-
-def event_rule(config: DictConfig) -> EventRule:
-    """How events are read from what SED models say of each frame."""
-    return EventRule(**{name: value for name, value in plain(config.task.events).items() if value is not None})
 
 
 def evaluator(
@@ -184,8 +138,3 @@ def evaluator(
         run.directory / "estimates" if config.task.write_estimates and separator is not None else None,
         config.task.precision,
     )
-
-
-def plain(node: Any) -> Any:
-    """A part of the config as plain values."""
-    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node

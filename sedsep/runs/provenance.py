@@ -20,10 +20,10 @@ SNAPSHOT = "SEDSEP_SNAPSHOT"
 """The environment variable that names the snapshot which a sweep and its jobs run from."""
 
 PROJECT = Path(sedsep.__file__).parents[1]
-"""Holds the code that this process runs: a checkout, or a snapshot."""
+"""Holds the code that this process runs: a checkout, a snapshot, or where packages are installed."""
 
-PARTS = ("run.py", "conf", "sedsep", "hydra_plugins")
-COMMIT = "COMMIT"
+PARTS = ("sedsep", "hydra_plugins/sedsep_sweeps")
+CLONE, COMMIT = "run.py", "COMMIT"
 
 
 def take(project: Path, folder: Path) -> Path:
@@ -32,16 +32,16 @@ def take(project: Path, folder: Path) -> Path:
     What lies there under that name and is something else, whoever put it there, is replaced.
 
     Args:
-        project: holds run.py; it need not be in a repository.
+        project: holds the packages; it need not be in a repository.
         folder: of snapshots, made where it is missing.
     """
     partial = folder / f".partial.{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
-    for part in PARTS[1:]:
-        if (project / part).is_dir():
-            shutil.copytree(project / part, partial / part, ignore=ignore)
-    shutil.copy2(project / PARTS[0], partial)
+    for part in PARTS:  # with the configs: what the link in a clone leads to
+        shutil.copytree(project / part, partial / part, ignore=ignore)
+    if (project / CLONE).is_file():
+        shutil.copy2(project / CLONE, partial)
     # The name is the copy's: the original may change meanwhile.
     snapshot = folder / str(_digest(partial))
     (partial / COMMIT).write_text(commit(project) or "")
@@ -88,6 +88,8 @@ def commit(project: Path) -> str | None:
     file = project / COMMIT
     if file.is_file():  # a snapshot may lie in a checkout that has moved on
         return file.read_text().strip() or None
+    if not (project / CLONE).is_file():  # an environment may lie in somebody else's repository
+        return None
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
@@ -103,7 +105,9 @@ DIRTY = "-dirty"
 
 def command() -> str:
     """What was typed."""
-    return shlex.join(["python", *sys.argv])
+    program = Path(sys.argv[0])
+    is_script = program.suffix == ".py" and program.name != "__main__.py"
+    return shlex.join([*(("python", sys.argv[0]) if is_script else ("sedsep",)), *sys.argv[1:]])
 
 
 def user() -> str:

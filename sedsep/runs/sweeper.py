@@ -20,7 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from sedsep.errors import UserError
+from sedsep.errors import PROGRAM, UserError
 from sedsep.files import sole_user
 from sedsep.runs import job_table, provenance, slurm
 from sedsep.runs.command_line import inherited
@@ -231,4 +231,4 @@ def _conclude(manifest: Manifest, results: Sequence[Outcome], stop: BaseExceptio
 
 def go_on(root: Path) -> str:
     """The command that goes on with a sweep."""
-    return f"python run.py -m sweep.resume={shlex.quote(str(root))}"
+    return f"{PROGRAM} -m sweep.resume={shlex.quote(str(root))}"

@@ -48,8 +48,8 @@ class SpatialScaperRenderer(Renderer):
             importlib.import_module(PACKAGE)
         except ImportError as error:
             raise UserError(
-                f"data.engine=spatialscaper needs the package SpatialScaper ({error}): run pip install {ORIGIN} or "
-                "leave data.engine=sedsep."
+                f"data.engine=spatialscaper needs the package SpatialScaper ({error}): run pip install {ORIGIN}, "
+                "in a clone pip install --group spatialscaper, or leave data.engine=sedsep."
             ) from error
 
     def mix(self, parts: SceneParts) -> Scene:

@@ -1,5 +1,5 @@
-"""What `run.py` can do: one module a task, each composing the parts of the suite."""
+"""What the command line can do: one module a task, each composing the parts of the suite."""
 
-from sedsep.tasks.entry import guarded, run
+from sedsep.tasks.entry import main
 
-__all__ = ["guarded", "run"]
+__all__ = ["main"]

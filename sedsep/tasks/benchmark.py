@@ -15,7 +15,7 @@ from sedsep.benchmarks.costs import CostTable
 from sedsep.benchmarks.scenes import NoiseSet, scene_costs
 from sedsep.benchmarks.separator import separator_costs
 from sedsep.benchmarks.training import training_costs
-from sedsep.composition import parts
+from sedsep.composition import common, parts
 from sedsep.console import print_table
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
@@ -71,7 +71,7 @@ def _separator(config: DictConfig, device: torch.device) -> CostTable:
         raise UserError(f"task=benchmark measures separators that are asked one event at a time, not {node.name}.")
     torch.manual_seed(config.seed)
     mixture = 0.1 * torch.randn(1, config.microphones, round(config.duration * config.sample_rate)).to(device)
-    network = parts.plain(node.network)
+    network = common.plain(node.network)
 
     def make(iters: int) -> GuidedSeparator:
         return build({**network, "separator": {**network["separator"], "iters": iters}})
@@ -93,11 +93,11 @@ def _training(config: DictConfig, device: torch.device) -> CostTable:
 
     def trainer(meters: list[Callback]) -> Trainer:
         return make_trainer(
-            parts.plain(config.trainer),
+            common.plain(config.trainer),
             one_device=True,
             max_epochs=1,
             limit_val_batches=0,
-            callbacks=[build(parts.plain(config.callbacks.speed)), *meters],
+            callbacks=[build(common.plain(config.callbacks.speed)), *meters],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -11,7 +11,7 @@ from sedsep.checkpoints import Description
 from sedsep.checkpoints.conversion import convert
 from sedsep.checkpoints.published import locate
 from sedsep.datasets.conversion import convert_scenes
-from sedsep.errors import UserError
+from sedsep.errors import PROGRAM, UserError
 from sedsep.runs.command_line.arguments import quoted
 
 
@@ -40,7 +40,7 @@ def run(config: DictConfig) -> None:
 
 def _commands(target: Path, description: Description) -> list[str]:
     """What takes a checkpoint."""
-    evaluate = f"python run.py task=evaluate scale={description.scale}"
+    evaluate = f"{PROGRAM} task=evaluate scale={description.scale}"
     if description.kind != "sed":
         return [f"{evaluate} ckpt={target}"]
     model, labels = {

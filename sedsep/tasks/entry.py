@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import runpy
 import sys
-from collections.abc import Callable
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
+import hydra
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,10 +21,10 @@ from sedsep.errors import choice
 from sedsep.memory import keep_freed_memory
 from sedsep.runs.command_line import resolvers
 from sedsep.runs.command_line.arguments import CONFIG
+from sedsep.runs.command_line.configs import CONF
 from sedsep.runs.command_line.explaining import explain
 from sedsep.runs.command_line.starting import prepare
 from sedsep.runs.directories import is_main_process, occupied
-from sedsep.runs.provenance import PROJECT
 from sedsep.signals import stoppable, whole_stop
 
 log = logging.getLogger(__name__)
@@ -44,19 +43,9 @@ keep_freed_memory()
 resolvers.register()
 
 
-def command() -> None:
-    """The command `sedsep`: run.py of the project that the package is installed from."""
-    if not (PROJECT / "run.py").is_file():
-        _tell(f"{PROJECT} has no run.py and no configs: install the project in place (pip install -e PATH).")
-    runpy.run_path(str(PROJECT / "run.py"), run_name="__main__")
-
-
-def guarded(main: Callable[[], Any]) -> None:
-    """Call the Hydra main; what the user can mend ends as one sentence and exit code 1, the rest as a traceback. Told
+def main() -> None:
+    """Run the command line; what the user can mend ends as one sentence and exit code 1, the rest as a traceback. Told
     to stop, it ends with 128 and the signal's number.
-
-    Args:
-        main: decorated with `hydra.main`.
     """
     # Hydra prints half a traceback otherwise: here errors are told, or raised whole.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -64,7 +53,7 @@ def guarded(main: Callable[[], Any]) -> None:
     try:
         with stoppable():
             prepare()
-            main()
+            run()
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
@@ -74,6 +63,7 @@ def guarded(main: Callable[[], Any]) -> None:
         _tell(sentence)
 
 
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name=CONFIG)
 def run(config: DictConfig) -> None:
     """Run the option of the group `task`, alone in its directory."""
     job = HydraConfig.get()
@@ -83,7 +73,7 @@ def run(config: DictConfig) -> None:
             return  # of several processes that were started, all train and score, and the first does the rest
         alone = occupied(Path(job.runtime.output_dir), task, _cause)
         with alone if is_main_process() else nullcontext():
-            from sedsep.composition.parts import complete  # torch: seconds that --help need not take
+            from sedsep.composition.common import complete  # torch: seconds that --help need not take
 
             config = _at_its_scale(config)
             complete(config)

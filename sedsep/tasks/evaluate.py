@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from sedsep.composition import parts
+from sedsep.composition import common, parts
 from sedsep.composition.conclusion import conclude
 from sedsep.errors import UserError
 from sedsep.evaluation.estimates import Estimates
@@ -53,7 +53,7 @@ def run(config: DictConfig) -> dict[str, float]:
     recipe = parts.recipe(config)
     files = parts.tagger_files(config, options) if config.ckpt and recipe.kind == "separator" else {}
     run = Run.open(config)
-    labels, layout = parts.class_labels(config), cache(partial(parts.data_set, config))
+    labels, layout = common.class_labels(config), cache(partial(common.data_set, config))
     data = Path(config.audio) if config.audio else layout().root
     if config.task.estimates:
         scenes = _scenes(config, recipe, layout, labels)

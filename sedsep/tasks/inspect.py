@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from sedsep.composition import parts
+from sedsep.composition import common, parts
 from sedsep.datasets.inspect import scene_sheets
 from sedsep.evaluation.report import write_scenes
 from sedsep.runs.run import Run
@@ -18,8 +18,8 @@ def run(config: DictConfig) -> None:
     """
     split, count = config.task.split, config.task.count
     run = Run.open(config)
-    layout = parts.data_set(config)
-    data = parts.scenes(config, layout, parts.class_labels(config), parts.recipe(config).plan)
+    layout = common.data_set(config)
+    data = parts.scenes(config, layout, common.class_labels(config), parts.recipe(config).plan)
     sheets, total = scene_sheets(data, split, count, config.seed)
     page = run.directory / "scenes.html"
     write_scenes(

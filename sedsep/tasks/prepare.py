@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.prompt import Confirm
 
-from sedsep.composition import parts
+from sedsep.composition import common
 from sedsep.console import print_table
 from sedsep.datasets.challenge import Licence
 from sedsep.datasets.contents import contents, contents_table
@@ -28,9 +28,9 @@ def run(config: DictConfig) -> None:
     assembled = config.data.get("assemble")
     if assembled:
         agree = partial(_agree, console, accepted=config.task.accept_licences)
-        build(parts.plain(assembled)).run(agree, config.task.steps, config.task.keep_archives)
+        build(common.plain(assembled)).run(agree, config.task.steps, config.task.keep_archives)
     Run.open(config)
-    layout = parts.data_set(config)
+    layout = common.data_set(config)
     print_table(contents_table(str(layout.root), contents(layout), by_class=bool(assembled)))
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from sedsep.composition.parts import event_rule
+from sedsep.composition.common import event_rule
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, printable
 from sedsep.evaluation.report.timelines import timeline_figure

@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 
 from sedsep import checkpoints
 from sedsep.checkpoints import Checkpoint
-from sedsep.composition import parts
+from sedsep.composition import common, parts
 from sedsep.devices import evaluation_device
-from sedsep.errors import UserError
+from sedsep.errors import PROGRAM, UserError
 from sedsep.evaluation.accounts import NAMED_BY, DevResults, meta, parameters, system_config
 from sedsep.evaluation.checking import Rules, Verdict, check
 from sedsep.evaluation.scored import run_of, scored_with
@@ -129,7 +129,7 @@ def _about(config: DictConfig, separator: Checkpoint, tagger: Checkpoint, system
     """
     task, folder = config.task, Path(config.task.scored) if config.task.scored else run_of(separator.path)
     how = (
-        f"score it (python run.py task=evaluate ckpt={separator.path} edition=dcase2026, with the data's options or "
+        f"score it ({PROGRAM} task=evaluate ckpt={separator.path} edition=dcase2026, with the data's options or "
         "audio=FOLDER) and give that run's directory as task.scored=DIRECTORY"
     )
     if folder is None or not (folder / DEV_RESULTS).exists():
@@ -171,7 +171,7 @@ def _load(config: DictConfig) -> tuple[Checkpoint, Checkpoint, System]:
         loaded.network.to(evaluation_device(config.trainer.accelerator)).eval()
     assert isinstance(separator.network, GuidedSeparator)
     assert isinstance(tagger.network, SedModel)
-    rule = parts.label_rule(config, threshold)
+    rule = common.label_rule(config, threshold)
     return separator, tagger, System(separator.network, tagger.network, labels, rule, config.task.precision)
 
 

@@ -6,9 +6,9 @@ import logging
 
 from omegaconf import DictConfig
 
-from sedsep.composition import parts
+from sedsep.composition import common, parts
 from sedsep.composition.conclusion import conclude
-from sedsep.errors import UserError
+from sedsep.errors import PROGRAM, UserError
 from sedsep.evaluation.evaluator import passes_to_score
 from sedsep.evaluation.label_sources import LabelTable, cached_labels, taggers_among
 from sedsep.metrics.registry import BASELINE, TAGGER
@@ -38,7 +38,7 @@ def run(config: DictConfig) -> dict[str, float]:
     prerequisites = parts.prerequisites(config, needed_options(recipe, taggers_among(config.task.label_sources)))
     check_weights(recipe, prerequisites)
     run = Run.open(config)
-    labels, layout = parts.class_labels(config), parts.data_set(config)
+    labels, layout = common.class_labels(config), common.data_set(config)
     data = parts.scenes(config, layout, labels, recipe.plan)
     parts.check_scenes(data)
     log.info("Run directory: %s", run.directory)
@@ -69,7 +69,7 @@ def run(config: DictConfig) -> dict[str, float]:
             return conclude(run, tracker, layout.root, labels, test_scenes, evaluator, model, taggers)
     except BaseException as error:
         if isinstance(error, Stopped) or any(run.directory.glob(f"checkpoints/*/{LAST}")):
-            log.warning("To go on with this training: python run.py ckpt=%s", run.directory)
+            log.warning("To go on with this training: %s ckpt=%s", PROGRAM, run.directory)
         raise
 
 
@@ -77,5 +77,5 @@ def _validation_labels(run: Run, data: SceneDataModule, tagger: TrainedModel) ->
     """What the baseline tagger names in the validation scenes, computed once for their content and its weights."""
     split = f"{data.valid_split}-{data.fingerprint(data.valid_split)}"
     folder = run.cache / "labels" / BASELINE
-    rule = parts.label_rule(run.config, run.config.task.threshold)
+    rule = common.label_rule(run.config, run.config.task.threshold)
     return cached_labels(tagger.network, data.val_dataloader(), rule, run.device, folder, split)

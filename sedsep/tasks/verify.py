@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from sedsep.composition.parts import data_root
+from sedsep.composition.common import data_root
 from sedsep.console import print_table
 from sedsep.datasets.contents import contents_table
 from sedsep.datasets.verify import verify

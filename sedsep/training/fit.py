@@ -18,7 +18,7 @@ from torch import nn
 
 from sedsep import checkpoints
 from sedsep.checkpoints.own import RECIPE
-from sedsep.errors import UserError
+from sedsep.errors import PROGRAM, UserError
 from sedsep.files import flat, read_json, write_json
 from sedsep.labels import LabelSet
 from sedsep.runs.directories import is_main_process
@@ -153,7 +153,7 @@ class Trainings:
             if begun.get(name) != settings.get(name):
                 raise UserError(
                     f"The training in {directory} was begun with {name}={begun.get(name)}, not {settings.get(name)}: "
-                    "go on with the settings it was begun with (python run.py ckpt=DIRECTORY knows them), or choose "
+                    f"go on with the settings it was begun with ({PROGRAM} ckpt=DIRECTORY knows them), or choose "
                     "another directory."
                 )
         log.info("Going on with %s", last)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sedsep.errors import UserError, reason
+from sedsep.errors import PROGRAM, UserError, reason
 from sedsep.files import sole_writer
 from sedsep.fingerprint import fingerprint
 from sedsep.runs.directories import is_main_process
@@ -94,8 +94,8 @@ class Prerequisites:
         recipe = self.recipes[option]
         if not recipe.ckpt and not self.are_trained:
             raise UserError(
-                f"The {recipe.name} has no weights: convert the published ones (python run.py task=convert "
-                f"task.source={recipe.published}) or train some (python run.py model={recipe.name} "
+                f"The {recipe.name} has no weights: convert the published ones ({PROGRAM} task=convert "
+                f"task.source={recipe.published}) or train some ({PROGRAM} model={recipe.name} "
                 f"scale={self.scale}), and give {option}.ckpt=PATH."
             )
 

@@ -347,7 +347,6 @@ def prepared(kind: str, snapshot: Path) -> None:
         (snapshot / "sedsep" / "__pycache__").mkdir()
         (snapshot / "sedsep" / "__pycache__" / "a.cpython-311.pyc").write_text("bad")
     elif kind == "a link inside":
-        (snapshot / "hydra_plugins").mkdir()
         (snapshot / "hydra_plugins" / "bad").symlink_to(snapshot.parents[1])
     else:
         moved = snapshot.rename(snapshot.parents[1] / "elsewhere")
@@ -361,6 +360,7 @@ def test_a_prepared_snapshot_is_not_run(tmp_path: Path, kind: str) -> None:
     (project / "sedsep").mkdir(parents=True)
     (project / "sedsep" / "a.py").write_text("good")
     (project / "run.py").write_text("good")
+    (project / "hydra_plugins" / "sedsep_sweeps").mkdir(parents=True)
     known = take(project, tmp_path / "code")
     prepared(kind, known)
     assert take(project, tmp_path / "code") == known
@@ -424,7 +424,7 @@ TARGETS = [
     "sedsep.runs.provenance.take",
     "sedsep.runs.provenance.commit",
     "sedsep.runs.launchers.local.run_all",
-    "sedsep.tasks.entry.command",
+    "sedsep.tasks.entry.main",
     "sedsep.tasks.convert.run",
     "sedsep.checkpoints.load",
     "sedsep.checkpoints.save",

@@ -84,8 +84,8 @@ def tagger(_small: Path) -> Path:
 
 TASKS: dict[str, tuple[tuple[str, ...], tuple[str, int]]] = {
     "the command line": (TAGGER, ("sedsep.tasks.entry:prepare", 1)),
-    "imports": (TAGGER, ("sedsep.composition.parts:complete", 1)),
-    "a data set read": (TAGGER, ("sedsep.composition.parts:data_set", 1)),
+    "imports": (TAGGER, ("sedsep.composition.common:complete", 1)),
+    "a data set read": (TAGGER, ("sedsep.composition.common:data_set", 1)),
     "a first look at validation": (TAGGER, ("sedsep.training.sed:SedSystem.setup", 1)),
     "scores": (TAGGER, ("sedsep.composition.conclusion:score_scenes", 1)),
     "a test step": (TAGGER, ("sedsep.training.scoring:ScoringSystem.test_step", 1)),

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import sedsep.tasks  # noqa: F401 - registers the resolvers
 from sedsep.checkpoints.reference import Variant, check_mel_basis, family, recognise
-from sedsep.composition.parts import complete
+from sedsep.composition.common import complete
 from sedsep.models import LogMel
 
 State = dict[str, Tensor]

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 import sedsep.tasks  # noqa: F401 - registers the resolvers
-from sedsep.composition.parts import complete
+from sedsep.composition.common import complete
 from sedsep.conditioning import Condition, Host, Maps, NoCondition
 from sedsep.losses import negative_snr
 from sedsep.models import GuidedSeparator

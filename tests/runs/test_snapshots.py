@@ -13,9 +13,16 @@ from sedsep.runs.provenance import commit, take
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     root = tmp_path / "project"
-    for file in ("run.py", "conf/config.yaml", "conf/local/default.yaml", "sedsep/a.py", "hydra_plugins/p/b.py"):
+    for file in (
+        "run.py",
+        "conf/config.yaml",
+        "conf/local/default.yaml",
+        "sedsep/a.py",
+        "hydra_plugins/sedsep_sweeps/b.py",
+    ):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text(file)
+    (root / "sedsep" / "conf").symlink_to("../conf")
     for file in ("sedsep/__pycache__/a.pyc", "tests/test_a.py", "outputs/x"):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text(file)
@@ -30,7 +37,8 @@ def test_a_snapshot_holds_what_jobs_need_and_your_own_configs(project: Path, tmp
     taken = take(project, tmp_path / "code")
     assert taken.parent == tmp_path / "code"
     assert files(taken) == {
-        "COMMIT", "run.py", "conf/config.yaml", "conf/local/default.yaml", "sedsep/a.py", "hydra_plugins/p/b.py"
+        "COMMIT", "run.py", "sedsep/a.py", "sedsep/conf/config.yaml", "sedsep/conf/local/default.yaml",
+        "hydra_plugins/sedsep_sweeps/b.py",
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 import sedsep.tasks  # noqa: F401 - registers the resolvers
-from sedsep.composition.parts import complete
+from sedsep.composition.common import complete
 
 ROOT = Path(__file__).parents[2]
 

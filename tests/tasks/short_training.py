@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from tiny import write_tiny_set
 from torch import Tensor
 
-from sedsep.composition import parts
+from sedsep.composition import common, parts
 from sedsep.runs.run import Run
 from sedsep.training.build import build_network
 
@@ -46,7 +46,7 @@ def open_run(root: Path, where: Path, *overrides: str) -> Run:
     paths = [f"paths.work={where}", f"paths.run={where}", f"paths.cache={where.parent / 'cache'}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", overrides=[*paths, f"data.root={root}", *SHORT, *overrides])
-        parts.complete(config)
+        common.complete(config)
         return Run.open(config)
 
 
@@ -54,8 +54,8 @@ def train(root: Path, where: Path, *overrides: str) -> None:
     """Train the configured model in `where`, or go on with it there."""
     torch.set_num_threads(1)
     config = open_run(root, where, *overrides).config
-    recipe, layout = parts.recipe(config), parts.data_set(config)
-    trainings = parts.trainings(config, parts.class_labels(config), lambda: layout)
+    recipe, layout = parts.recipe(config), common.data_set(config)
+    trainings = parts.trainings(config, common.class_labels(config), lambda: layout)
     trainings.fit(recipe, build_network(recipe, config.seed, Path(config.paths.cache)), where)
 
 

@@ -16,7 +16,7 @@ from minis import refused
 from omegaconf import DictConfig
 from servers import Server
 
-from sedsep.composition import parts
+from sedsep.composition import common, parts
 from sedsep.datasets.challenge import prepared
 from sedsep.labels import LabelSet
 from sedsep.scenes.layout import Layout, recorded_splits
@@ -100,10 +100,10 @@ def test_2026_from_nothing_to_scenes(
     assert "https://zenodo.org/records/19328046" in capsys.readouterr().out
     assert len(replica.parts) == 16
 
-    layout = parts.data_set(config)
+    layout = common.data_set(config)
     assert "Cough/one_0/cough_0.wav" in layout.split("train").names.values()
     assert "Speech/p001_freeform.wav" in layout.split("train").names.values()
-    module = parts.scenes(config, layout, parts.class_labels(config), parts.recipe(config).plan)
+    module = parts.scenes(config, layout, common.class_labels(config), parts.recipe(config).plan)
     assert module.eval_dataset("valid")[0].labels == ("Cough", "Speech", "Cough")
     for split in ("test", "eval"):
         scenes = module.eval_dataset(split)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sedsep import checkpoints
 from sedsep.checkpoints.published import PUBLISHED
-from sedsep.composition import parts
+from sedsep.composition import common, parts
 from sedsep.evaluation.label_sources import taggers_among
 from sedsep.models import GuidedSeparator
 from sedsep.tasks import train
@@ -44,7 +44,7 @@ def weights(config: DictConfig) -> dict[str, Tensor]:
 def key(config: DictConfig) -> str:
     """Of what is trained on the spot, on a data set that stays the same."""
     layout: Any = SimpleNamespace(fingerprint=lambda split: split)
-    trainings = parts.trainings(config, parts.class_labels(config), lambda: layout)
+    trainings = parts.trainings(config, common.class_labels(config), lambda: layout)
     return recipe_key(parts.recipe(config), trainings, Path(config.paths.cache))
 
 
@@ -53,7 +53,7 @@ def test_a_tagger_that_is_trained_alone_lies_where_separators_look(composed: Com
     directory.mkdir()
     (directory / "last.ckpt").write_text("weights")
     layout: Any = SimpleNamespace(fingerprint=lambda split: split)
-    trainings = parts.trainings(config, parts.class_labels(config), lambda: layout)
+    trainings = parts.trainings(config, common.class_labels(config), lambda: layout)
     for _ in range(2):  # the second finds it there
         keep_for_others(parts.recipe(config), trainings, directory, tmp_path)
     looked_for = recipe_key(parts.recipe(composed(), "tagger"), trainings, tmp_path)
@@ -65,7 +65,7 @@ def test_a_tagger_that_is_trained_alone_lies_where_separators_look(composed: Com
 def test_what_is_overfitted_is_what_was_asked_for(composed: Compose) -> None:
     def trainings(*overrides: str) -> Trainings:
         config, layout = composed(*overrides), SimpleNamespace()
-        return parts.trainings(config, parts.class_labels(config), lambda: layout)  # type: ignore[arg-type, return-value]
+        return parts.trainings(config, common.class_labels(config), lambda: layout)  # type: ignore[arg-type, return-value]
 
     assert trainings("trainer=overfit").trainer["overfit_batches"] == 2
     assert trainings("trainer=overfit").ordinary().trainer == trainings().trainer == trainings().ordinary().trainer

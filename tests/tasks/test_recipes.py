@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from tiny import write_tiny_set
 from torch import Tensor, nn
 
-from sedsep.composition import parts
+from sedsep.composition import common, parts
 from sedsep.models import GuidedSeparator
 from sedsep.scenes.dataset import GeneratedScenes
 from sedsep.training.build import build_network
@@ -210,10 +210,10 @@ def small(composed: Compose, tiny_set: Path) -> Compose:
 
 def fit(config: DictConfig, directory: Path) -> tuple[nn.Module, dict[str, Tensor], pandas.DataFrame]:
     """Train the configured model: the network, its state before, and what was logged, step by step."""
-    recipe, layout = parts.recipe(config), parts.data_set(config)
+    recipe, layout = parts.recipe(config), common.data_set(config)
     network = build_network(recipe, config.seed, directory)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    parts.trainings(config, parts.class_labels(config), lambda: layout).fit(recipe, network, directory)
+    parts.trainings(config, common.class_labels(config), lambda: layout).fit(recipe, network, directory)
     logged = pandas.read_csv(directory / "metrics.csv").pivot(index="step", columns="name", values="value")
     return network, before, logged
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from stream_unzip import stream_unzip
 
-from sedsep.downloads import leads_outside, progress
+from sedsep.downloads import progress
 from sedsep.errors import UserError, printable
-from sedsep.files import whole
+from sedsep.files import leads_outside, whole
 
 CHUNK = 1 << 20
 """Bytes read at once."""

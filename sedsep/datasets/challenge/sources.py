@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sedsep.datasets.challenge.place import AGAIN
-from sedsep.downloads import download, leads_outside
+from sedsep.downloads import download
 from sedsep.errors import UserError
-from sedsep.files import read_json
+from sedsep.files import leads_outside, read_json
 
 
 @dataclass(frozen=True)

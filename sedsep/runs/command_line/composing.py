@@ -12,14 +12,14 @@ from omegaconf import OmegaConf
 
 from sedsep.runs.command_line import resolvers
 from sedsep.runs.command_line.arguments import CONFIG
-from sedsep.runs.provenance import PROJECT
+from sedsep.runs.command_line.configs import CONF
 
 
 @contextmanager
 def our_configs() -> Iterator[None]:
     """Configs are composed from ours alone: whatever program this is called from, and whatever configs it has."""
     resolvers.register()
-    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 
 

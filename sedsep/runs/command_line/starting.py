@@ -25,6 +25,7 @@ from sedsep.files import read_json
 from sedsep.runs import provenance
 from sedsep.runs.command_line import inherited
 from sedsep.runs.command_line.arguments import CONFIG, check, combinations, each_choice, parse, quoted
+from sedsep.runs.command_line.configs import CONF, config_dir
 from sedsep.runs.command_line.inherited import OVERRIDES
 from sedsep.runs.command_line.settings import check_settings
 from sedsep.runs.directories import FINISHED, RUNNING, STATUS, read_status
@@ -61,7 +62,7 @@ def continued(arguments: Sequence[str]) -> list[str]:
     else:  # a checkpoint, or a directory of the cache
         return list(arguments)
     begun, given = inherited.begun_with(run_dir), {_key(text) for text in rest}
-    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         taken, left_out = inherited.values(begun, run_dir, loader, [text for text in begun if _key(text) in given])
     if left_out:
@@ -134,16 +135,20 @@ def prepare() -> None:
     The snapshot lies in the sweep's directory, so the code of queued jobs stays as it was at submission.
 
     Raises:
-        UserError: an override leads nowhere; `ckpt` names no run; or `sweep.resume` names no sweep, or comes with
-            overrides that would change its jobs.
+        UserError: an override or `--config-dir` leads nowhere; `ckpt` names no run; or `sweep.resume` names no sweep,
+            or comes with overrides that would change its jobs.
     """
     if os.environ.get(SNAPSHOT) == str(PROJECT):
         return  # all this was done when the sweep was started
     typed = provenance.command()
-    sys.argv[1:] = continued(sys.argv[1:])
+    own, arguments = config_dir(sys.argv[1:])
+    if own and not own.is_dir():
+        raise UserError(f"--config-dir {own} is no folder: give one that is laid out as conf/, or leave it out.")
+    # Where Hydra has it, too, but every job of a sweep gets it, and overrides are checked against it.
+    sys.argv[1:] = continued([*arguments, *([f"hydra.searchpath=[{quoted(f'file://{own}')}]"] if own else [])])
     line, unknown = parse(sys.argv[1:])
-    others = (line.help, line.hydra_help, line.version, line.shell_completion, line.experimental_rerun)
-    if unknown or any(others) or line.config_name or line.config_path or line.config_dir:
+    others = (line.hydra_help, line.version, line.shell_completion, line.experimental_rerun)
+    if unknown or any(others) or line.config_name or line.config_path:
         return  # Hydra's own affair
     overrides, resumed = list(line.overrides), _value(line.overrides, RESUME)
     several = bool(line.multirun or resumed or _value(overrides, "hydra.mode") == "MULTIRUN")
@@ -153,7 +158,7 @@ def prepare() -> None:
     root = _absolute(resumed) if resumed else None
     if is_sweep and root:
         overrides = _resumed(overrides, root)
-    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         if root or line.cfg or line.info:
             check(overrides, loader, several)
@@ -165,11 +170,12 @@ def prepare() -> None:
     if is_sweep and root:
         snapshot = provenance.take(PROJECT, root / "code")
         path = os.pathsep.join([str(snapshot), *filter(None, [os.environ.get("PYTHONPATH")])])
-        arguments = [str(snapshot / "run.py"), "--multirun", *overrides, f"hydra.sweep.dir={quoted(str(root))}"]
+        arguments = ["--multirun", *overrides, f"hydra.sweep.dir={quoted(str(root))}"]
         sys.stdout.flush()
         sys.stderr.flush()
         environment = {**os.environ, SNAPSHOT: str(snapshot), COMMAND: typed, "PYTHONPATH": path}
-        os.execve(sys.executable, [sys.executable, *arguments], environment)
+        environment["PYTHONSAFEPATH"] = "1"  # the working directory may hold the code that is being edited
+        os.execve(sys.executable, [sys.executable, "-m", "sedsep", *arguments], environment)
 
 
 def checked(overrides: Sequence[str], loader: ConfigLoader, several: bool = False) -> DictConfig:

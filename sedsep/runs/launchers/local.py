@@ -25,6 +25,7 @@ from sedsep.signals import children
 log = logging.getLogger(__name__)
 
 LOG = "job.log"
+START = (sys.executable, "-m", "sedsep")
 PATIENCE_S = 30.0
 """How long a process that was told to stop may take to tidy up before it is killed."""
 
@@ -35,7 +36,7 @@ OF_THE_SWEEP = ("hydra/launcher=", "hydra.launcher.", "hydra/sweeper=", "hydra.s
 
 
 class LocalLauncher(SweepLauncher):
-    """Runs each job as `python run.py` with its overrides, in its directory; what becomes of one touches no other.
+    """Runs each job as a command with its overrides, in its directory; what becomes of one touches no other.
 
     Args:
         jobs: processes at a time; by default one a GPU where jobs train on GPUs, else one for every two cores.
@@ -74,15 +75,13 @@ class LocalLauncher(SweepLauncher):
             manifest.write()
             log.info("Job %d ended: %s", number, counts(outcomes(manifest, slurm.ask(manifest.ids))))
 
-        sources = self._config.hydra.runtime.config_sources
-        run_py = Path(next(source.path for source in sources if source.provider == "main")).parent / "run.py"
         hydra = [text for text in self._config.hydra.overrides.hydra if not text.startswith(OF_THE_SWEEP)]
         commands = {}
         for job, _ in jobs:
             manifest.record(job.number, log=f"{job.directory}/{LOG}")
             run_dir = manifest.run_dir(job)
             overrides = [*hydra, *job.overrides, f"hydra.run.dir={quoted(str(run_dir))}"]
-            commands[job.number] = ((sys.executable, str(run_py), *overrides), run_dir / LOG)
+            commands[job.number] = ((*START, *overrides), run_dir / LOG)
         manifest.write()
         run_all(commands, slots, ended)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from filelock import FileLock
 from pydantic import StringConstraints
 
-from sedsep.errors import UserError, printable
+from sedsep.errors import PROGRAM, UserError, printable
 from sedsep.files import read_json, write_json
 from sedsep.runs.tracking.journal import AT_ONCE, EVENTS, FOLDER, Count, Event, events, latest_start
 
@@ -217,8 +217,8 @@ class Courier:
         self._stopped.set()
         if not self._delivered:
             log.warning(
-                "MLflow at %s did not take all that was logged: python run.py task=sync task.root=%s sends the rest.",
-                self._sender.uri, self._sender.directory,
+                "MLflow at %s did not take all that was logged: %s task=sync task.root=%s sends the rest.",
+                self._sender.uri, PROGRAM, self._sender.directory,
             )  # fmt: skip
 
     def _work(self) -> None:

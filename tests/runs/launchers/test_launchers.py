@@ -161,13 +161,13 @@ with occupied(Path(given["hydra.run.dir"].strip("'")), "train", str):
 """
 
 
-def local_launcher(folder: Path, jobs: int) -> LocalLauncher:
-    """One whose jobs run a script that stands in for run.py."""
-    (folder / "run.py").write_text(JOB)
+def local_launcher(folder: Path, jobs: int, monkeypatch: pytest.MonkeyPatch) -> LocalLauncher:
+    """One whose jobs run a script that stands in for the suite."""
+    (folder / "job.py").write_text(JOB)
+    monkeypatch.setattr("sedsep.runs.launchers.local.START", (sys.executable, str(folder / "job.py")))
     how = ["hydra/launcher=local", "hydra.sweep.dir=/s", "hydra.mode=MULTIRUN", "hydra.verbose=true"]
-    sources = [{"provider": "hydra", "path": "hydra.conf"}, {"provider": "main", "path": str(folder / "conf")}]
     launcher = LocalLauncher(jobs)
-    config = OmegaConf.create({"hydra": {"runtime": {"config_sources": sources}, "overrides": {"hydra": how}}})
+    config = OmegaConf.create({"hydra": {"overrides": {"hydra": how}}})
     launcher.setup(hydra_context=None, task_function=None, config=config)  # type: ignore[arg-type]
     return launcher
 
@@ -178,7 +178,7 @@ def test_local_jobs_are_processes_of_their_own_that_survive_each_other(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     jobs = [job(0, "seed=1", accelerator="gpu"), job(1, "seed=2", accelerator="gpu")]
-    local_launcher(tmp_path, 2).launch_jobs(manifest, jobs)
+    local_launcher(tmp_path, 2, monkeypatch).launch_jobs(manifest, jobs)
     killed, done = outcomes(manifest, {})
     assert (killed.state, killed.cause) == (INTERRUPTED, "Killed by SIGKILL")
     assert done.state == FINISHED

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from sedsep import __version__
+from sedsep.checkpoints import hub
 from sedsep.checkpoints.files import ENTRY, named_tensors, read_weights, write_weights
 from sedsep.checkpoints.integrity import MOST_TENSORS, Unfit
 from sedsep.checkpoints.names import listed
@@ -105,13 +106,15 @@ def describe(path: Path | str) -> Description:
 
 
 def weights_file(path: Path) -> Path:
-    """The weights that the recipe of a training in a run directory keeps; a file as it is.
+    """The weights that the recipe of a training in a run directory keeps, or a shared model's; a file as it is.
 
     Raises:
         UserError: nothing was trained in the directory, or not for long enough, or its recipe is damaged.
     """
     if not path.is_dir():
         return path
+    if (shared := path / hub.MODEL).is_file():
+        return shared
     for recipe in [*path.glob(RECIPE), *sorted(path.glob(f"checkpoints/*/{RECIPE}"))]:
         keep = read_json(recipe, dict[str, Any], "give the checkpoint itself").get("model.training.keep")
         for name in (keep, "last"):

@@ -23,6 +23,7 @@ class PublishedWeights:
         archive: its name in the cache; by default as in the address.
         gigabytes: to download, where known.
         checksum: of what `url` gives, as `download` takes it.
+        tagger: name of the weights that name sounds for a separator which has no SED model of its own.
     """
 
     name: str
@@ -32,6 +33,7 @@ class PublishedWeights:
     archive: str | None = None
     gigabytes: float | None = None
     checksum: str | None = None
+    tagger: str | None = None
 
     def path(self, cache: Path) -> Path:
         """Where the weights belong in a cache directory, whether they are there or not."""
@@ -60,22 +62,24 @@ PUBLISHED = {
             f"{_M2D_32K}/weights_ep69it3124-0.47998.pth",
         ),
         *(
-            PublishedWeights(name, _BASELINE, f"{_BASELINE}/releases/download/v1.0.0/baseline_checkpoint.zip", member)
-            for name, member in (
-                ("baseline_tagger", "m2dat.ckpt"),
-                ("baseline_resunet", "resunet.ckpt"),
-                ("baseline_resunetk", "resunetk.ckpt"),
+            PublishedWeights(
+                name, _BASELINE, f"{_BASELINE}/releases/download/v1.0.0/baseline_checkpoint.zip", member, tagger=tagger
+            )
+            for name, member, tagger in (
+                ("baseline_tagger", "m2dat.ckpt", None),
+                ("baseline_resunet", "resunet.ckpt", "baseline_tagger"),
+                ("baseline_resunetk", "resunetk.ckpt", "baseline_tagger"),
             )
         ),
         *(
             PublishedWeights(
                 name, _BASELINE_2026, f"{_BASELINE_2026}/releases/download/v1.0.0/baseline_checkpoint.zip",
-                f"checkpoint/{file}", "baseline_checkpoint_2026.zip",
+                f"checkpoint/{file}", "baseline_checkpoint_2026.zip", tagger=tagger,
             )
-            for name, file in (
-                ("dcase2026_tagger_1c", "m2dat_1c.ckpt"),
-                ("dcase2026_tagger_4c", "m2dat_4c.ckpt"),
-                ("dcase2026_resunetk", "resunetk.ckpt"),
+            for name, file, tagger in (
+                ("dcase2026_tagger_1c", "m2dat_1c.ckpt", None),
+                ("dcase2026_tagger_4c", "m2dat_4c.ckpt", None),
+                ("dcase2026_resunetk", "resunetk.ckpt", "dcase2026_tagger_1c"),
             )
         ),
         *(

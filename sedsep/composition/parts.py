@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from sedsep.checkpoints.own import weights_file
+from sedsep.checkpoints.finding import find
 from sedsep.composition.common import label_rule, plain
 from sedsep.errors import PROGRAM, UserError
 from sedsep.evaluation.evaluator import Evaluator, passes_to_score
@@ -21,7 +21,7 @@ from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.scenes.layout import Layout
 from sedsep.training.build import TrainedModel
 from sedsep.training.fit import Trainings
-from sedsep.training.prerequisites import Prerequisites, check_file
+from sedsep.training.prerequisites import Prerequisites
 from sedsep.training.recipe import Plan, Recipe
 from sedsep.wiring import build
 
@@ -96,18 +96,17 @@ def tagger_files(config: DictConfig, options: Iterable[str]) -> dict[str, Path]:
     Raises:
         UserError: one is not known, or not there any more.
     """
-    files = {}
+    files, cache = {}, Path(config.paths.cache)
     for option in options:
         name, given = config[option].name, config[option].ckpt
-        check_file(given)
-        scored = None if given else scored_with(weights_file(Path(config.ckpt)))
-        file = given or (scored.tagger(option) if scored else None)
+        scored = None if given else scored_with(find(config.ckpt, cache))
+        file = find(given, cache) if given else (scored.tagger(option) if scored else None)
         if file is None:
             raise UserError(
                 f"{config.ckpt} does not say with which {name} it was scored: give {option}.ckpt=PATH ({PROGRAM} "
                 f"model={name} trains one)."
             )
-        files[option] = Path(file)
+        files[option] = file
     return files
 
 

@@ -1,16 +1,18 @@
 """What a run was scored with: its `evaluation.json` says so to whoever uses its model afterwards.
 
-A run directory may be a stranger's. What it says is data, and leads to nothing but checkpoints that are those it means.
+A shared model's `config.json` says the same of it. Both may be a stranger's. What they say is data, and leads to
+nothing but checkpoints that are those it means.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
+from sedsep.checkpoints import hub
 from sedsep.errors import UserError, printable, reason
 from sedsep.files import read_json
 from sedsep.fingerprint import fingerprint
@@ -81,7 +83,7 @@ class ScoredWith:
 
 
 def scored_with(checkpoint: Path) -> ScoredWith | None:
-    """What the run that a checkpoint lies in was scored with; `None` where it lies in none that was scored.
+    """What the run, or the shared model, that a checkpoint lies in was scored with; `None` where it lies in none.
 
     Args:
         checkpoint: the file, `<run directory>/checkpoints/<model>/<name>.ckpt` where a run wrote it.
@@ -89,6 +91,10 @@ def scored_with(checkpoint: Path) -> ScoredWith | None:
     Raises:
         UserError: the run's account of it is damaged.
     """
+    if checkpoint.name == hub.MODEL and (account := checkpoint.with_name(hub.ACCOUNT)).is_file():
+        shared, tagger = read_json(account, ScoredWith, ADVICE), checkpoint.with_name(hub.TAGGER).absolute()
+        taggers = {option: replace(file, checkpoint=str(tagger)) for option, file in shared.taggers.items()}
+        return replace(shared, taggers=taggers)  # whatever path it says
     folder = run_of(checkpoint)
     if folder is None or not (folder / ACCOUNT).exists():
         return None

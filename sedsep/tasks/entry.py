@@ -30,8 +30,8 @@ from sedsep.signals import stoppable, whole_stop
 log = logging.getLogger(__name__)
 
 TASKS = (
-    *("benchmark", "convert", "evaluate", "inspect", "prepare", "separate"),
-    *("submission", "sync", "train", "verify"),
+    *("benchmark", "convert", "evaluate", "inspect", "prepare", "publish"),
+    *("separate", "submission", "sync", "train", "verify"),
 )
 """The options of the config group `task`, each a module of this package with a function `run`."""
 
@@ -94,14 +94,15 @@ def _at_its_scale(config: DictConfig) -> DictConfig:
     """The config at the scale that the checkpoint at `ckpt` was made at, unless the command names one.
 
     Raises:
-        UserError: there is a file, and it is no checkpoint of ours.
+        UserError: it cannot be had, or is no checkpoint of ours.
     """
     overrides = list(HydraConfig.get().overrides.task)
-    if not config.ckpt or not Path(config.ckpt).exists() or any(text.startswith("scale=") for text in overrides):
+    if not config.ckpt or any(text.startswith("scale=") for text in overrides):
         return config
     from sedsep import checkpoints  # torch, too
+    from sedsep.checkpoints.finding import find
 
-    scale = checkpoints.describe(config.ckpt).scale
+    scale = checkpoints.describe(find(config.ckpt, Path(config.paths.cache))).scale
     known = GlobalHydra.instance().config_loader().get_group_options("scale")
     if scale == config.scale.name or scale not in known:
         return config

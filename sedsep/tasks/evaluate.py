@@ -10,6 +10,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from sedsep.checkpoints.finding import find
 from sedsep.composition import common, parts
 from sedsep.composition.conclusion import conclude
 from sedsep.errors import UserError
@@ -66,7 +67,7 @@ def run(config: DictConfig) -> dict[str, float]:
         with run.tracker() as tracker:
             return conclude(run, tracker, data, labels, scenes, FileEvaluator(labels, estimates.of))
     scale, rate = config.scale.name, config.sample_rate
-    model = load_model(recipe.name, recipe.kind, config.ckpt, scale, rate)
+    model = load_model(recipe.name, recipe.kind, find(config.ckpt, run.cache), scale, rate)
     if not config.audio:  # a folder of recordings has no classes of its own
         _check_labels(labels, model)
     labels = LabelSet(model.description.labels)

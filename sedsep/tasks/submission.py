@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from sedsep import checkpoints
 from sedsep.checkpoints import Checkpoint
+from sedsep.checkpoints.finding import find
 from sedsep.composition import common, parts
 from sedsep.devices import evaluation_device
 from sedsep.errors import PROGRAM, UserError
@@ -158,7 +159,7 @@ def _load(config: DictConfig) -> tuple[Checkpoint, Checkpoint, System]:
             "task=submission needs a trained separator: add ckpt=PATH (or check a submission that is there with "
             "task.check=FILE.zip)."
         )
-    separator = checkpoints.load(config.ckpt, "separator")
+    separator = checkpoints.load(find(config.ckpt, Path(config.paths.cache)), "separator")
     labels = LabelSet(separator.description.labels)
     option = NAMED_BY if config.task.format == 2026 else TAGGER
     tagger = checkpoints.load(parts.tagger_files(config, [option])[option], "sed", labels)

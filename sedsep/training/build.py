@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sedsep import checkpoints
+from sedsep.checkpoints.finding import find
 from sedsep.checkpoints.published import locate
 from sedsep.checkpoints.starting import start_backbone, start_separator
 from sedsep.errors import UserError
@@ -56,7 +57,7 @@ def build_network(recipe: Recipe, seed: int, cache: Path) -> nn.Module:
     torch.manual_seed(seed)
     network = build(recipe.network)
     if recipe.ckpt:
-        weights = checkpoints.load(recipe.ckpt, recipe.kind)
+        weights = checkpoints.load(find(recipe.ckpt, cache), recipe.kind)
         checkpoints.load_state(network, weights.network.state_dict(), recipe.ckpt)
     elif start := starting_file(recipe, cache):
         if isinstance(network, GuidedSeparator):

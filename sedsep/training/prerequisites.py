@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sedsep.checkpoints.finding import find
 from sedsep.errors import PROGRAM, UserError, reason
 from sedsep.files import sole_writer
 from sedsep.fingerprint import fingerprint
@@ -46,7 +47,8 @@ class Prerequisites:
         for option in self.recipes:
             self._check_given(option)
         for recipe in self.recipes.values():
-            check_file(recipe.ckpt)
+            if recipe.ckpt:
+                find(recipe.ckpt, self.cache)
 
     def models(self, trainings: Trainings, sample_rate: int, tracker: Tracker) -> dict[str, TrainedModel]:
         """The trained models: those at `<option>.ckpt`, those an earlier run left in the cache, or trained now.
@@ -62,9 +64,8 @@ class Prerequisites:
         models, trainings = {}, trainings.ordinary()
         for option, recipe in self.recipes.items():
             if recipe.ckpt:
-                models[option] = load_model(
-                    recipe.name, recipe.kind, recipe.ckpt, self.scale, sample_rate, trainings.labels
-                )
+                file = find(recipe.ckpt, self.cache)
+                models[option] = load_model(recipe.name, recipe.kind, file, self.scale, sample_rate, trainings.labels)
             else:
                 self._check_given(option)
                 models[option] = self._cached(option, trainings, tracker)
@@ -94,9 +95,8 @@ class Prerequisites:
         recipe = self.recipes[option]
         if not recipe.ckpt and not self.are_trained:
             raise UserError(
-                f"The {recipe.name} has no weights: convert the published ones ({PROGRAM} task=convert "
-                f"task.source={recipe.published}) or train some ({PROGRAM} model={recipe.name} "
-                f"scale={self.scale}), and give {option}.ckpt=PATH."
+                f"The {recipe.name} has no weights: take the published ones ({option}.ckpt={recipe.published}), or "
+                f"train some ({PROGRAM} model={recipe.name} scale={self.scale}) and give {option}.ckpt=PATH."
             )
 
 
@@ -155,7 +155,8 @@ def check_weights(recipe: Recipe, prerequisites: Prerequisites) -> None:
         UserError: as `Prerequisites.check`, or starting weights cannot be had.
     """
     prerequisites.check()
-    check_file(recipe.ckpt)
+    if recipe.ckpt:
+        find(recipe.ckpt, prerequisites.cache)
     for each in (recipe, *prerequisites.recipes.values()):  # last: it may download
         starting_file(each, prerequisites.cache)
 
@@ -171,16 +172,6 @@ def needed_options(recipe: Recipe, label_sources: Sequence[str]) -> list[str]:
         return []
     options = [option for option in ("baseline", "tagger") if option in label_sources]
     return [*options, "tagger"] if recipe.is_guided and "tagger" not in options else options
-
-
-def check_file(checkpoint: str | None) -> None:
-    """Make sure of a checkpoint that is given.
-
-    Raises:
-        UserError: it is not there.
-    """
-    if checkpoint and not Path(checkpoint).exists():
-        raise UserError(f"There is no checkpoint at {checkpoint}: check the path.")
 
 
 def recipe_key(recipe: Recipe, trainings: Trainings, cache: Path) -> str:

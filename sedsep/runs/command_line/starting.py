@@ -1,7 +1,7 @@
 """Before Hydra starts: overrides are checked, and a sweep runs from a snapshot of the code, or goes on as it was.
 
-`ckpt=last` and `ckpt=DIRECTORY` go on with a training, or score it, by the command that it was begun with; of separate
-and submission `ckpt=last` is the separator that was trained last.
+`ckpt=last` and `ckpt=DIRECTORY` go on with a training, or score it, by the command that it was begun with; of tasks
+that use a separator `ckpt=last` is the one that was trained last.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from sedsep.runs.provenance import PROJECT, SNAPSHOT
 from sedsep.runs.sweeps import Manifest
 
 OPTION, TASK = "ckpt=", "task="
+USERS = ("publish", "separate", "submission")
+"""Tasks that use a separator."""
 
 
 def continued(arguments: Sequence[str]) -> list[str]:
@@ -44,7 +46,7 @@ def continued(arguments: Sequence[str]) -> list[str]:
     """
     tasks = [argument for argument in arguments if argument.startswith(TASK)]
     checkpoints = [argument.removeprefix(OPTION) for argument in arguments if argument.startswith(OPTION)]
-    scores, uses = tasks == [f"{TASK}evaluate"], tasks in ([f"{TASK}separate"], [f"{TASK}submission"])
+    scores, uses = tasks == [f"{TASK}evaluate"], tasks in [[f"{TASK}{task}"] for task in USERS]
     if not checkpoints or checkpoints[-1] == "null" or not (scores or uses or tasks in ([], [f"{TASK}train"])):
         return list(arguments)
     rest = [argument for argument in arguments if not argument.startswith(OPTION)]

@@ -119,6 +119,15 @@ class Convert(Options):
     edition: Edition | None
 
 
+class Publish(Options):
+    """`publish`."""
+
+    licence: Name
+    target: Place | None
+    scored: Place | None
+    push: Name | None
+
+
 class Sync(Options):
     """`sync`."""
 
@@ -176,6 +185,7 @@ TASKS: dict[str, type[Options]] = {
     "verify": Verify,
     "inspect": Inspect,
     "convert": Convert,
+    "publish": Publish,
     "sync": Sync,
     "benchmark": Benchmark,
 }

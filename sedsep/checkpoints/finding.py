@@ -1,0 +1,47 @@
+"""Which file a person means by a checkpoint: a path, published weights, or a model that somebody shares."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sedsep.checkpoints import hub
+from sedsep.checkpoints.conversion import convert
+from sedsep.checkpoints.published import PUBLISHED, PublishedWeights, fetch, locate
+from sedsep.files import sole_writer
+
+log = logging.getLogger(__name__)
+
+
+def find(source: str | Path, cache: Path) -> Path:
+    """The checkpoint of ours that `source` means.
+
+    Args:
+        source: a file; the directory of a run, or of a shared model; the name of published weights, which are
+            downloaded and converted once; or a model of the hub (`hf:OWNER/NAME@REVISION`), which is fetched once.
+        cache: the directory that runs share.
+
+    Raises:
+        UserError: it means none, or what it means cannot be had or converted.
+    """
+    if str(source).startswith(hub.PREFIX):
+        return locate(hub.fetch(str(source), cache), cache)
+    if (item := PUBLISHED.get(str(source))) and not Path(source).exists():
+        return _converted(item, cache)
+    return locate(source, cache)
+
+
+def _converted(item: PublishedWeights, cache: Path) -> Path:
+    """Published weights as a checkpoint of ours, which is kept beside them."""
+    target = item.path(cache).with_name(f"{item.name}.sedsep.ckpt")
+    if target.is_file():
+        return target
+    source = fetch(item, cache)
+    with sole_writer(target):
+        if not target.is_file():  # another process may have been faster
+            from sedsep.runs.command_line.composing import our_configs  # Hydra: seconds that loading need not take
+
+            with our_configs():
+                convert(source, target)
+            log.info("%s (%s) is fetched, checked, converted and kept: %s", item.name, item.page, target)
+    return target

@@ -52,7 +52,7 @@ def fetch(model: str, cache: Path) -> Path:
     match = ADDRESS.fullmatch(model)
     if match is None:
         raise UserError(f"{model} is no model of the hub: write {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION.")
-    hub = _library()
+    hub = _library(model)
     offline = os.environ.get("SEDSEP_OFFLINE", "0") not in ("", "0")
 
     def get(name: str, revision: str, local: bool) -> Path:
@@ -89,7 +89,7 @@ def push(folder: Path, repository: str) -> str:
     Raises:
         UserError: the hub cannot be reached, or refuses it.
     """
-    hub = _library()
+    hub = _library(repository)
     with _told(repository):
         api = hub.HfApi(library_name="sedsep", library_version=__version__)
         api.create_repo(repository, exist_ok=True)
@@ -98,12 +98,15 @@ def push(folder: Path, repository: str) -> str:
     return f"{PREFIX}{repository}@{made.oid}"
 
 
-def _library() -> Any:
+def _library(model: str) -> Any:
     try:
         import huggingface_hub
         import huggingface_hub.errors
     except ImportError as error:
-        raise UserError("Models of the hub need huggingface_hub: pip install 'sedsep[hub]'.") from error
+        raise UserError(
+            f"{model} is no path that is there, and as a model of the hub it needs huggingface_hub: check the path, or "
+            "pip install 'sedsep[hub]'."
+        ) from error
     return huggingface_hub
 
 
@@ -120,7 +123,7 @@ def _told(model: str) -> Iterator[None]:
         raise UserError(f"{model} wants your consent: give it on its page, and log in (hf auth login).") from error
     except errors.RepositoryNotFoundError as error:
         raise UserError(
-            f"{model} is not on the hub, or not for everybody: check the name, or log in (hf auth login)."
+            f"{model} is not on the hub, or not for everybody: check the name or path, or log in (hf auth login)."
         ) from error
     except errors.RevisionNotFoundError as error:
         raise UserError(f"{model} has no such revision: give a commit, a tag or a branch of it.") from error

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from sedsep.checkpoints.finding import find as find_checkpoint
 from sedsep.composition.common import event_rule
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, printable
@@ -48,7 +49,8 @@ def run(config: DictConfig) -> None:
         hint = "" if system.tagger_file else " (tagger.ckpt=PATH gives a tagger)"
         console.print(f"Sounds are named by {named_by}, from a probability of {request.threshold:g}{hint}.")
     parent = Path(config.task.output or config.paths.run)
-    checkpoints = {"separator": str(config.ckpt), "tagger": system.tagger_file and str(system.tagger_file)}
+    file = find_checkpoint(config.ckpt, cache)  # of a name, the very file that it means here
+    checkpoints = {"separator": str(file), "tagger": system.tagger_file and str(system.tagger_file)}
     sweep(parent)
     failures = 0
     for path in paths:

@@ -128,6 +128,7 @@ LEFT_OUT = [
     "data.local_copy=canary",
     "callbacks.best.filename=../../canary",
     "+callbacks.best.dirpath=canary",
+    "tagger.ckpt=hf:stranger/canary",
 ]
 
 WAYS = {"evaluate": ["task=evaluate", "ckpt=run"], "continue": ["ckpt=run"]}

@@ -154,17 +154,20 @@ def test_a_tagger_is_needed_for_labels_and_by_guided_separators(composed: Compos
     [
         (
             ("experiment=separator_baseline",),
-            r"The baseline_tagger has .* task.source=baseline_tagger\) .* baseline\.ckpt=PATH\.",
+            r"The baseline_tagger has .* \(baseline\.ckpt=baseline_tagger\), .* baseline\.ckpt=PATH\.",
         ),
         (
             ("experiment=separator_baseline", BASELINE),
-            r"task.source=m2d_tagging\) .* tagger\.ckpt=PATH\.",
+            r"\(tagger\.ckpt=m2d_tagging\), .* tagger\.ckpt=PATH\.",
         ),
         (
             ("experiment=separator_dprnn", BASELINE, TAGGER),
             r"get https://hugg\S+ckpt \(about 1\.26 GB\) elsewhere and put it at \S+/weights/audiosep_base\.ckpt",
         ),
-        (("experiment=separator_dprnn", BASELINE, "tagger.ckpt=x.ckpt"), r"There is no checkpoint at x\.ckpt"),
+        (
+            ("experiment=separator_dprnn", BASELINE, "tagger.ckpt=x.ckpt"),
+            r"x\.ckpt is neither a file nor the name",
+        ),
         (("experiment=m2d_tagging",), r"M2D_strong_1\.pt elsewhere and put it at \S+/weights/m2d_strong_1\.pt"),
         (("experiment=baseline_tagger",), r"32k\S+\.zip elsewhere and put it at \S+/weights/m2d_as\S+\.zip"),
         (("experiment=m2d_tagging", "model.start=m2d_strong"), r"did you mean m2d_strong_1\?"),

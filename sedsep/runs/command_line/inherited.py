@@ -37,6 +37,9 @@ ELSEWHERE = re.compile(
 )
 """Keys that say where results go, or what is sent or fetched where."""
 
+FETCHED = "hf:"
+"""How a checkpoint begins that is fetched from an address of somebody's choice."""
+
 TRAINER = re.compile(r"trainer\.[a-z]\w*", re.ASCII)
 WORDS = ("accelerator", "devices", "gradient_clip_algorithm", "max_time", "precision", "strategy", "val_check_interval")
 """Arguments of Lightning's trainer that may be words; any may be a number or a switch."""
@@ -117,7 +120,7 @@ def values(
         raise _refusal(source, choices[-1]) from error
     kept, left_out = list(choices), list[str]()
     for text, keys in settings.items():
-        if any(ELSEWHERE.fullmatch(key) for key in keys):
+        if any(ELSEWHERE.fullmatch(key) or str(value).startswith(FETCHED) for key, value in keys.items()):
             left_out.append(text)
         elif all(_exists(key, config) for key in keys):
             kept.append(_text(parsed[text]))

@@ -24,6 +24,7 @@ from sedsep.runs.command_line.settings.fields import (
 from sedsep.runs.command_line.settings.networks import Passes
 
 Precision = Literal["fp32", "bf16"]
+Repository = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$", description="OWNER/NAME on the hub")]
 Pause = Annotated[float, number(0, 3600, "seconds")]
 Times = Annotated[list[Seconds], *pair("numbers above 0 (seconds)")]
 
@@ -125,7 +126,7 @@ class Publish(Options):
     licence: Name
     target: Place | None
     scored: Place | None
-    push: Name | None
+    push: Repository | None
 
 
 class Sync(Options):

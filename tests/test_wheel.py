@@ -41,6 +41,7 @@ Call = Callable[..., str]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a clone with settings of somebody's own."""
     folder = tmp_path_factory.mktemp("wheel")
+    (folder / "clone").mkdir()
     for name in SOURCES:
         if (ROOT / name).is_dir():
             unwanted = shutil.ignore_patterns("__pycache__", "local")

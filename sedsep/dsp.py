@@ -5,6 +5,8 @@ Axes: L samples, T frames, F frequency bins.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torchaudio.functional as AF
 from torch import Tensor, nn
@@ -29,6 +31,10 @@ class Stft(nn.Module):
         self.n_fft, self.hop = n_fft, hop
         self.bins = n_fft // 2 + 1
         self.register_buffer("window", torch.hann_window(n_fft, periodic=True), persistent=False)
+
+    def shortest(self, rate: int, own_rate: int) -> int:
+        """Samples of the shortest clip whose padding can be mirrored, at `rate`, of a transform at `own_rate`."""
+        return math.ceil((self.n_fft // 2 + 1) * rate / own_rate)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform [..., L] to a complex spectrum [..., T, F], T = L // hop + 1, F = n_fft // 2 + 1.

@@ -64,7 +64,7 @@ class TimeFilm(Condition):
         betas = (maps.film if self.film is None else self.film)(self.embedding(curve_rsk))
         stretched = []
         for beta_rsc, level in zip(betas, self.levels, strict=True):
-            frames = maps.frames >> level
+            frames = maps.frames // 2**level
             beta_rct = F.interpolate(beta_rsc.transpose(1, 2), size=frames, mode="linear", align_corners=False)
             stretched.append(beta_rct[..., None].contiguous(memory_format=torch.channels_last))
         return stretched

@@ -11,6 +11,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from sedsep.checkpoints.exported import ExportedSeparator
 from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
 from sedsep.types import Batch, SedOutput, Sources
@@ -18,7 +19,7 @@ from sedsep.types import Batch, SedOutput, Sources
 
 @torch.inference_mode()
 def separate(
-    network: GuidedSeparator,
+    network: GuidedSeparator | ExportedSeparator,
     mixture: Tensor,
     classes: Mapping[str, Sequence[Sequence[int]]],
     labels: LabelSet,
@@ -34,7 +35,7 @@ def separate(
     what goes beyond its outputs.
 
     Args:
-        network: separator with its Stage 2 SED model.
+        network: separator with its Stage 2 SED model, or an exported one.
         mixture: [B, M, L].
         classes: label source to the indices of the classes that it names in each mixture; they may repeat.
         labels: names of the classes.
@@ -60,10 +61,7 @@ def separate(
         groups = []
         for start in range(0, longest, slots):
             query = one_hot_rows([item[start : start + slots] for item in indices], slots, len(labels), mixture.device)
-            if guidance is None:
-                groups.append(network(mixture, query, max(passes)).passes)
-            else:
-                groups.append(network.separator(mixture, query, guidance, max(passes)).passes)
+            groups.append(network(mixture, query, max(passes), guidance).passes)
         for source in sources:
             for count in passes:
                 rows_kbl = list(chain.from_iterable(group[count - 1].unbind(1) for group in groups))

@@ -1,9 +1,11 @@
-"""Separation of any recording, in files and in memory: what `sedsep.load` gives."""
+"""Separation of any recording, in files and in memory: what `sedsep.load` and `sedsep.stream` give."""
 
 from sedsep.inference.detection import Detection, SoundEvent
 from sedsep.inference.job import Request, SeparationJob
+from sedsep.inference.loading import load, stream
 from sedsep.inference.recordings import Recording, find, from_array, from_file
-from sedsep.inference.separator import SceneSeparator, SeparationResult, load
+from sedsep.inference.separator import SceneSeparator, SeparationResult
+from sedsep.inference.stream import SceneStream
 from sedsep.inference.writing import write
 
 __all__ = [
@@ -11,6 +13,7 @@ __all__ = [
     "Recording",
     "Request",
     "SceneSeparator",
+    "SceneStream",
     "SeparationJob",
     "SeparationResult",
     "SoundEvent",
@@ -18,5 +21,6 @@ __all__ = [
     "from_array",
     "from_file",
     "load",
+    "stream",
     "write",
 ]

@@ -8,22 +8,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sedsep.checkpoints.exported import ExportedSed
 from sedsep.devices import computing
 from sedsep.evaluation.separating import separate
 from sedsep.events import EventRule
-from sedsep.inference.chunks import FrameQueue, Span, joined, resampled, spans, windows
+from sedsep.inference.chunks import FrameQueue, Span, joined, resampled, windows
 from sedsep.inference.detection import Detection, SoundEvent, combine
 from sedsep.inference.guide import Guide
 from sedsep.inference.recordings import Recording, channel_mix
 from sedsep.labels import LabelRule, choose_labels
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
-from sedsep.types import FloatArray
+from sedsep.types import FloatArray, SedOutput
 
 if TYPE_CHECKING:
     from sedsep.inference.separator import SceneSeparator
@@ -50,6 +53,8 @@ class Request:
         level_db: (lowest, highest) mean level at which networks hear, dB re full scale. A recording beyond is brought
             there for them, and what they give back to the recording's own level; `None` leaves it as it is.
         events: how events are read from what was heard.
+        guided_by_chunk: the separator is guided in each chunk by what its SED model hears there, as in a stream, not by
+            what it hears in the whole recording.
     """
 
     labels: tuple[str, ...] | None = None
@@ -58,6 +63,7 @@ class Request:
     iters: int | None = None
     level_db: tuple[float, float] | None = TRAINED_LEVELS
     events: EventRule = EventRule()  # noqa: RUF009
+    guided_by_chunk: bool = False
 
 
 class SeparationJob:
@@ -69,7 +75,8 @@ class SeparationJob:
         request: what is wanted of it.
         channel_mix: what was done with its channels.
         gain_db: by how much networks hear it louder than it is.
-        pieces: the chunks, in frames at the networks' rate.
+        length: frames at the networks' rate.
+        pieces: the chunks, in such frames.
         detection: what the SED model heard; `None` where there is none.
         labels: the K sounds to separate, named ones as named, heard ones with the likeliest first.
     """
@@ -80,8 +87,8 @@ class SeparationJob:
         self.gain_db = 0.0
         if request.level_db is not None and math.isfinite(recording.level):
             self.gain_db = float(np.clip(recording.level, *request.level_db)) - recording.level
-        length = math.ceil(recording.frames * system.rate / recording.rate)
-        self.pieces = spans(length, system.chunk, system.edge, system.fade, system.step)
+        self.length = math.ceil(recording.frames * system.rate / recording.rate)
+        self.pieces = list(system.spans(lambda frames: min(frames, self.length)))
         self.detection: Detection | None = None
         self.labels = request.labels or ()
         if system.listener is not None:
@@ -109,64 +116,111 @@ class SeparationJob:
         recording = self.recording
         reference = FrameQueue(block @ self.channel_mix.matrix[0] for block in recording.blocks())
         if self.labels:
-            estimates = joined(self._estimates(), self.pieces)
-            stream = resampled(estimates, self.system.rate, recording.rate, len(self.labels), recording.frames)
+            estimates = joined(self._estimates(), self.system.fade)
+            count = len(self.labels)
+            stream = resampled(estimates, self.system.rate, recording.rate, count, lambda: recording.frames)
         else:
             stream = (np.zeros((len(block), 0), np.float32) for block in recording.blocks())
         for stems in stream:
             yield stems, reference.take(len(stems)) - stems.sum(axis=1)
 
-    @torch.inference_mode()
     def _listen(self, listener: SedModel) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Probabilities of each chunk and of its frames, [N] and [N, s]."""
-        for piece, mixture in zip(self.pieces, self._mixtures(self.pieces, "listening"), strict=True):
-            with computing(self.system.device, self.system.precision):
-                output = listener(mixture)
-            clip = output.clip_probabilities[0]
-            strong = clip[:, None] if output.strong_probabilities is None else output.strong_probabilities[0]
-            # Of a chunk that was lengthened, the frames that are sound.
-            frames = math.ceil(strong.shape[1] * (piece.stop - piece.start) / mixture.shape[2])
-            yield clip.cpu().numpy(), strong[:, :frames].cpu().numpy()
+        for piece, mixture in self._mixtures(self.pieces, "listening"):
+            yield listened(self.system, listener, mixture, piece)
 
-    def _estimates(self) -> Iterator[FloatArray]:
-        """Stems [F, K] of each chunk, at the recording's level."""
-        network, label_set, guide = self.system.network, self.system.label_set, None
+    def _estimates(self) -> Iterator[tuple[Span, FloatArray]]:
+        """Each chunk with its stems [F, K], at the recording's level."""
+        network, guide = self.system.network, None
         # A single chunk guides itself, and so does each where the guide has a memory that cannot be cut into pieces.
-        if network.sed is not None and network.sed.sequence is None and len(self.pieces) > 1:
-            guide = Guide(network.sed, network.separator, self.pieces[-1].stop, self._mixtures)
-        classes = [label_set.index(label) for label in self.labels]
-        passes = network.trained_passes if self.request.iters is None else self.request.iters
-        mixtures = self._mixtures(self.pieces, "separating")
-        for number, (piece, mixture) in enumerate(zip(self.pieces, mixtures, strict=True)):
-            stems = np.zeros((piece.stop - piece.start, len(classes)), np.float32)
-            if places := [place for place, label in enumerate(self.labels) if self.asks(label, number)]:
-                sounds = {"": [[classes[place] for place in places]]}
-                with computing(self.system.device, self.system.precision):
-                    guidance = None if guide is None else guide.of(piece)
-                    estimates = separate(network, mixture, sounds, label_set, (passes,), guidance, QUERIES_AT_ONCE)
-                waveforms = torch.stack([waveform for _, waveform in estimates["", passes][0]])
-                stems[:, places] = waveforms[:, : len(stems)].T.cpu().numpy() * _factor(-self.gain_db)
-            yield stems
+        alone = len(self.pieces) == 1 or self.request.guided_by_chunk
+        sed = network.sed if isinstance(network, GuidedSeparator) and not alone else None
+        if sed is not None and sed.sequence is None:
+            guide = Guide(sed, network.separator, self.length, self._only_mixtures)
+        for number, (piece, mixture) in enumerate(self._mixtures(self.pieces, "separating")):
+            asked = [self.asks(label, number) for label in self.labels]
+            guidance = None if guide is None else partial(guide.of, piece)
+            yield (
+                piece,
+                separated(self.system, mixture, piece, self.labels, asked, self.request, self.gain_db, guidance),
+            )
 
-    def _mixtures(self, pieces: Sequence[Span], doing: str = "") -> Iterator[Tensor]:
-        """What networks hear [1, M, F] of some spans, with zeros at the end of one too short for them.
+    def _only_mixtures(self, pieces: Sequence[Span]) -> Iterator[Tensor]:
+        return (mixture for _, mixture in self._mixtures(pieces))
+
+    def _mixtures(self, pieces: Sequence[Span], doing: str = "") -> Iterator[tuple[Span, Tensor]]:
+        """Some spans with what networks hear of them.
 
         Args:
             pieces: the spans, in order.
             doing: what for; without it nobody is told of the progress.
         """
         system, recording = self.system, self.recording
-        matrix = (self.channel_mix.matrix * _factor(self.gain_db)).T
+        matrix = (self.channel_mix.matrix * factor(self.gain_db)).T
         blocks = (block @ matrix for block in recording.blocks())
-        stream = resampled(blocks, recording.rate, system.rate, matrix.shape[1], self.pieces[-1].stop)
-        for done, window in enumerate(windows(stream, pieces)):
+        stream = resampled(blocks, recording.rate, system.rate, matrix.shape[1], lambda: self.length)
+        for done, (piece, window) in enumerate(windows(FrameQueue(stream), pieces)):
             if doing:
                 self._watch(doing, done, len(pieces))
-            mixture = torch.from_numpy(np.ascontiguousarray(window.T)).to(system.device)[None]
-            yield torch.nn.functional.pad(mixture, (0, max(0, system.shortest - len(window))))
+            yield piece, heard(system, window)
         if doing:
             self._watch(doing, len(pieces), len(pieces))
 
 
-def _factor(gain_db: float) -> np.float32:
+def heard(system: SceneSeparator, window: FloatArray) -> Tensor:
+    """What networks hear [1, M, F] of a chunk's samples [F, M], with zeros at the end of one too short for them."""
+    mixture = torch.from_numpy(np.ascontiguousarray(window.T)).to(system.device)[None]
+    return torch.nn.functional.pad(mixture, (0, max(0, system.shortest - len(window))))
+
+
+@torch.inference_mode()
+def listened(
+    system: SceneSeparator, listener: SedModel | ExportedSed, mixture: Tensor, piece: Span
+) -> tuple[FloatArray, FloatArray]:
+    """Probabilities of a chunk and of its frames, [N] and [N, s]."""
+    with computing(system.device, system.precision):
+        output = listener(mixture)
+    clip = output.clip_probabilities[0]
+    strong = clip[:, None] if output.strong_probabilities is None else output.strong_probabilities[0]
+    # Of a chunk that was lengthened, the frames that are sound.
+    frames = math.ceil(strong.shape[1] * (piece.stop - piece.start) / mixture.shape[2])
+    return clip.cpu().numpy(), strong[:, :frames].cpu().numpy()
+
+
+def separated(
+    system: SceneSeparator,
+    mixture: Tensor,
+    piece: Span,
+    labels: Sequence[str],
+    asked: Sequence[bool],
+    request: Request,
+    gain_db: float,
+    guidance: Callable[[], SedOutput] | None = None,
+) -> FloatArray:
+    """Stems [F, K] of a chunk, at the recording's level.
+
+    Args:
+        system: the system.
+        mixture: what it hears [1, M, F].
+        piece: the chunk.
+        labels: of the K sounds.
+        asked: which of them are asked for; the others are silent.
+        request: for the passes.
+        gain_db: by how much the mixture is louder than the recording.
+        guidance: what guides the separator; `None` where the chunk itself does.
+    """
+    stems = np.zeros((piece.stop - piece.start, len(labels)), np.float32)
+    if places := [place for place, is_asked in enumerate(asked) if is_asked]:
+        passes = system.network.trained_passes if request.iters is None else request.iters
+        sounds = {"": [[system.label_set.index(labels[place]) for place in places]]}
+        with computing(system.device, system.precision):
+            output = guidance and guidance()
+            estimates = separate(system.network, mixture, sounds, system.label_set, (passes,), output, QUERIES_AT_ONCE)
+        waveforms = torch.stack([waveform for _, waveform in estimates["", passes][0]])
+        stems[:, places] = waveforms[:, : len(stems)].T.cpu().numpy() * factor(-gain_db)
+    return stems
+
+
+def factor(gain_db: float) -> np.float32:
+    """What samples are multiplied by to be so much louder."""
     return np.float32(10 ** (gain_db / 20))

@@ -5,85 +5,32 @@ Axes: f frames at the recording's rate, N classes, S SED frames.
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import platformdirs
 import torch
 from torch import Tensor
 
-from sedsep import checkpoints
-from sedsep.checkpoints import hub
-from sedsep.checkpoints.finding import find
-from sedsep.checkpoints.published import PUBLISHED
-from sedsep.devices import computing, evaluation_device
+from sedsep.checkpoints.exported import ExportedSed, ExportedSeparator
+from sedsep.devices import computing
 from sedsep.errors import UserError
-from sedsep.evaluation.scored import scored_with
+from sedsep.inference.chunks import Span, spans
 from sedsep.inference.detection import SoundEvent
 from sedsep.inference.job import TRAINED_LEVELS, Request, SeparationJob, Watch
 from sedsep.inference.recordings import Recording, frames_first, from_array, is_number
+from sedsep.inference.stream import SceneStream
 from sedsep.labels import LabelSet
-from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
-from sedsep.types import FloatArray, SedOutput
+from sedsep.types import FloatArray
 
 HIGHEST_DB = 200
 """Beyond this, and below its negative, no number of 32 bits can hold what networks would be given."""
 EDGE, FADE = 0.1, 0.05
 """Parts of a chunk that are discarded at each end, and cross-faded with the next."""
-
-
-def load(
-    separator: str | Path,
-    tagger: str | Path | None = None,
-    device: str | torch.device | None = None,
-    chunk_s: float = 10.0,
-    cache: Path | None = None,
-    threshold: float = 0.5,
-    precision: str = "fp32",
-) -> SceneSeparator:
-    """A system that takes recordings apart.
-
-    Args:
-        separator: its checkpoint, the directory of its run, the name of published weights, or a model of the hub:
-            `OWNER/NAME`, or `OWNER/NAME@REVISION`.
-        tagger: checkpoint of the SED model that names the sounds, given as the separator; by default the one that the
-            separator's run was scored with, or that is published or shared with it; where there is none, the
-            separator's own Stage 2 SED model, which was trained for guiding and not for naming.
-        device: by default the GPU where there is one.
-        chunk_s: seconds that are processed at once.
-        cache: where published weights and models of the hub are kept; by default as for `run.py`.
-        threshold: probability from which sounds are heard, where the separator lies in no run that was scored.
-        precision: `fp32`, or `bf16`: faster where the processor or GPU is made for it; spectra and masks stay float32.
-
-    Raises:
-        UserError: a checkpoint cannot be had or read, the two do not fit each other, or an unknown precision.
-    """
-    if cache is None:
-        cache = Path(os.environ.get("SEDSEP_CACHE") or platformdirs.user_cache_dir("sedsep"))
-    file = find(hub.address(separator), cache)
-    if tagger is None and (published := PUBLISHED.get(str(separator))):
-        tagger = published.tagger
-    loaded = checkpoints.load(file, "separator")
-    labels, scored = LabelSet(loaded.description.labels), scored_with(file)
-    tagger_file, lack = None if tagger is None else find(hub.address(tagger), cache), None
-    if tagger_file is None and scored is not None:
-        try:
-            tagger_file = scored.tagger(TAGGER) or scored.tagger(BASELINE)
-        except UserError as error:  # sounds that are named need none
-            lack = str(error)
-    sed = None if tagger_file is None else checkpoints.load(tagger_file, "sed", labels).network
-    assert isinstance(loaded.network, GuidedSeparator)
-    assert sed is None or isinstance(sed, SedModel)
-    threshold = threshold if scored is None else scored.threshold
-    device = device or evaluation_device()
-    return SceneSeparator(loaded.network, labels, sed, chunk_s, device, threshold, tagger_file, lack, precision)
 
 
 @dataclass(frozen=True)
@@ -137,9 +84,9 @@ class SceneSeparator:
 
     def __init__(
         self,
-        network: GuidedSeparator,
+        network: GuidedSeparator | ExportedSeparator,
         labels: LabelSet,
-        tagger: SedModel | None = None,
+        tagger: SedModel | ExportedSed | None = None,
         chunk_s: float = 10.0,
         device: torch.device | str = "cpu",
         threshold: float = 0.5,
@@ -155,8 +102,7 @@ class SceneSeparator:
         self.tagger = None if tagger is None else tagger.to(self.device).eval()
         self.listener = self.tagger or self.network.sed
         self.label_set = labels
-        separator = network.separator
-        self.rate = separator.input_rate
+        self.rate, self.step = network.input_rate, network.stride
         if tagger is not None and tagger.input_rate != self.rate:
             raise UserError(
                 f"The tagger listens at {tagger.input_rate} Hz, the separator at {self.rate} Hz: give two that were "
@@ -164,18 +110,20 @@ class SceneSeparator:
             )
         if not is_number(chunk_s, 0):
             raise UserError(f"chunk_s={chunk_s} is no time: give the seconds that are processed at once.")
-        # Chunks begin where the U-Net's strides do: shifted against them, estimates agree to 27 dB instead of 90.
-        stride = Fraction(separator.stft.hop * separator.unet.time_stride * self.rate, separator.sample_rate)
-        self.step = stride.numerator
+        networks = [part for part in (self.network, self.tagger, self.network.sed) if part is not None]
+        self.shortest = max(part.shortest for part in networks)
         self.chunk = round(chunk_s * self.rate)
+        if lengths := [part.longest for part in networks if part.longest is not None]:
+            self.chunk = min(self.chunk, min(lengths) - self.step)  # the last chunk of a recording is a step longer
         self.edge, self.fade = int(EDGE * self.chunk), int(FADE * self.chunk)
-        if (least := self.step / (1 - 2 * EDGE - FADE) / self.rate) > chunk_s:
-            raise UserError(f"Chunks of {chunk_s} s are too short for this separator: give at least {least:.2f} s.")
-        transforms = [(separator.stft.n_fft, separator.sample_rate)]
-        for sed in (self.tagger, self.network.sed):
-            if sed is not None:
-                transforms.append((sed.backbone.frontend.stft.n_fft, sed.backbone.frontend.sample_rate))
-        self.shortest = max(math.ceil((n_fft // 2 + 1) * self.rate / rate) for n_fft, rate in transforms)
+        if (least := self.step / (1 - 2 * EDGE - FADE) / self.rate) > self.chunk / self.rate:
+            raise UserError(
+                f"Chunks of {self.chunk / self.rate:g} s are too short for this separator: give at least {least:.2f} s."
+            )
+
+    def spans(self, reached: Callable[[int], int]) -> Iterator[Span]:
+        """The chunks of a recording, see `sedsep.inference.chunks.spans`."""
+        return spans(reached, self.chunk, self.edge, self.fade, self.step)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -222,11 +170,7 @@ class SceneSeparator:
             )
         if request.iters is not None and not is_number(request.iters, 0, whole=True):
             raise UserError(f"iters={request.iters} is no number of passes: give a whole one.")
-        # A silent query costs nothing and is checked as any other.
-        separator = self.network.separator
-        silence = torch.zeros(1, max(1, separator.outputs), len(self.labels), device=self.device)
-        mixture = torch.zeros(1, separator.microphones, 1, device=self.device)
-        separator(mixture, silence, SedOutput(silence[:, 0]), request.iters)
+        self.network.check_passes(request.iters)
 
     def begin(self, recording: Recording, request: Request, watch: Watch = lambda *_: None) -> SeparationJob:
         """Listen to a recording and decide on its sounds; `SeparationJob.stems` then separates them."""
@@ -257,11 +201,8 @@ class SceneSeparator:
         Raises:
             UserError: as `check`, or a waveform that cannot be used.
         """
-        if labels is not None:
-            asked = [labels] if isinstance(labels, str) or not isinstance(labels, Iterable) else list(labels)
-            labels = tuple(label for place, label in enumerate(asked) if label not in asked[:place])
         threshold = self.threshold if threshold is None else threshold
-        request = Request(labels, threshold, per_chunk, iters, level_db)
+        request = Request(_distinct(labels), threshold, per_chunk, iters, level_db)
         self.check(request)
         job = self.begin(from_array(frames_first(waveform), sample_rate), request)
         stems, residual = (np.concatenate(blocks) for blocks in zip(*job.stems(), strict=True))
@@ -280,6 +221,43 @@ class SceneSeparator:
             frame_s=None if job.detection is None else job.detection.frame_s,
             heard_as=job.channel_mix.description,
         )
+
+    def stream(
+        self,
+        blocks: Iterable[FloatArray | Tensor],
+        sample_rate: int,
+        labels: tuple[str, ...] | list[str] | str | None = None,
+        threshold: float | None = None,
+        iters: int | None = None,
+        per_chunk: bool = False,
+        gain_db: float = 0.0,
+    ) -> SceneStream:
+        """Take sound apart while it arrives, from a microphone or a long file.
+
+        Args:
+            blocks: see `SceneStream`.
+            sample_rate: Hz.
+            labels: as in `separate`, as the arguments that follow; without them each chunk is asked for what is heard
+                in it.
+            threshold: probability from which a sound is heard.
+            iters: refinement passes.
+            per_chunk: whether each chunk is asked for the sounds heard there alone.
+            gain_db: by how much louder than it comes networks hear it: bring it to -45 to -30 dB, as in training.
+
+        Raises:
+            UserError: as `check`; while it is iterated, samples that cannot be used.
+        """
+        threshold = self.threshold if threshold is None else threshold
+        request = Request(_distinct(labels), threshold, per_chunk, iters, level_db=None)
+        return SceneStream(self, blocks, sample_rate, request, gain_db)
+
+
+def _distinct(labels: Any) -> tuple[Any, ...] | None:
+    """Labels as a request has them, each once."""
+    if labels is None:
+        return None
+    asked = [labels] if isinstance(labels, str) or not isinstance(labels, Iterable) else list(labels)
+    return tuple(label for place, label in enumerate(asked) if label not in asked[:place])
 
 
 def _are_different_names(labels: object) -> bool:

@@ -171,21 +171,22 @@ class M2d(nn.Module):
         mel_bqt = self.frontend(waveform_bl)
         if warp is not None:
             mel_bqt = warp(mel_bqt)
-        units = [self._unit(unit, layers) for unit in mel_bqt.split(self.unit_frames, dim=2)]
+        units = [self.unit(unit, layers) for unit in mel_bqt.split(self.unit_frames, dim=2)]
         final_bgwd = torch.cat([final for final, _ in units], dim=2)
         sequence = final_bgwd.mean(1) if self.flat else final_bgwd.transpose(1, 2).flatten(2)
         joined = [torch.cat(parts, dim=2).flatten(1, 2) for parts in zip(*(inner for _, inner in units), strict=True)]
         return sequence, joined
 
-    def _unit(self, mel_bqt: Tensor, layers: bool) -> tuple[Tensor, list[Tensor]]:
+    def unit(self, mel_bqt: Tensor, layers: bool) -> tuple[Tensor, list[Tensor]]:
         """One unit [B, Q, T] to its final tokens and layer features, each [B, G, W, D]."""
-        if mel_bqt.shape[2] < self.unit_frames:
+        if not torch.compiler.is_exporting() and mel_bqt.shape[2] < self.unit_frames:
             mel_bqt = nn.functional.pad(mel_bqt, (0, -mel_bqt.shape[2] % self.patch[1]))
-        patches_bdgw = self.patch_embed(self.stem(self.band_norm(mel_bqt)[:, None]))[..., : self.grid[1]]
+        patches_bdgw = self.patch_embed(self.stem(self.band_norm(mel_bqt)[:, None]))
+        patches_bdgw = patches_bdgw.narrow(3, 0, torch.sym_min(patches_bdgw.shape[3], self.grid[1]))
         grid = patches_bdgw.shape[2:]
         embedded_bpd = patches_bdgw.flatten(2).transpose(1, 2)
-        positions = self.pos_embed[:, 1:].unflatten(1, self.grid)[:, :, : grid[1]].flatten(1, 2)
-        cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(embedded_bpd), -1, -1)
+        positions = self.pos_embed[:, 1:].unflatten(1, self.grid).narrow(2, 0, grid[1]).flatten(1, 2)
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(embedded_bpd.shape[0], -1, -1)
         x = torch.cat([cls, embedded_bpd + positions], dim=1)
         inner = [embedded_bpd]
         for block in self.blocks:

@@ -86,6 +86,14 @@ class SedModel(nn.Module):
             if head_layer is not None:  # most classes are silent most of the time: start there
                 nn.init.constant_(head_layer.bias, PRIOR_LOGIT)
 
+    longest: int | None = None  # samples that it can hear at once
+
+    @property
+    def shortest(self) -> int:
+        """Samples of the shortest clip that it can hear."""
+        frontend = self.backbone.frontend
+        return frontend.stft.shortest(frontend.input_rate, frontend.sample_rate)
+
     @property
     def input_rate(self) -> int:
         """Hz that `forward` expects."""
@@ -122,11 +130,22 @@ class SedModel(nn.Module):
         x_bwv, features = self.backbone(heard, layers, warp)
         grid = (self.backbone.grid[0], x_bwv.shape[1])
         x_bsv = _to_frames(x_bwv, self.frames(mixture.shape[-1]))
+        return self.decide(x_bsv, len(mixture), features, grid)
+
+    def decide(self, x_bsv: Tensor, batch: int, features: list[Tensor], grid: tuple[int, int]) -> SedOutput:
+        """What the heads make of the backbone's frames.
+
+        Args:
+            x_bsv: [B, S, V], or [B * M, S, V] of a head that listens to all microphones.
+            batch: B.
+            features: of the layers, passed on.
+            grid: their grid.
+        """
         if self.sequence is not None:
             x_bsv = self.sequence(x_bsv)[0]
         strong_bns = weak_bsn = tracks = None
         if self.tracks is not None:
-            tracks = self.tracks(self._norm(x_bsv.mean(1).view(len(mixture), -1))).float()
+            tracks = self.tracks(self._norm(x_bsv.mean(1).view(batch, -1))).float()
             clip = anywhere(tracks)
         elif self.strong_head is None:
             clip = self.weak_head(self._norm(x_bsv.mean(1))).float().sigmoid()

@@ -209,7 +209,7 @@ class Separator(nn.Module):
     ) -> list[Tensor]:
         """Estimates of some rows after each pass, [R, O, l] at the working rate."""
         spectrum = spectrum.of(rows.item)
-        terms, at_bottleneck = self._prepare(rows, sed, maps, shared)
+        terms, at_bottleneck = self.prepare(rows, sed, maps, shared)
         sounds = rows.query.unflatten(1, (self.outputs, -1)).any(-1, keepdim=True)
         feedback = torch.zeros(len(rows.item), self.outputs, spectrum.length, device=rows.item.device)
         estimates = []
@@ -228,7 +228,7 @@ class Separator(nn.Module):
             feedback = sounds * (estimates[-1].detach() if self.training else estimates[-1])
         return estimates
 
-    def _prepare(
+    def prepare(
         self, rows: Rows, sed: SedOutput | None, maps: Maps, shared: Mapping[str, Tensor]
     ) -> tuple[Sequence[FilmTerm], list[Callable[[Tensor], Tensor]]]:
         """What rows are told in every pass: the terms of each site, and what the innermost map goes through."""

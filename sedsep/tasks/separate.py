@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,7 @@ def _separate(
     console: Console,
 ) -> None:
     """Separate one recording, with word of what is heard first and of what is found at the end."""
+    begin = time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         name = printable(path.name)
@@ -113,7 +115,8 @@ def _separate(
                 detection.activity, detection.names, recording.duration, events, job.labels, alone=True
             )
         folder = write(job, parent, {"file": str(path.absolute()), **checkpoints}, figures)
-    console.print(f"    {_sounds(job)} -> {printable(str(folder), LONGEST_PATH)}")
+    factor = (time.perf_counter() - begin) / recording.duration
+    console.print(f"    {_sounds(job)} -> {printable(str(folder), LONGEST_PATH)} ({factor:.2g} s a second of sound)")
 
 
 def _sounds(job: SeparationJob) -> str:

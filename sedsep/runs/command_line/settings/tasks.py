@@ -129,6 +129,15 @@ class Publish(Options):
     push: Repository | None
 
 
+class Export(Options):
+    """`export`."""
+
+    target: Place | None
+    seconds: Seconds | None
+    iters: Passes | None
+    int8: bool
+
+
 class Sync(Options):
     """`sync`."""
 
@@ -187,6 +196,7 @@ TASKS: dict[str, type[Options]] = {
     "inspect": Inspect,
     "convert": Convert,
     "publish": Publish,
+    "export": Export,
     "sync": Sync,
     "benchmark": Benchmark,
 }

@@ -1,0 +1,96 @@
+"""Systems from files: `sedsep.load`, and `sedsep.stream` beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from torch import Tensor
+
+from sedsep import checkpoints
+from sedsep.checkpoints import exported
+from sedsep.checkpoints.exported import ExportedSed, ExportedSeparator
+from sedsep.checkpoints.published import locate
+from sedsep.devices import evaluation_device
+from sedsep.errors import UserError
+from sedsep.evaluation.scored import scored_with
+from sedsep.inference.separator import SceneSeparator
+from sedsep.inference.stream import SceneStream
+from sedsep.labels import LabelSet
+from sedsep.metrics.registry import BASELINE, TAGGER
+from sedsep.types import FloatArray
+
+
+def load(
+    separator: str | Path,
+    tagger: str | Path | None = None,
+    device: str | torch.device | None = None,
+    chunk_s: float = 10.0,
+    cache: Path | None = None,
+    threshold: float = 0.5,
+    precision: str = "fp32",
+) -> SceneSeparator:
+    """A system that takes recordings apart.
+
+    Args:
+        separator: its checkpoint, the name of a published one, or an ONNX file that `task=export` wrote.
+        tagger: checkpoint or ONNX file of the SED model that names the sounds; by default the one that the separator's
+            run was scored with; where there was none, the separator's own Stage 2 SED model, which was trained for
+            guiding and not for naming.
+        device: by default the GPU where there is one.
+        chunk_s: seconds that are processed at once.
+        cache: where published weights are kept; by default as for `run.py`.
+        threshold: probability from which sounds are heard, where the separator lies in no run that was scored.
+        precision: `fp32`, or `bf16`: faster where the processor or GPU is made for it; spectra and masks stay float32.
+
+    Raises:
+        UserError: a checkpoint cannot be had or read, the two do not fit each other, or an unknown precision.
+    """
+    if cache is None:
+        cache = Path(os.environ.get("SEDSEP_CACHE") or platformdirs.user_cache_dir("sedsep"))
+    file = locate(separator, cache)
+    network, labels = _network(file, "separator")
+    scored = scored_with(file)
+    tagger_file, lack = None if tagger is None else locate(tagger, cache), None
+    if tagger_file is None and scored is not None:
+        try:
+            tagger_file = scored.tagger(TAGGER) or scored.tagger(BASELINE)
+        except UserError as error:  # sounds that are named need none
+            lack = str(error)
+    sed = None if tagger_file is None else _network(tagger_file, "sed", labels)[0]
+    if precision != "fp32" and any(isinstance(one, ExportedSed | ExportedSeparator) for one in (network, sed)):
+        raise UserError(f"precision={precision} is none of exported networks, which compute in float32: leave it out.")
+    threshold = threshold if scored is None else scored.threshold
+    device = device or evaluation_device()
+    return SceneSeparator(network, labels, sed, chunk_s, device, threshold, tagger_file, lack, precision)
+
+
+def stream(
+    separator: SceneSeparator | str | Path, blocks: Iterable[FloatArray | Tensor], sample_rate: int, **request: Any
+) -> SceneStream:
+    """Take sound apart while it arrives: `SceneSeparator.stream` of a system, or of one that `load` makes.
+
+    Args:
+        separator: the system, or what `load` takes.
+        blocks: samples [f] or [channels, f], of any length.
+        sample_rate: Hz.
+        request: further arguments of `SceneSeparator.stream`.
+
+    Raises:
+        UserError: as `load` and `SceneSeparator.stream`.
+    """
+    system = separator if isinstance(separator, SceneSeparator) else load(separator)
+    return system.stream(blocks, sample_rate, **request)
+
+
+def _network(path: Path, kind: str, labels: LabelSet | None = None) -> tuple[Any, LabelSet]:
+    """The network of a checkpoint or an exported one, and its classes."""
+    if path.suffix == exported.SUFFIX:
+        network = exported.load(path, kind, labels)
+        return network, LabelSet(network.description.labels)
+    loaded = checkpoints.load(path, kind, labels)
+    return loaded.network, LabelSet(loaded.description.labels)

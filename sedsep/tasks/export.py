@@ -1,0 +1,63 @@
+"""task=export: a trained network as an ONNX file, for programs without PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from sedsep import checkpoints
+from sedsep.checkpoints import exported
+from sedsep.checkpoints.exporting import Exported, graph_of, write
+from sedsep.checkpoints.published import locate
+from sedsep.dsp import snr_db
+from sedsep.errors import UserError
+
+
+def run(config: DictConfig) -> dict[str, float]:
+    """Export the network of `config.ckpt`, and say how well the file agrees with it.
+
+    Raises:
+        UserError: there is no checkpoint, or it cannot be exported, or the file cannot be written.
+    """
+    task = config.task
+    if not config.ckpt:
+        raise UserError("task=export needs a trained network: add ckpt=PATH of a separator or an SED model.")
+    source = locate(config.ckpt, Path(config.paths.cache))
+    target = source.with_suffix(exported.SUFFIX) if task.target is None else Path(task.target)
+    if target.suffix != exported.SUFFIX:
+        raise UserError(f"task.target={target} is no name of an ONNX file: give one that ends in {exported.SUFFIX}.")
+    checkpoint = checkpoints.load(source, checkpoints.describe(source).kind)
+    made = graph_of(checkpoint, task.seconds, task.iters, task.int8)
+    write(made, target)
+    description = made.description
+    size = target.stat().st_size / 1e6
+    takes = "any length" if description.length is None else f"{description.length} samples"
+    print(
+        f"{source} holds a {description.kind} model, scale {description.scale}, {len(description.labels)} classes",
+        f"Written to {target}: {size:.1f} MB, ONNX opset {exported.OPSET}, {description.weights}",
+        f"It takes {takes} at {description.input_rate} Hz",
+        sep="\n",
+    )
+    agreement = agreement_db(made, checkpoint, target)
+    print(f"Agrees with PyTorch to {agreement:.1f} dB")
+    if description.kind == "separator":
+        print(f"Use it: python run.py task=separate audio=PATH ckpt={target} tagger.ckpt=PATH")
+    else:
+        print(f"Use it: tagger.ckpt={target} beside task=separate")
+    return {"agreement_db": agreement}
+
+
+def agreement_db(made: Exported, checkpoint: checkpoints.Checkpoint, path: Path) -> float:
+    """How well a file in onnxruntime agrees with its network in PyTorch, on noise: the least signal-to-noise ratio."""
+    network, ours = exported.load(path, made.description.kind), checkpoint.network
+    with torch.inference_mode():
+        if made.description.kind == "separator":
+            pairs = [[one(*made.example, made.description.passes).estimates for one in (ours, network)]]
+        else:
+            outputs = [one(*made.example) for one in (ours, network)]
+            pairs = [[output.clip_probabilities for output in outputs]]
+            if outputs[0].strong_probabilities is not None:
+                pairs.append([output.strong_probabilities for output in outputs])
+    return min(float(snr_db(*(tensor.double().flatten() for tensor in pair), eps=1e-30)) for pair in pairs)

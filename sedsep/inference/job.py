@@ -124,7 +124,7 @@ class SeparationJob:
         for stems in stream:
             yield stems, reference.take(len(stems)) - stems.sum(axis=1)
 
-    def _listen(self, listener: SedModel) -> Iterator[tuple[FloatArray, FloatArray]]:
+    def _listen(self, listener: SedModel | ExportedSed) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Probabilities of each chunk and of its frames, [N] and [N, s]."""
         for piece, mixture in self._mixtures(self.pieces, "listening"):
             yield listened(self.system, listener, mixture, piece)

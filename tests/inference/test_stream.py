@@ -63,7 +63,7 @@ def test_a_stream_may_be_mono_or_nothing_and_is_checked() -> None:
     assert list(ours.stream([], RATE, NAMED)) == []
     stems, residual = next(iter(ours.stream([torch.zeros(900)], RATE, "Dog")))
     assert (stems.shape, residual.shape) == ((900, 1), (900,))
-    with refused("A block has 2 channels, the first 4"):
+    with refused("A block has 2 channels, the first had 4"):
         list(ours.stream([sound(900), sound(900, 2)], RATE, NAMED))
     with refused("NaN"):
         list(ours.stream([sound(900) * np.nan], RATE, NAMED))

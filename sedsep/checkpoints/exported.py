@@ -157,9 +157,8 @@ def _run(session: Any, description: GraphDescription, mixture: Tensor, *others: 
             f"The exported network cannot take {list(mixture.shape)} samples ({printable(str(error))}): export it anew."
         ) from error
     tensors = [torch.from_numpy(array).to(mixture.device) for array in found]
-    wanted = (len(mixture), len(description.labels))
+    wanted = len(mixture), others[0].shape[1] if others else len(description.labels)
     if description.kind == "separator":
-        wanted = tuple(others[0].shape[:2])
         tensors = [tensor[..., :length] for tensor in tensors]
     if any(tuple(tensor.shape[:2]) != wanted for tensor in tensors):
         raise UserError("The exported network gives other answers than it says: give one that task=export wrote.")

@@ -5,7 +5,7 @@ from sedsep.inference.job import Request, SeparationJob
 from sedsep.inference.loading import load, stream
 from sedsep.inference.recordings import Recording, find, from_array, from_file
 from sedsep.inference.separator import SceneSeparator, SeparationResult
-from sedsep.inference.stream import SceneStream
+from sedsep.inference.streaming import SceneStream
 from sedsep.inference.writing import write
 
 __all__ = [

@@ -134,9 +134,9 @@ class SeparationJob:
         network, guide = self.system.network, None
         # A single chunk guides itself, and so does each where the guide has a memory that cannot be cut into pieces.
         alone = len(self.pieces) == 1 or self.request.guided_by_chunk
-        sed = network.sed if isinstance(network, GuidedSeparator) and not alone else None
-        if sed is not None and sed.sequence is None:
-            guide = Guide(sed, network.separator, self.length, self._only_mixtures)
+        whole = isinstance(network, GuidedSeparator) and not alone
+        if whole and network.sed is not None and network.sed.sequence is None:
+            guide = Guide(network.sed, network.separator, self.length, self._only_mixtures)
         for number, (piece, mixture) in enumerate(self._mixtures(self.pieces, "separating")):
             asked = [self.asks(label, number) for label in self.labels]
             guidance = None if guide is None else partial(guide.of, piece)

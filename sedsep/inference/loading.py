@@ -19,7 +19,7 @@ from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
 from sedsep.evaluation.scored import scored_with
 from sedsep.inference.separator import SceneSeparator
-from sedsep.inference.stream import SceneStream
+from sedsep.inference.streaming import SceneStream
 from sedsep.labels import LabelSet
 from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.types import FloatArray

@@ -21,7 +21,7 @@ from sedsep.inference.chunks import Span, spans
 from sedsep.inference.detection import SoundEvent
 from sedsep.inference.job import TRAINED_LEVELS, Request, SeparationJob, Watch
 from sedsep.inference.recordings import Recording, frames_first, from_array, is_number
-from sedsep.inference.stream import SceneStream
+from sedsep.inference.streaming import SceneStream
 from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel

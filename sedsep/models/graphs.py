@@ -245,8 +245,9 @@ class SeparatorGraph(nn.Module):
         real, imag = spec[:, None, :, 0, :, :-1], spec[:, None, :, 1, :, :-1]
         masked_real = (mask * (turn_real * real - turn_imag * imag)).sum(2)
         masked_imag = (mask * (turn_real * imag + turn_imag * real)).sum(2)
-        made = (F.pad(part, (0, 1)) + bias for part in (masked_real, masked_imag))
-        waveforms = self.spectrum.inverse(*(part.flatten(0, 1) for part in made), length)
+        assert bias is not None
+        real, imag = ((F.pad(part, (0, 1)) + bias).flatten(0, 1) for part in (masked_real, masked_imag))
+        waveforms = self.spectrum.inverse(real, imag, length)
         return waveforms.unflatten(0, (-1, outputs))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from sedsep import checkpoints
 from sedsep.checkpoints import exported
@@ -13,6 +14,7 @@ from sedsep.checkpoints.exporting import Exported, graph_of, write
 from sedsep.checkpoints.published import locate
 from sedsep.dsp import snr_db
 from sedsep.errors import UserError
+from sedsep.types import SedOutput, Separation
 
 
 def run(config: DictConfig) -> dict[str, float]:
@@ -51,13 +53,20 @@ def run(config: DictConfig) -> dict[str, float]:
 
 def agreement_db(made: Exported, checkpoint: checkpoints.Checkpoint, path: Path) -> float:
     """How well a file in onnxruntime agrees with its network in PyTorch, on noise: the least signal-to-noise ratio."""
-    network, ours = exported.load(path, made.description.kind), checkpoint.network
+    passes = (made.description.passes,) if made.description.kind == "separator" else ()
     with torch.inference_mode():
-        if made.description.kind == "separator":
-            pairs = [[one(*made.example, made.description.passes).estimates for one in (ours, network)]]
-        else:
-            outputs = [one(*made.example) for one in (ours, network)]
-            pairs = [[output.clip_probabilities for output in outputs]]
-            if outputs[0].strong_probabilities is not None:
-                pairs.append([output.strong_probabilities for output in outputs])
-    return min(float(snr_db(*(tensor.double().flatten() for tensor in pair), eps=1e-30)) for pair in pairs)
+        pairs = zip(
+            *(
+                _answers(network(*made.example, *passes))
+                for network in (checkpoint.network, exported.load(path, made.description.kind))
+            ),
+            strict=True,
+        )
+        return min(float(snr_db(ours.double().flatten(), theirs.double().flatten(), 1e-30)) for ours, theirs in pairs)
+
+
+def _answers(output: Separation | SedOutput) -> list[Tensor]:
+    if isinstance(output, Separation):
+        return [output.estimates]
+    strong = output.strong_probabilities
+    return [output.clip_probabilities] if strong is None else [output.clip_probabilities, strong]

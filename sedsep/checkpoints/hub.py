@@ -32,7 +32,7 @@ ADDRESS = re.compile(rf"(?!.*\.\.){PREFIX}(?P<repository>{REPOSITORY})(@(?P<revi
 def address(source: str | Path) -> str | Path:
     """`OWNER/NAME` as `find` knows models of the hub; anything else, and what is there as a path, as it is."""
     is_model = ADDRESS.fullmatch(f"{PREFIX}{source}") and not Path(source).exists()
-    looks_like_file = Path(str(source)).suffix in (".ckpt", ".pt", ".pth", ".safetensors")
+    looks_like_file = Path(str(source)).suffix in (".ckpt", ".pt", ".pth", ".safetensors", ".onnx")
     return f"{PREFIX}{source}" if is_model and not looks_like_file else source
 
 

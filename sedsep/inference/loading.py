@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from sedsep import checkpoints
-from sedsep.checkpoints import exported
+from sedsep.checkpoints import exported, hub
 from sedsep.checkpoints.exported import ExportedSed, ExportedSeparator
-from sedsep.checkpoints.published import locate
+from sedsep.checkpoints.finding import find
+from sedsep.checkpoints.published import PUBLISHED
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
 from sedsep.evaluation.scored import scored_with
@@ -37,13 +38,14 @@ def load(
     """A system that takes recordings apart.
 
     Args:
-        separator: its checkpoint, the name of a published one, or an ONNX file that `task=export` wrote.
-        tagger: checkpoint or ONNX file of the SED model that names the sounds; by default the one that the separator's
-            run was scored with; where there was none, the separator's own Stage 2 SED model, which was trained for
-            guiding and not for naming.
+        separator: its checkpoint, an ONNX file that `task=export` wrote, the directory of its run, the name of
+            published weights, or a model of the hub: `OWNER/NAME`, or `OWNER/NAME@REVISION`.
+        tagger: checkpoint of the SED model that names the sounds, given as the separator; by default the one that the
+            separator's run was scored with, or that is published or shared with it; where there is none, the
+            separator's own Stage 2 SED model, which was trained for guiding and not for naming.
         device: by default the GPU where there is one.
         chunk_s: seconds that are processed at once.
-        cache: where published weights are kept; by default as for `run.py`.
+        cache: where published weights and models of the hub are kept; by default as for `run.py`.
         threshold: probability from which sounds are heard, where the separator lies in no run that was scored.
         precision: `fp32`, or `bf16`: faster where the processor or GPU is made for it; spectra and masks stay float32.
 
@@ -52,10 +54,12 @@ def load(
     """
     if cache is None:
         cache = Path(os.environ.get("SEDSEP_CACHE") or platformdirs.user_cache_dir("sedsep"))
-    file = locate(separator, cache)
+    file = find(hub.address(separator), cache)
+    if tagger is None and (published := PUBLISHED.get(str(separator))):
+        tagger = published.tagger
     network, labels = _network(file, "separator")
     scored = scored_with(file)
-    tagger_file, lack = None if tagger is None else locate(tagger, cache), None
+    tagger_file, lack = None if tagger is None else find(hub.address(tagger), cache), None
     if tagger_file is None and scored is not None:
         try:
             tagger_file = scored.tagger(TAGGER) or scored.tagger(BASELINE)

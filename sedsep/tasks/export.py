@@ -11,9 +11,9 @@ from torch import Tensor
 from sedsep import checkpoints
 from sedsep.checkpoints import exported
 from sedsep.checkpoints.exporting import Exported, graph_of, write
-from sedsep.checkpoints.published import locate
+from sedsep.checkpoints.finding import find
 from sedsep.dsp import snr_db
-from sedsep.errors import UserError
+from sedsep.errors import PROGRAM, UserError
 from sedsep.types import SedOutput, Separation
 
 
@@ -26,7 +26,7 @@ def run(config: DictConfig) -> dict[str, float]:
     task = config.task
     if not config.ckpt:
         raise UserError("task=export needs a trained network: add ckpt=PATH of a separator or an SED model.")
-    source = locate(config.ckpt, Path(config.paths.cache))
+    source = find(config.ckpt, Path(config.paths.cache))
     target = source.with_suffix(exported.SUFFIX) if task.target is None else Path(task.target)
     if target.suffix != exported.SUFFIX:
         raise UserError(f"task.target={target} is no name of an ONNX file: give one that ends in {exported.SUFFIX}.")
@@ -45,7 +45,7 @@ def run(config: DictConfig) -> dict[str, float]:
     agreement = agreement_db(made, checkpoint, target)
     print(f"Agrees with PyTorch to {agreement:.1f} dB")
     if description.kind == "separator":
-        print(f"Use it: python run.py task=separate audio=PATH ckpt={target} tagger.ckpt=PATH")
+        print(f"Use it: {PROGRAM} task=separate audio=PATH ckpt={target} tagger.ckpt=PATH")
     else:
         print(f"Use it: tagger.ckpt={target} beside task=separate")
     return {"agreement_db": agreement}

@@ -46,7 +46,7 @@ class Separator(nn.Module):
         self.outputs, self.trained_passes = outputs, 1
         self.asked: list[Tensor] = []
 
-    def forward(self, mixture: Tensor, query: Tensor, passes: int) -> Separation:
+    def forward(self, mixture: Tensor, query: Tensor, passes: int, guidance: SedOutput | None = None) -> Separation:
         assert not self.training
         self.asked.append(query)
         gains = 0.1 + torch.arange(CLASSES) / 10

@@ -106,6 +106,8 @@ def locate(source: str | Path, cache: Path) -> Path:
         return weights_file(Path(source))
     if item := PUBLISHED.get(str(source)):
         return fetch(item, cache)
+    if len(Path(source).parts) > 1 or Path(source).suffix:
+        raise UserError(f"There is no checkpoint at {source}: check the path.")
     near = difflib.get_close_matches(str(source), PUBLISHED, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise UserError(

@@ -37,7 +37,8 @@ def check() -> Iterator[Check]:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_is_as_its_types_say(check: Check, choice: str) -> None:
-    check(choice, *(["task.source=x.ckpt"] if choice == "task=convert" else []))
+    needed = {"task=convert": ["task.source=x.ckpt"], "task=publish": ["task.licence=mit"]}
+    check(choice, *needed.get(choice, []))
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_the_task_says_what_it_found_and_how_to_use_it(run_py: RunPy, tmp_path: 
     ("arguments", "says"),
     [
         ((), "task.source is needed and not given"),
-        (("task.source=absent.ckpt",), "absent.ckpt is neither a file nor the name of published weights"),
+        (("task.source=absent.ckpt",), "no checkpoint at absent.ckpt"),
         (("task.source=x.ckpt", "task.target=x.ckpt"), "would overwrite the source"),
         (("task.source=valid.json",), "valid.json holds scenes: give the year whose format is wanted"),
     ],

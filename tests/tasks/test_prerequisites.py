@@ -166,7 +166,7 @@ def test_a_tagger_is_needed_for_labels_and_by_guided_separators(composed: Compos
         ),
         (
             ("experiment=separator_dprnn", BASELINE, "tagger.ckpt=x.ckpt"),
-            r"x\.ckpt is neither a file nor the name",
+            r"no checkpoint at x\.ckpt",
         ),
         (("experiment=m2d_tagging",), r"M2D_strong_1\.pt elsewhere and put it at \S+/weights/m2d_strong_1\.pt"),
         (("experiment=baseline_tagger",), r"32k\S+\.zip elsewhere and put it at \S+/weights/m2d_as\S+\.zip"),

@@ -78,7 +78,7 @@ def test_named_sounds_go_to_the_run_s_directory(run_py: RunPy, tmp_path: Path, c
         (("audio=null",), "add audio=PATH"),
         (("audio=absent.wav",), r"absent\.wav does not exist"),
         (("ckpt=null",), "add ckpt=PATH"),
-        (("ckpt=absent.ckpt",), "neither a file nor the name of published weights"),
+        (("ckpt=absent.ckpt",), r"no checkpoint at absent\.ckpt"),
         (("task.labels=[Dogs]",), "did you mean Dog"),
         (("task.labels=Dogs",), "did you mean Dog"),
         (("task.iters=2",), "2 passes were asked"),

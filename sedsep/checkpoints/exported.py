@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from sedsep import __version__
+from sedsep.checkpoints import own
 from sedsep.dsp import fit_length
 from sedsep.errors import UserError, printable
 from sedsep.labels import LabelSet
@@ -163,6 +164,24 @@ def _run(session: Any, description: GraphDescription, mixture: Tensor, *others: 
     if any(tuple(tensor.shape[:2]) != wanted for tensor in tensors):
         raise UserError("The exported network gives other answers than it says: give one that task=export wrote.")
     return tensors
+
+
+def network(path: Path, kind: str, labels: LabelSet | None = None) -> tuple[Any, LabelSet]:
+    """The network of an exported file or of a checkpoint, in evaluation mode, and its classes.
+
+    Args:
+        path: the file.
+        kind: `sed` or `separator`.
+        labels: classes it must have.
+
+    Raises:
+        UserError: as `load` and `sedsep.checkpoints.load`.
+    """
+    if path.suffix == SUFFIX:
+        found = load(path, kind, labels)
+        return found, LabelSet(found.description.labels)
+    loaded = own.load(path, kind, labels)
+    return loaded.network.eval(), LabelSet(loaded.description.labels)
 
 
 def load(path: Path, kind: str, labels: LabelSet | None = None) -> ExportedSed | ExportedSeparator:

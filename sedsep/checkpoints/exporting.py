@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,31 +38,27 @@ class Exported:
     Attributes:
         model: ONNX.
         description: what it says of itself.
-        graph: what was exported.
-        example: its inputs.
+        example: inputs.
     """
 
     model: Any
     description: GraphDescription
-    graph: nn.Module
     example: tuple[Tensor, ...]
 
 
-def graph_of(checkpoint: Checkpoint, seconds: float | None, iters: int | None = None, int8: bool = False) -> Exported:
+def graph_of(checkpoint: Checkpoint, seconds: float | None = None, iters: int | None = None) -> Exported:
     """A network of ours as an ONNX graph.
 
     Args:
         checkpoint: the network.
         seconds: of the clips that it takes; `None` for any number.
         iters: refinement passes of a separator; `None` for as many as it was trained with.
-        int8: whether weights are stored as whole numbers of 8 bits, with a scale for each output.
 
     Raises:
         UserError: onnx or onnxscript is missing, clips too short for the network, or passes that it cannot do.
     """
     try:
-        import onnx
-        import onnxscript  # noqa: F401 - what torch exports with
+        import onnxscript  # noqa: F401 - what torch exports with, and brings onnx
     except ImportError as error:
         raise UserError(
             "Exporting needs onnx and onnxscript: install them with pip install 'sedsep[export]'."
@@ -86,7 +82,7 @@ def graph_of(checkpoint: Checkpoint, seconds: float | None, iters: int | None = 
         raise UserError(f"task.seconds={seconds} is too short for this network: give at least {least:.3f}, or null.")
     description = GraphDescription(
         *(kind, checkpoint.description.scale, labels, network.input_rate, microphones, outputs, passes),
-        *(length, shortest, stride, "int8" if int8 else "float32"),
+        *(length, shortest, stride, "float32"),
     )
 
     # Sizes of 2 and more: those of 0 and 1 would be taken for all there are.
@@ -109,11 +105,7 @@ def graph_of(checkpoint: Checkpoint, seconds: float | None, iters: int | None = 
     names = INPUTS[kind]
     made = OUTPUTS[kind][: 1 if isinstance(network, SedModel) and network.strong_head is None else None]
     program = _export(graph, example, names, made, {name: shapes[name] for name in names})
-    model = program.model_proto
-    if int8:
-        _store_int8(model)
-    onnx.helper.set_model_props(model, {ENTRY: description.entry()})
-    return Exported(model, description, graph, example)
+    return Exported(program.model_proto, description, example)
 
 
 def _example_length(sed: SedModel | None) -> int:
@@ -137,9 +129,9 @@ def _export(
     Raises:
         UserError: torch cannot export a part of the network.
     """
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    root = logging.getLogger()
+    threshold = root.manager.disable
+    logging.disable(logging.INFO)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -158,39 +150,36 @@ def _export(
             "another variant."
         ) from error
     finally:
-        log.setLevel(level)
+        logging.disable(threshold)
 
 
-def _store_int8(model: Any) -> None:
-    """Keep large weights as int8 with a scale for each index of their longest axis; what is computed with them stays
-    float32. Spectra, filters and mel bands keep their bits: they are not learnt."""
-    from onnx import TensorProto, helper, numpy_helper
+def in_int8(exported: Exported) -> Exported:
+    """The same network with its large weights as int8, and a scale for each index of their longest axis; what is
+    computed with them stays float32. Spectra, filters and mel bands keep their bits: they are not learnt."""
+    from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-    graph = model.graph
+    model = ModelProto()
+    model.CopyFrom(exported.model)
     kept, nodes = [], []
-    for tensor in graph.initializer:
+    for tensor in model.graph.initializer:
         shape = list(tensor.dims)
-        size = int(np.prod(shape))
         fixed = tensor.name.rpartition(".")[2] in FIXED
-        if tensor.data_type != TensorProto.FLOAT or len(shape) < 2 or size < SMALLEST_INT8 or fixed:
+        if tensor.data_type != TensorProto.FLOAT or len(shape) < 2 or np.prod(shape) < SMALLEST_INT8 or fixed:
             kept.append(tensor)
             continue
         values = numpy_helper.to_array(tensor)
         axis = int(np.argmax(shape))
         others = tuple(index for index in range(len(shape)) if index != axis)
-        scale = np.maximum(np.abs(values).max(axis=others) / 127, np.finfo(np.float32).tiny).astype(np.float32)
-        steps = values / scale.reshape([-1 if index == axis else 1 for index in range(len(shape))])
-        whole_numbers = np.clip(np.rint(steps), -127, 127).astype(np.int8)
+        scale = np.maximum(np.abs(values).max(axis=others, keepdims=True) / 127, np.finfo(np.float32).tiny)
         names = [f"{tensor.name}.int8", f"{tensor.name}.scale"]
-        kept += [
-            numpy_helper.from_array(array, name) for array, name in zip((whole_numbers, scale), names, strict=True)
-        ]
+        kept.append(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), names[0]))
+        kept.append(numpy_helper.from_array(scale.astype(np.float32).ravel(), names[1]))
         nodes.append(helper.make_node("DequantizeLinear", names, [tensor.name], axis=axis))
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    nodes += graph.node
-    del graph.node[:]
-    graph.node.extend(nodes)
+    nodes += model.graph.node
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
+    return replace(exported, model=model, description=replace(exported.description, weights="int8"))
 
 
 def write(exported: Exported, path: Path) -> None:
@@ -199,6 +188,9 @@ def write(exported: Exported, path: Path) -> None:
     Raises:
         UserError: it cannot be written, or is larger than the format can hold.
     """
+    from onnx import helper
+
+    helper.set_model_props(exported.model, {ENTRY: exported.description.entry()})
     if exported.model.ByteSize() > LARGEST:
         raise UserError("The network is larger than the 2 GiB of an ONNX file: export it with task.int8=true.")
     try:

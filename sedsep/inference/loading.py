@@ -11,7 +11,6 @@ import platformdirs
 import torch
 from torch import Tensor
 
-from sedsep import checkpoints
 from sedsep.checkpoints import exported, hub
 from sedsep.checkpoints.exported import ExportedSed, ExportedSeparator
 from sedsep.checkpoints.finding import find
@@ -21,7 +20,6 @@ from sedsep.errors import UserError
 from sedsep.evaluation.scored import scored_with
 from sedsep.inference.separator import SceneSeparator
 from sedsep.inference.streaming import SceneStream
-from sedsep.labels import LabelSet
 from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.types import FloatArray
 
@@ -57,7 +55,7 @@ def load(
     file = find(hub.address(separator), cache)
     if tagger is None and (published := PUBLISHED.get(str(separator))):
         tagger = published.tagger
-    network, labels = _network(file, "separator")
+    network, labels = exported.network(file, "separator")
     scored = scored_with(file)
     tagger_file, lack = None if tagger is None else find(hub.address(tagger), cache), None
     if tagger_file is None and scored is not None:
@@ -65,7 +63,7 @@ def load(
             tagger_file = scored.tagger(TAGGER) or scored.tagger(BASELINE)
         except UserError as error:  # sounds that are named need none
             lack = str(error)
-    sed = None if tagger_file is None else _network(tagger_file, "sed", labels)[0]
+    sed = None if tagger_file is None else exported.network(tagger_file, "sed", labels)[0]
     if precision != "fp32" and any(isinstance(one, ExportedSed | ExportedSeparator) for one in (network, sed)):
         raise UserError(f"precision={precision} is none of exported networks, which compute in float32: leave it out.")
     threshold = threshold if scored is None else scored.threshold
@@ -89,12 +87,3 @@ def stream(
     """
     system = separator if isinstance(separator, SceneSeparator) else load(separator)
     return system.stream(blocks, sample_rate, **request)
-
-
-def _network(path: Path, kind: str, labels: LabelSet | None = None) -> tuple[Any, LabelSet]:
-    """The network of a checkpoint or an exported one, and its classes."""
-    if path.suffix == exported.SUFFIX:
-        network = exported.load(path, kind, labels)
-        return network, LabelSet(network.description.labels)
-    loaded = checkpoints.load(path, kind, labels)
-    return loaded.network, LabelSet(loaded.description.labels)

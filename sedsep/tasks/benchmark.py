@@ -12,9 +12,11 @@ from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from sedsep.benchmarks.costs import CostTable
+from sedsep.benchmarks.export import export_costs
 from sedsep.benchmarks.scenes import NoiseSet, scene_costs
 from sedsep.benchmarks.separator import separator_costs
 from sedsep.benchmarks.training import training_costs
+from sedsep.checkpoints import Checkpoint, Description
 from sedsep.composition import common, parts
 from sedsep.console import print_table
 from sedsep.devices import evaluation_device
@@ -38,7 +40,7 @@ def run(config: DictConfig) -> dict[str, float]:
         UserError: the model is no separator that answers one query at a time.
     """
     device = evaluation_device(config.trainer.accelerator)
-    benchmarks = {"scenes": _scenes, "separator": _separator, "training": _training}
+    benchmarks = {"scenes": _scenes, "separator": _separator, "training": _training, "export": _export}
     tables: list[CostTable] = []
     metrics: dict[str, float] = {}
     for part in config.task.parts:
@@ -78,6 +80,19 @@ def _separator(config: DictConfig, device: torch.device) -> CostTable:
 
     title = f"{node.name}, scale={config.scale.name}, {config.duration:g} s clips"
     return separator_costs(title, make, mixture, task.iters, task.queries, task.precisions, task.compile, task.repeats)
+
+
+def _export(config: DictConfig, device: torch.device) -> CostTable:
+    """The configured separator, with its passes, as `task=export` writes it; on the CPU, where such files are run."""
+    node, task = config.model, config.task
+    if node.kind != "separator":
+        raise UserError(f"task.parts=[export] measures separators, not {node.name}.")
+    torch.manual_seed(config.seed)
+    network = common.plain(node.network)
+    description = Description(node.kind, config.scale.name, network, tuple(config.labels.names))
+    checkpoint = Checkpoint(build(network), description, Path(config.paths.run))
+    title = f"{node.name}, scale={config.scale.name}, {config.duration:g} s clips"
+    return export_costs(title, checkpoint, config.duration, task.threads, task.repeats)
 
 
 def _training(config: DictConfig, device: torch.device) -> CostTable:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sedsep import checkpoints
 from sedsep.checkpoints import exported
-from sedsep.checkpoints.exporting import Exported, graph_of, write
+from sedsep.checkpoints.exporting import Exported, graph_of, in_int8, write
 from sedsep.checkpoints.finding import find
 from sedsep.dsp import snr_db
 from sedsep.errors import PROGRAM, UserError
@@ -31,7 +31,8 @@ def run(config: DictConfig) -> dict[str, float]:
     if target.suffix != exported.SUFFIX:
         raise UserError(f"task.target={target} is no name of an ONNX file: give one that ends in {exported.SUFFIX}.")
     checkpoint = checkpoints.load(source, checkpoints.describe(source).kind)
-    made = graph_of(checkpoint, task.seconds, task.iters, task.int8)
+    made = graph_of(checkpoint, task.seconds, task.iters)
+    made = in_int8(made) if task.int8 else made
     write(made, target)
     description = made.description
     size = target.stat().st_size / 1e6

@@ -172,8 +172,8 @@ class Benchmark(Options):
     """`benchmark`."""
 
     parts: Annotated[
-        list[Literal["scenes", "separator", "training"]],
-        Field(min_length=1, description="a list with some of scenes, separator, training"),
+        list[Literal["scenes", "separator", "training", "export"]],
+        Field(min_length=1, description="a list with some of scenes, separator, training, export"),
     ]
     scenes: Whole
     set: NoiseSet
@@ -182,6 +182,7 @@ class Benchmark(Options):
     precisions: Annotated[list[Precision], Field(min_length=1, description="a list with some of fp32, bf16")]
     compile: Annotated[list[bool], Field(min_length=1, description="a list with true, false or both")]
     repeats: Annotated[int, whole(1, 1000)]
+    threads: Annotated[list[Size], Field(min_length=1)]
     training: BenchmarkTraining
     sets: dict[str, NoiseSet]
 

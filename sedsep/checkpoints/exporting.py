@@ -131,7 +131,7 @@ def _export(
     """
     root = logging.getLogger()
     threshold = root.manager.disable
-    logging.disable(logging.INFO)
+    logging.disable(logging.WARNING)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -19,7 +19,7 @@ GROUND = {
 PARTS = GROUND | {"modules", "metrics", "scenes"}
 NETWORKS = PARTS | {"conditioning", "models"}
 LOADED = NETWORKS | {"checkpoints"}
-JOBS = LOADED | {"evaluation", "inference", "training", "benchmarks", "datasets", "runs", "composition"}
+JOBS = LOADED | {"evaluation", "inference", "demo", "training", "benchmarks", "datasets", "runs", "composition"}
 ROOT, ENTRY = "", "__main__"  # sedsep/__init__.py: the version
 
 MAY_IMPORT = {
@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "checkpoints": NETWORKS | {"runs"},  # what composes the networks of converted weights
     "evaluation": LOADED,
     "inference": LOADED | {"evaluation"},
+    "demo": LOADED | {"evaluation", "inference"},
     "training": LOADED | {"evaluation", "runs"},
     "composition": LOADED | {"evaluation", "training", "runs"},
     "benchmarks": LOADED | {"training", "datasets"},
@@ -61,6 +62,7 @@ MAY_USE = {
     "omegaconf": {"tasks", "runs", "composition"},
     "lightning": {"scenes", "training", "benchmarks", "tasks", "runs"},
     "mlflow": {"runs", "studies"},
+    "gradio": {"demo"},
 }
 
 

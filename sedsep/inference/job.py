@@ -5,9 +5,10 @@ Axes: F frames at the networks' rate, f at the recording's, M microphones, K ste
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -90,14 +91,26 @@ class SeparationJob:
         self.length = math.ceil(recording.frames * system.rate / recording.rate)
         self.pieces = list(system.spans(lambda frames: min(frames, self.length)))
         self.detection: Detection | None = None
-        self.labels = request.labels or ()
         if system.listener is not None:
             clips, strong = zip(*self._listen(system.listener), strict=True)
             self.detection = combine(system.labels, clips, strong, self.pieces, system.rate)
-            if request.labels is None:
-                highest = torch.from_numpy(self.detection.pieces).amax(dim=1)
-                classes = choose_labels(highest[None], LabelRule(request.threshold, at_least=0))[0]
-                self.labels = tuple(system.labels[index] for index in classes)
+        self.labels = self._chosen()
+
+    def again(self, request: Request, watch: Watch = lambda *_: None) -> SeparationJob:
+        """The same recording with something else wanted of it: it is not listened to again, and heard at its level."""
+        job = copy.copy(self)
+        job.request, job._watch = replace(request, level_db=self.request.level_db), watch
+        job.labels = job._chosen()
+        return job
+
+    def _chosen(self) -> tuple[str, ...]:
+        """The sounds that are named, or else those that are heard."""
+        request = self.request
+        if self.detection is None or request.labels is not None:
+            return request.labels or ()
+        highest = torch.from_numpy(self.detection.pieces).amax(dim=1)
+        classes = choose_labels(highest[None], LabelRule(request.threshold, at_least=0))[0]
+        return tuple(self.system.labels[index] for index in classes)
 
     @property
     def events(self) -> list[SoundEvent]:

@@ -42,6 +42,7 @@ def timeline_figure(
     *,
     seconds: float | None = None,
     alone: bool = False,
+    width: float | None = None,
 ) -> Figure:
     """Draw when a SED model hears what: one strip a class, events as bars under it.
 
@@ -52,10 +53,11 @@ def timeline_figure(
         spans: of the events; true ones, or else those that were heard.
         needed: labels that are drawn first, those of `spans` among them; the likeliest others fill up to `ROWS`.
         seconds: length of the time axis; that of the frames when `None`.
-        alone: whether the figure is for no page: wider, with what was heard, in a recording of any length.
+        alone: whether the figure is for no page of scenes: with what was heard, in a recording of any length.
+        width: inches; `None` for half a page, and more where it is alone.
     """
     names = timeline_labels(probabilities, labels, needed)
-    figure, axes = _rows(names, seconds or duration, 1.5 * WIDE[0] if alone else WIDE[0])
+    figure, axes = _rows(names, seconds or duration, width or (1.5 * WIDE[0] if alone else WIDE[0]))
     _strips(figure, axes, names, condensed(probabilities), labels, duration)
     for row, label in enumerate(names):
         bars = [(onset, offset - onset) for name, onset, offset in spans if name == label]

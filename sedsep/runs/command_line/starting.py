@@ -33,7 +33,7 @@ from sedsep.runs.provenance import PROJECT, SNAPSHOT
 from sedsep.runs.sweeps import Manifest
 
 OPTION, TASK = "ckpt=", "task="
-USERS = ("export", "publish", "separate", "submission")
+USERS = ("demo", "export", "publish", "separate", "submission")
 """Tasks that use a separator."""
 
 

@@ -75,6 +75,15 @@ class Separate(Options):
     output: Place | None
 
 
+class Demo(Options):
+    """`demo`."""
+
+    host: Name
+    port: Annotated[int, whole(1, 65535)]
+    seconds: Seconds
+    megabytes: Annotated[int, whole(1, 100_000, "MB")]
+
+
 class Submission(Options):
     """`submission`."""
 
@@ -191,6 +200,7 @@ TASKS: dict[str, type[Options]] = {
     "train": Train,
     "evaluate": Evaluate,
     "separate": Separate,
+    "demo": Demo,
     "submission": Submission,
     "prepare": Prepare,
     "verify": Verify,

@@ -1,0 +1,1 @@
+"""A page on which people take recordings apart."""

@@ -22,6 +22,7 @@ from sedsep.evaluation.report.drawing import svg_uri
 from sedsep.evaluation.report.timelines import timeline_figure
 from sedsep.inference import SceneSeparator
 from sedsep.inference.writing import RESIDUAL
+from sedsep.models.guided import GuidedSeparator
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Page:
 
     def __init__(self, system: SceneSeparator, root: Path, longest_s: float, megabytes: int) -> None:
         self.system, self.root, self.longest_s, self.megabytes = system, root, longest_s, megabytes
+        network = system.network
+        self.refines = isinstance(network, GuidedSeparator) and network.iters > 0
         self._visits: dict[str, Visit] = {}
         self._networks, self._pen = Lock(), Lock()  # one job at a time; Matplotlib's style is everybody's
         self._environment = Environment(
@@ -77,7 +80,7 @@ class Page:
 
     def blocks(self) -> gr.Blocks:
         """The page."""
-        network = self.system.network
+        trained = self.system.network.trained_passes
         with gr.Blocks(title="sedsep", analytics_enabled=False, delete_cache=(SWEEP_S, KEEP_S)) as blocks:
             gr.HTML(self.render("head.html", seconds=self.longest_s, megabytes=self.megabytes))
             self.audio = gr.Audio(
@@ -107,12 +110,12 @@ class Page:
                         )
                         self.passes = gr.Slider(
                             1,
-                            max(MOST_PASSES, network.trained_passes),
-                            network.trained_passes,
+                            max(MOST_PASSES, trained),
+                            trained,
                             step=1,
                             label="Passes",
-                            info=f"Rounds of refinement; trained with {network.trained_passes}.",
-                            visible=network.iters > 0,
+                            info=f"Rounds of refinement; trained with {trained}.",
+                            visible=self.refines,
                             buttons=[],
                         )
                         separate = gr.Button("Separate", variant="primary", elem_id="separate")
@@ -206,7 +209,7 @@ class Page:
         """The sounds, to be seen, heard and kept."""
         visit = self._visit(request)
         with self._networks:
-            stems = visit.stems(chosen, int(passes) if self.system.network.iters else None, _watch(progress))
+            stems = visit.stems(chosen, int(passes) if self.refines else None, _watch(progress))
         return {self.message: "", self.stems: self._cards(visit, stems, threshold)}
 
     def leave(self, request: gr.Request) -> None:

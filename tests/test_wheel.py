@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from tiny import TINY, write_tiny_set
 
+from sedsep.checkpoints.finding import BOX
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +80,7 @@ def call(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Call:
 
 
 def test_the_wheel_keeps_the_builders_settings_to_himself_and_fits_an_index(wheel: Path) -> None:
+    assert wheel.stat().st_size < 6e6
     with zipfile.ZipFile(wheel) as content:
         names = content.namelist()
         metadata = content.read(next(name for name in names if name.endswith("/METADATA"))).decode()
@@ -86,6 +89,7 @@ def test_the_wheel_keeps_the_builders_settings_to_himself_and_fits_an_index(whee
         name.removeprefix("sedsep/") for name in names if name.startswith("sedsep/conf/")
     }
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"hydra_plugins", "sedsep"}
+    assert {f"sedsep/box/{path.name}" for path in BOX.iterdir()} <= {*names}
     assert " @ " not in metadata, "no index takes a package with an address in its metadata"
 
 
@@ -101,6 +105,8 @@ def test_the_command_explains_trains_separates_and_sweeps(call: Call, tmp_path: 
     scene = root / "noise" / "test" / "room_00_00.wav"
     call("sedsep", "task=separate", f"ckpt={tmp_path / 'run'}", f"audio={scene}", f"task.output={tmp_path / 'stems'}")
     assert list((tmp_path / "stems").rglob("*.wav"))
+    call("sedsep", "task=separate", f"audio={scene}", f"task.output={tmp_path / 'boxed'}")
+    assert list((tmp_path / "boxed").rglob("residual.wav"))
     loaded, samples = call("python", "-c", FROM_PYTHON, str(tmp_path / "run"), str(scene)).splitlines()
     assert int(samples) == 3 * 16000
     assert not NOT_FOR_SEPARATING & {name.split(".")[0] for name in loaded.split()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from sedsep.checkpoints import exported, hub
 from sedsep.checkpoints.exported import ExportedSed, ExportedSeparator
-from sedsep.checkpoints.finding import find
+from sedsep.checkpoints.finding import BOX, BOX_IS, find
 from sedsep.checkpoints.published import PUBLISHED
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
@@ -23,9 +24,11 @@ from sedsep.inference.streaming import SceneStream
 from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.types import FloatArray
 
+log = logging.getLogger(__name__)
+
 
 def load(
-    separator: str | Path,
+    separator: str | Path = BOX,
     tagger: str | Path | None = None,
     device: str | torch.device | None = None,
     chunk_s: float = 10.0,
@@ -37,7 +40,8 @@ def load(
 
     Args:
         separator: its checkpoint, an ONNX file that `task=export` wrote, the directory of its run, the name of
-            published weights, or a model of the hub: `OWNER/NAME`, or `OWNER/NAME@REVISION`.
+            published weights, or a model of the hub: `OWNER/NAME`, or `OWNER/NAME@REVISION`; by default the small one
+            that comes with the package.
         tagger: checkpoint of the SED model that names the sounds, given as the separator; by default the one that the
             separator's run was scored with, or that is published or shared with it; where there is none, the
             separator's own Stage 2 SED model, which was trained for guiding and not for naming.
@@ -52,6 +56,8 @@ def load(
     """
     if cache is None:
         cache = Path(os.environ.get("SEDSEP_CACHE") or platformdirs.user_cache_dir("sedsep"))
+    if separator == BOX:
+        log.warning(BOX_IS)
     file = find(hub.address(separator), cache)
     if tagger is None and (published := PUBLISHED.get(str(separator))):
         tagger = published.tagger

@@ -8,6 +8,7 @@ from threading import Event
 
 from omegaconf import DictConfig
 
+from sedsep.checkpoints.finding import BOX
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
 from sedsep.inference import load
@@ -17,17 +18,15 @@ def run(config: DictConfig) -> None:
     """Serve the page until told to stop.
 
     Raises:
-        UserError: Gradio is missing, there is no separator, or the page cannot be served where it should.
+        UserError: Gradio is missing, there is no such separator, or the page cannot be served where it should.
     """
     if find_spec("gradio") is None:
         raise UserError("task=demo needs Gradio, which is not installed: pip install 'sedsep[demo]'.")
-    if not config.ckpt:
-        raise UserError("task=demo needs a trained separator: add ckpt=PATH (and tagger.ckpt=PATH to name sounds).")
     from sedsep.demo.serving import serving  # an extra of its own
 
     task, device = config.task, evaluation_device(config.trainer.accelerator)
     cache = Path(config.paths.cache)
-    system = load(config.ckpt, config.tagger.ckpt, device, config.duration, cache, config.scale.threshold)
+    system = load(config.ckpt or BOX, config.tagger.ckpt, device, config.duration, cache, config.scale.threshold)
     with serving(system, task.host, task.port, task.seconds, task.megabytes) as address:
         print(f"The page is at {address} until Ctrl-C.", flush=True)
         Event().wait()

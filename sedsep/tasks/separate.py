@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from sedsep.checkpoints.finding import BOX
 from sedsep.checkpoints.finding import find as find_checkpoint
 from sedsep.composition.common import event_rule
 from sedsep.devices import evaluation_device
@@ -29,18 +30,17 @@ def run(config: DictConfig) -> None:
     """Separate what `config.audio` means into a folder each, and say what was found.
 
     Raises:
-        UserError: there is no separator or nothing to separate, what is asked for cannot be had, or a recording cannot
+        UserError: there is nothing to separate, what is asked for cannot be had, or a recording cannot
             be used; of several, the others are separated all the same.
     """
     if not config.audio:
         raise UserError("task=separate needs something to separate: add audio=PATH of a file, a folder or a glob.")
-    if not config.ckpt:
-        raise UserError("task=separate needs a trained separator: add ckpt=PATH (and tagger.ckpt=PATH to name sounds).")
     request, paths = _request(config), find(str(config.audio))
     device = evaluation_device(config.trainer.accelerator)
     chunk, cache = config.task.chunk, Path(config.paths.cache)
     threshold, precision = config.scale.threshold, config.task.precision
-    system = load(config.ckpt, config.tagger.ckpt, device, chunk, cache, threshold, precision)
+    ckpt = config.ckpt or BOX
+    system = load(ckpt, config.tagger.ckpt, device, chunk, cache, threshold, precision)
     if config.task.threshold is None:
         request = replace(request, threshold=system.threshold)
     system.check(request)
@@ -50,7 +50,7 @@ def run(config: DictConfig) -> None:
         hint = "" if system.tagger_file else " (tagger.ckpt=PATH gives a tagger)"
         console.print(f"Sounds are named by {named_by}, from a probability of {request.threshold:g}{hint}.")
     parent = Path(config.task.output or config.paths.run)
-    file = find_checkpoint(config.ckpt, cache)  # of a name, the very file that it means here
+    file = find_checkpoint(ckpt, cache)  # of a name, the very file that it means here
     checkpoints = {"separator": str(file), "tagger": system.tagger_file and str(system.tagger_file)}
     sweep(parent)
     failures = 0

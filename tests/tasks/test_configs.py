@@ -30,6 +30,7 @@ PARAMETERS = {
     "baseline_resunetk": (25_916_971, 0),
     "baseline_tagger": (85_562_130, 0),
     "baseline_tagger_head": (85_562_130, 0),
+    "box": (26_461_346 + STAGE_2, STAGE_2),
     "dcase2026_guided": (26_481_594 + STAGE_2, STAGE_2),
     "dcase2026_resunetk": (25_916_971, 0),
     "dcase2026_tagger_1c": (98_905_401, 0),

@@ -38,6 +38,7 @@ TAGGER = {"epochs": 70, "epoch_size": 10_000, "validate_every": 2, "channels": 1
 STEP_2 = {"epochs": 300, "epoch_size": 640, "validate_every": 1}
 STEP_1 = {**STEP_2, "epoch_size": 25_088}
 OWN = {
+    "box": {"epochs": 20, "epoch_size": 208, "validate_every": 4},
     "dcase2026_guided": {"events": [1, 3]},
     "dcase2026_resunetk": {"events": [1, 3]},
     "dcase2026_tagger_1c": STEP_2,
@@ -51,6 +52,7 @@ BATCHES = {
     "baseline_resunetk": (4, 4, 0, "constant"),
     "baseline_tagger": (128, 32, 0, "constant"),
     "baseline_tagger_head": (128, 32, 0, "constant"),
+    "box": (4, 4, 12_000, "cosine"),
     "dcase2026_guided": (4, 4, 12_000, "cosine"),
     "dcase2026_resunetk": (4, 4, 0, "constant"),
     **{f"dcase2026_tagger_{name}": (32, 16, 0, "constant") for name in ("1c", "1c_head", "4c", "4c_head")},
@@ -110,6 +112,7 @@ LAST_NORM = 2 * 768
 TRACKS = 3 * (1024 * 512 + 3 * 512 + 512 * 19 + 19)
 # Learning rate and parameters of each group: what is left of a separator after pretrained parts and recurrence is new.
 NEW = {
+    "box": 26_461_346 - PRETRAINED,
     "dcase2026_guided": 26_481_594 - PRETRAINED,
     "separator_baseline": 26_461_346 - PRETRAINED,
     "separator_dprnn": 36_075_555 - PRETRAINED - DPRNN,

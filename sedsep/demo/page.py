@@ -62,10 +62,12 @@ class Page:
         root: folder for the visitors' files.
         longest_s: seconds that a recording may last.
         megabytes: that a file may have.
+        note: on the system, for visitors.
     """
 
-    def __init__(self, system: SceneSeparator, root: Path, longest_s: float, megabytes: int) -> None:
+    def __init__(self, system: SceneSeparator, root: Path, longest_s: float, megabytes: int, note: str = "") -> None:
         self.system, self.root, self.longest_s, self.megabytes = system, root, longest_s, megabytes
+        self.note = note
         network = system.network
         self.refines = isinstance(network, GuidedSeparator) and network.iters > 0
         self._visits: dict[str, Visit] = {}
@@ -82,7 +84,7 @@ class Page:
         """The page."""
         trained = self.system.network.trained_passes
         with gr.Blocks(title="sedsep", analytics_enabled=False, delete_cache=(SWEEP_S, KEEP_S)) as blocks:
-            gr.HTML(self.render("head.html", seconds=self.longest_s, megabytes=self.megabytes))
+            gr.HTML(self.render("head.html", seconds=self.longest_s, megabytes=self.megabytes, note=self.note))
             self.audio = gr.Audio(
                 label="Recording", type="filepath", sources=["upload", "microphone"], buttons=[], elem_id="recording"
             )

@@ -28,7 +28,9 @@ THEME = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=[gr.them
 
 
 @contextmanager
-def serving(system: SceneSeparator, host: str, port: int, longest_s: float, megabytes: int) -> Iterator[str]:
+def serving(
+    system: SceneSeparator, host: str, port: int, longest_s: float, megabytes: int, note: str = ""
+) -> Iterator[str]:
     """Serve the page, from an address, until the end of the context, with which all files go.
 
     Args:
@@ -37,6 +39,7 @@ def serving(system: SceneSeparator, host: str, port: int, longest_s: float, mega
         port: of the address.
         longest_s: seconds that a recording may last.
         megabytes: that a file may have.
+        note: on the system, for visitors.
 
     Raises:
         UserError: nothing names the sounds, or the address cannot be had.
@@ -47,7 +50,7 @@ def serving(system: SceneSeparator, host: str, port: int, longest_s: float, mega
     with tempfile.TemporaryDirectory(prefix="sedsep-demo-", ignore_cleanup_errors=True) as folder:
         os.environ[TEMP] = folder  # uploads go here, and what lies here is served
         try:
-            page = Page(system, Path(folder), longest_s, megabytes).blocks()
+            page = Page(system, Path(folder), longest_s, megabytes, note).blocks()
             try:
                 _, address, _ = page.queue(max_size=WAITING).launch(
                     server_name=host,

@@ -8,7 +8,7 @@ from threading import Event
 
 from omegaconf import DictConfig
 
-from sedsep.checkpoints.finding import BOX
+from sedsep.checkpoints.finding import BOX, BOX_IS
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
 from sedsep.inference import load
@@ -27,6 +27,7 @@ def run(config: DictConfig) -> None:
     task, device = config.task, evaluation_device(config.trainer.accelerator)
     cache = Path(config.paths.cache)
     system = load(config.ckpt or BOX, config.tagger.ckpt, device, config.duration, cache, config.scale.threshold)
-    with serving(system, task.host, task.port, task.seconds, task.megabytes) as address:
+    note = "" if config.ckpt else BOX_IS
+    with serving(system, task.host, task.port, task.seconds, task.megabytes, note) as address:
         print(f"The page is at {address} until Ctrl-C.", flush=True)
         Event().wait()

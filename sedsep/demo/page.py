@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 WIDE, NARROW = 6.9, 3.9
 """Inches of the timeline, and of the one for phones."""
 MOST_PASSES = 5
+MOST_TIMES = 2
+"""Events of a sound that are told one by one; the timeline shows all of them."""
 SWEEP_S, KEEP_S = 600, 3600
 """How often uploads are looked through, and how old they get."""
 
@@ -261,13 +263,12 @@ class Page:
             with self._pen:
                 picture = spectrogram_figure(level, top, recording.duration, recording.duration, recording.rate)
             times = [f"{e.onset:.1f} to {e.offset:.1f} s" for e in events if e.label == stem.label]
+            when = f"{len(times)} times" if len(times) > MOST_TIMES else ", ".join(times) or "not heard"
             rest = stem.label == RESIDUAL
             cards.append(
                 {
                     "title": "Everything else" if rest else stem.label,
-                    "about": "What is left of the recording"
-                    if rest
-                    else ", ".join(times) or "Not heard at this threshold",
+                    "about": "what is left" if rest else when,
                     "picture": svg_uri(picture),
                     "address": f"gradio_api/file={quote(str(stem.file))}",
                 }

@@ -195,9 +195,39 @@ def load(path: Path, kind: str, labels: LabelSet | None = None) -> ExportedSed |
     Raises:
         UserError: no such file, damaged, not one of ours, of another kind or of other classes; onnxruntime is missing.
     """
+    content, model, description = _read(path)
+    if description.kind != kind:
+        raise UserError(f"{path} holds a {description.kind} model where a {kind} model is needed: give another file.")
+    if labels is not None and description.labels != labels.names:
+        raise UserError(f"{path} knows other classes than the separator: give two that were trained on the same data.")
+    _check_graph(path, model, description)
+    del model
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    except Exception as error:
+        raise UserError(f"{path} cannot be run ({printable(str(error))}): export it again.") from error
+    return (ExportedSed if kind == "sed" else ExportedSeparator)(description, session)
+
+
+def describe(path: Path) -> GraphDescription:
+    """What an exported network says of itself.
+
+    Raises:
+        UserError: no such file, damaged, or not one of ours; onnxruntime is missing.
+    """
+    return _read(path)[2]
+
+
+def _read(path: Path) -> tuple[bytes, Any, GraphDescription]:
+    """The bytes of a file, what they hold and what that says of itself."""
     try:
         import onnx
-        import onnxruntime
+        import onnxruntime  # noqa: F401 - what runs it
     except ImportError as error:
         raise UserError(
             f"{path} needs onnx and onnxruntime: install them with pip install 'sedsep[export]'."
@@ -211,21 +241,7 @@ def load(path: Path, kind: str, labels: LabelSet | None = None) -> ExportedSed |
         model = onnx.load_model_from_string(content)
     except Exception as error:  # of protobuf, which is no dependency of ours
         raise UserError(f"{path} cannot be read as ONNX (damaged or cut off): fetch or export it again.") from error
-    description = _description(path, model)
-    if description.kind != kind:
-        raise UserError(f"{path} holds a {description.kind} model where a {kind} model is needed: give another file.")
-    if labels is not None and description.labels != labels.names:
-        raise UserError(f"{path} knows other classes than the separator: give two that were trained on the same data.")
-    _check_graph(path, model, description)
-    del model
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-    except Exception as error:
-        raise UserError(f"{path} cannot be run ({printable(str(error))}): export it again.") from error
-    return (ExportedSed if kind == "sed" else ExportedSeparator)(description, session)
+    return content, model, _description(path, model)
 
 
 def _description(path: Path, model: Any) -> GraphDescription:

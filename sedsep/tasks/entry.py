@@ -100,9 +100,11 @@ def _at_its_scale(config: DictConfig) -> DictConfig:
     if not config.ckpt or any(text.startswith("scale=") for text in overrides):
         return config
     from sedsep import checkpoints  # torch, too
+    from sedsep.checkpoints import exported
     from sedsep.checkpoints.finding import find
 
-    scale = checkpoints.describe(find(config.ckpt, Path(config.paths.cache))).scale
+    path = find(config.ckpt, Path(config.paths.cache))
+    scale = (exported if path.suffix == exported.SUFFIX else checkpoints).describe(path).scale
     known = GlobalHydra.instance().config_loader().get_group_options("scale")
     if scale == config.scale.name or scale not in known:
         return config

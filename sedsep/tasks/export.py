@@ -54,15 +54,12 @@ def run(config: DictConfig) -> dict[str, float]:
 
 def agreement_db(made: Exported, checkpoint: checkpoints.Checkpoint, path: Path) -> float:
     """How well a file in onnxruntime agrees with its network in PyTorch, on noise: the least signal-to-noise ratio."""
-    passes = (made.description.passes,) if made.description.kind == "separator" else ()
+    mixture, *query = made.example
+    given = mixture[:1], *(rows[:1, : made.description.outputs] for rows in query)
+    passes = (made.description.passes,) if query else ()
+    networks = checkpoint.network, exported.load(path, made.description.kind)
     with torch.inference_mode():
-        pairs = zip(
-            *(
-                _answers(network(*made.example, *passes))
-                for network in (checkpoint.network, exported.load(path, made.description.kind))
-            ),
-            strict=True,
-        )
+        pairs = zip(*(_answers(network(*given, *passes)) for network in networks), strict=True)
         return min(float(snr_db(ours.double().flatten(), theirs.double().flatten(), 1e-30)) for ours, theirs in pairs)
 
 

@@ -14,7 +14,9 @@ from hydra import initialize_config_dir
 from torch import Tensor, nn
 
 from sedsep import checkpoints
+from sedsep.checkpoints import exported
 from sedsep.checkpoints.conversion import convert
+from sedsep.checkpoints.exporting import graph_of, write
 from sedsep.models import GuidedSeparator, SedModel
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -49,12 +51,12 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def converted(name: str, folder: Path) -> nn.Module:
-    """The network of a fake checkpoint that went through the importer and one of our files."""
+def converted(name: str, folder: Path) -> checkpoints.Checkpoint:
+    """A fake checkpoint that went through the importer and one of our files."""
     source = folder / f"{name}.ckpt"
     torch.save({"state_dict": fakes.weights(name)}, source)
     target = convert(source).target
-    return checkpoints.load(target, "sed" if name in TAGGERS else "separator").network.eval()
+    return checkpoints.load(target, "sed" if name in TAGGERS else "separator")
 
 
 def heard(network: SedModel) -> dict[str, Tensor | None]:
@@ -110,7 +112,7 @@ def db_above_difference(expected: np.ndarray, actual: Tensor) -> float:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_converted_checkpoint_gives_the_numbers_of_the_reference(name: str, folder: Path) -> None:
-    network = converted(name, folder)
+    network = converted(name, folder).network.eval()
     with torch.no_grad():
         if isinstance(network, SedModel):
             actual = heard(network)
@@ -127,7 +129,7 @@ def test_a_converted_checkpoint_gives_the_numbers_of_the_reference(name: str, fo
 @pytest.mark.parametrize(("way", "mark"), [("bf16", 40), ("compiled", 105), ("with gradients", 105)])
 def test_every_faster_way_gives_them_too_within_its_tolerance(way: str, mark: float, folder: Path) -> None:
     name = "separator_baseline"
-    network = converted(name, folder)
+    network = converted(name, folder).network.eval()
     assert isinstance(network, GuidedSeparator)
     if way == "compiled":
         network.separator.unet.compile()
@@ -140,3 +142,23 @@ def test_every_faster_way_gives_them_too_within_its_tolerance(way: str, mark: fl
     waveforms = [key for key in expected if key.startswith("waveform") and key != "waveform_rms"]
     figures = {key: db_above_difference(expected[key], actual[key].detach()) for key in waveforms}
     assert not {key: figure for key, figure in figures.items() if figure < mark}, figures
+
+
+@pytest.mark.slow
+def test_an_exported_network_gives_them_too(folder: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    name, path = "separator_baseline", folder / "exported.onnx"
+    write(graph_of(converted(name, folder)), path)
+    network = exported.load(path, "separator")
+    classes = fakes.facts(name)["query_classes"]
+    queries = torch.from_numpy(recipe.label_vector(classes))[:, None, None]
+    mixtures = torch.from_numpy(recipe.mixture(len(classes)))[:, None]
+    pairs = zip(mixtures, queries, strict=True)
+    waveform = torch.cat([network(mixture, query).estimates[0] for mixture, query in pairs])
+    expected = fakes.answers(name)
+    parts = {"every16": np.s_[::16], "head": np.s_[:2000], "mid": np.s_[150_000:152_000]}
+    figures = {
+        part: db_above_difference(expected[f"waveform_{part}"], waveform[:, place]) for part, place in parts.items()
+    }
+    assert min(figures.values()) > 80, figures

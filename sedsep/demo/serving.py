@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -45,7 +44,6 @@ def serving(
         UserError: nothing names the sounds, or the address cannot be had.
     """
     system.check(Request(threshold=system.threshold))
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it is there
     before = os.environ.get(TEMP)
     with tempfile.TemporaryDirectory(prefix="sedsep-demo-", ignore_cleanup_errors=True) as folder:
         os.environ[TEMP] = folder  # uploads go here, and what lies here is served

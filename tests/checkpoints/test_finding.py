@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from golden.models import fakes
+from hydra import compose
 from minis import refused
 from servers import Server
 
@@ -16,6 +17,8 @@ import sedsep
 from sedsep import checkpoints
 from sedsep.checkpoints.finding import find
 from sedsep.checkpoints.published import PUBLISHED, PublishedWeights
+from sedsep.runs.command_line.arguments import CONFIG
+from sedsep.runs.command_line.composing import our_configs
 
 
 def archive(*names: str) -> bytes:
@@ -37,7 +40,9 @@ def test_published_weights_are_fetched_and_converted_once(
     server.files["/all.zip"] = archive("baseline_resunet")
     item = PublishedWeights("baseline_resunet", "http://a.page", server.url("/all.zip"), "baseline_resunet.ckpt")
     monkeypatch.setitem(PUBLISHED, item.name, item)
-    file = find(item.name, tmp_path)
+    with our_configs():  # as in a job, which has configs of its own
+        file = find(item.name, tmp_path)
+        assert compose(CONFIG).model.name == "separator"
     assert checkpoints.describe(file).scale == "paper"
     written = file.stat().st_mtime_ns
     assert find(item.name, tmp_path) == file

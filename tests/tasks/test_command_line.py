@@ -21,7 +21,7 @@ RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
         ("seed=one", ["seed=one", "number"]),
         ("data=folder", ["data.root"]),
         ("refinement.eval_iters=1,2", ["'refinement.eval_iters=[1,2]'", "add -m"]),
-        ("data=floder", ["one of dcase2025, dcase2026, folder, synthetic (did you mean folder?)."]),
+        ("data=floder", ["one of dcase2025, dcase2026, folder, synthetic, synthetic_large (did you mean folder?)."]),
         ("hydra/launcher=slrum", ["hydra/launcher has no option 'slrum'", "did you mean slurm"]),
         ("hydra.launcher.gpus=2", ["hydra.launcher has no entry 'gpus'"]),
         ("trainer.gradient_clip_val=much", ["trainer.gradient_clip_val=much", "number"]),

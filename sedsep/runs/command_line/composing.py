@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
@@ -19,8 +20,13 @@ from sedsep.runs.command_line.configs import CONF
 def our_configs() -> Iterator[None]:
     """Configs are composed from ours alone: whatever program this is called from, and whatever configs it has."""
     resolvers.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
+    jobs_own = GlobalHydra.instance().hydra  # Hydra has one at a time
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = jobs_own
 
 
 def composed_network(texts: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...], str]:

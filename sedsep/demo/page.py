@@ -64,12 +64,11 @@ class Page:
         root: folder for the visitors' files.
         longest_s: seconds that a recording may last.
         megabytes: that a file may have.
-        note: on the system, for visitors.
+        note: what visitors must know of the system.
     """
 
-    def __init__(self, system: SceneSeparator, root: Path, longest_s: float, megabytes: int, note: str = "") -> None:
-        self.system, self.root, self.longest_s, self.megabytes = system, root, longest_s, megabytes
-        self.note = note
+    def __init__(self, system: SceneSeparator, root: Path, longest_s: float, megabytes: int, note: str) -> None:
+        self.system, self.root, self.longest_s, self.megabytes, self.note = system, root, longest_s, megabytes, note
         network = system.network
         self.refines = isinstance(network, GuidedSeparator) and network.iters > 0
         self._visits: dict[str, Visit] = {}
@@ -86,7 +85,7 @@ class Page:
         """The page."""
         trained = self.system.network.trained_passes
         with gr.Blocks(title="sedsep", analytics_enabled=False, delete_cache=(SWEEP_S, KEEP_S)) as blocks:
-            gr.HTML(self.render("head.html", seconds=self.longest_s, megabytes=self.megabytes, note=self.note))
+            gr.HTML(self.render("head.html", seconds=self.longest_s, megabytes=self.megabytes))
             self.audio = gr.Audio(
                 label="Recording", type="filepath", sources=["upload", "microphone"], buttons=[], elem_id="recording"
             )
@@ -252,7 +251,7 @@ class Page:
         with self._pen:
             wide, narrow = picture(WIDE), picture(NARROW)
         facts = f"{recording.duration:.1f} s at {recording.rate} Hz; {visit.heard_as}."
-        return self.render("timeline.html", wide=wide, narrow=narrow, spans=spans, facts=facts)
+        return self.render("timeline.html", wide=wide, narrow=narrow, spans=spans, facts=facts, note=self.note)
 
     def _cards(self, visit: Visit, stems: Sequence[Stem], threshold: float) -> str:
         recording, events = visit.recording, visit.events([stem.label for stem in stems[:-1]], threshold)

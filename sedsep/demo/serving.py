@@ -38,7 +38,7 @@ def serving(
         port: of the address.
         longest_s: seconds that a recording may last.
         megabytes: that a file may have.
-        note: on the system, for visitors.
+        note: what visitors must know of the system.
 
     Raises:
         UserError: nothing names the sounds, or the address cannot be had.

@@ -11,7 +11,7 @@ from pathlib import Path
 import gradio as gr
 
 from sedsep.demo.page import Page
-from sedsep.errors import UserError, reason
+from sedsep.errors import UserError
 from sedsep.inference import Request, SceneSeparator
 
 TEMP = "GRADIO_TEMP_DIR"
@@ -67,7 +67,8 @@ def serving(
                 )
             except OSError as error:
                 raise UserError(
-                    f"The page cannot be served at {host}:{port} ({reason(error)}): give another task.port."
+                    f"The page cannot be served at {host}:{port}, which is taken or not this machine's: give another "
+                    "task.port or task.host."
                 ) from error
             try:
                 yield address

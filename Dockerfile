@@ -21,8 +21,8 @@ RUN pip install --no-cache-dir "uv==0.13.*" \
         --find-links /wheels "$(ls /wheels/sedsep-*.whl)[${EXTRAS}]" \
     && rm -r /wheels \
     && mkdir -m 1777 /cache
-# Anybody's user number will do (docker run --user), as results belong to whoever owns /work.
-ENV SEDSEP_CACHE=/cache HOME=/cache
+# Any user number will do (docker run --user), as results belong to whoever owns /work; PyTorch wants a name for it.
+ENV SEDSEP_CACHE=/cache HOME=/cache USER=sedsep
 USER 1000
 WORKDIR /work
 ENTRYPOINT ["sedsep"]

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from sedsep.errors import UserError, choice
 from sedsep.models.m2d import M2d
 from sedsep.models.tracks import TracksHead, anywhere
+from sedsep.modules.recurrence import recur
 from sedsep.types import SedOutput
 
 HEADS = ("attention", "linear", "two_linear", "tracks")
@@ -142,7 +143,7 @@ class SedModel(nn.Module):
             grid: their grid.
         """
         if self.sequence is not None:
-            x_bsv = self.sequence(x_bsv)[0]
+            x_bsv = recur(self.sequence, x_bsv)
         strong_bns = weak_bsn = tracks = None
         if self.tracks is not None:
             tracks = self.tracks(self._norm(x_bsv.mean(1).view(batch, -1))).float()

@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from sedsep.errors import choice
+from sedsep.modules.recurrence import recur
 
 CELLS = {"GRU": nn.GRU, "LSTM": nn.LSTM, "RNN": nn.RNN}
 
@@ -29,7 +30,7 @@ class _Pass(nn.Module):
         """Runs along axis a of [R, C, a, b]."""
         rows, channels, steps, others = x_rcab.shape
         sequence = x_rcab.permute(0, 3, 2, 1).reshape(rows * others, steps, channels)
-        y = self.linear(self.rnn(sequence)[0])
+        y = self.linear(recur(self.rnn, sequence))
         y = y.view(rows, others, steps, channels).permute(0, 3, 2, 1)
         return x_rcab + self.norm(y.contiguous())
 

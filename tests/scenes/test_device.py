@@ -49,8 +49,9 @@ def both(layout: Layout, parts: list[SceneParts]) -> tuple[Batch, Batch]:
 
 
 def same(one: Batch, other: Batch) -> None:
-    torch.testing.assert_close(one.mixture, other.mixture, rtol=0, atol=1e-7)
-    torch.testing.assert_close(one.targets, other.targets, rtol=0, atol=1e-7)
+    # Two ways of rounding, and transforms differ between processors, too: as near as to the golden scenes.
+    torch.testing.assert_close(one.mixture, other.mixture, rtol=0, atol=3e-7)
+    torch.testing.assert_close(one.targets, other.targets, rtol=0, atol=3e-7)
     torch.testing.assert_close(one.query, other.query)
     assert torch.equal(one.spans, other.spans)
     assert one.names == other.names

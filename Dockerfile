@@ -14,7 +14,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels /src "sed_scores_eval
 
 FROM python:${PYTHON}-slim
 ARG TORCH=cpu
-ARG EXTRAS=hub,demo,export
+ARG EXTRAS=hub,demo,export,search
 COPY --from=wheels /wheels /wheels
 RUN pip install --no-cache-dir "uv==0.13.*" \
     && uv pip install --system --no-cache ${TORCH:+"--torch-backend=${TORCH}"} \

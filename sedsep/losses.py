@@ -38,12 +38,21 @@ def class_aware_negative_snr(
             Task 4, baseline).
     """
     cost = -snr_db(targets.double()[:, :, None], estimates[:, None])
+    loss = in_best_order(within_classes(cost, query))[0].mean()
     active = query.any(-1)
-    same = (query @ query.mT).bool()
-    silent = torch.diag_embed(~active)
-    cost = torch.where(same, cost, torch.where(silent, 0.0, FORBIDDEN))
-    loss = in_best_order(cost)[0].mean()
     return loss if over == "slots" else loss * active.numel() / active.sum().clamp_min(1)
+
+
+def within_classes(cost: Tensor, query: Tensor) -> Tensor:
+    """Costs of pairs [B, K, K], those of two classes forbidden; a silent slot keeps its own at no cost.
+
+    Args:
+        cost: of each pair of slots.
+        query: one-hot rows of their classes [B, K, N]; zeros for silence.
+    """
+    same = (query @ query.mT).bool()
+    silent = torch.diag_embed(~query.any(-1))
+    return torch.where(same, cost, torch.where(silent, 0.0, FORBIDDEN))
 
 
 def tracks_loss(logits: Tensor, classes: Tensor) -> Tensor:

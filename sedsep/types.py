@@ -201,6 +201,11 @@ class SedOutput:
         return None if self.strong_logits is None else self.strong_logits.sigmoid()
 
 
+Guidance = SedOutput | list[SedOutput | None] | None
+"""What guides a separator: the output of its Stage 2 SED model, in an ensemble that of each member's; `None` where
+there is none, or it has not listened yet."""
+
+
 @dataclass
 class Separation:
     """What a separator hands back.

@@ -104,6 +104,7 @@ class ExportedSeparator(nn.Module):
     """A separator with its guide in an ONNX file, in the place of a `GuidedSeparator` that separates."""
 
     sed = None  # what guides it cannot be asked what it hears
+    iters = 0  # passes are those that it was exported with
 
     def __init__(self, description: GraphDescription, session: Any) -> None:
         super().__init__()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from sedsep.checkpoints import hub
 from sedsep.checkpoints.conversion import convert
@@ -11,6 +13,8 @@ from sedsep.checkpoints.published import PUBLISHED, PublishedWeights, fetch, loc
 from sedsep.files import sole_writer
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BOX = Path(__file__).parents[1] / "box"
 """The model that comes with the package, a shared one: `experiment=box` and `task=publish` made it."""
@@ -38,6 +42,29 @@ def find(source: str | Path, cache: Path) -> Path:
     if (item := PUBLISHED.get(str(source))) and not Path(source).exists():
         return _converted(item, cache)
     return locate(source, cache)
+
+
+def find_all(sources: str | Path | Iterable[str | Path], cache: Path) -> list[Path]:
+    """The checkpoints that a source means, or each of several.
+
+    Args:
+        sources: as `find` takes one, or several.
+        cache: the directory that runs share.
+
+    Raises:
+        UserError: as `find`.
+    """
+    return [find(source, cache) for source in each(sources)]
+
+
+def each(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    """Sources of checkpoints, of which one may stand alone."""
+    return [sources] if isinstance(sources, str | Path) else list(sources)
+
+
+def one_or_all(accounts: Sequence[T]) -> T | list[T] | None:
+    """What is written down of the members of an ensemble: a list, but of one alone itself, and of none `None`."""
+    return list(accounts) if len(accounts) > 1 else accounts[0] if accounts else None
 
 
 def _converted(item: PublishedWeights, cache: Path) -> Path:

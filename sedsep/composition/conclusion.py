@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from functools import partial
@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from torch.utils.data import Dataset
 
 from sedsep.checkpoints import Checkpoint
+from sedsep.checkpoints.finding import one_or_all
 from sedsep.composition.common import event_rule, label_rule, plain
 from sedsep.composition.parts import recipe
 from sedsep.evaluation.accounts import NAMED_BY, dev_results
@@ -43,8 +44,8 @@ def conclude(
     labels: LabelSet,
     scenes: Dataset[Scene],
     evaluator: AnyEvaluator,
-    model: TrainedModel | None = None,
-    taggers: Mapping[str, TrainedModel] = MappingProxyType({}),
+    models: Sequence[TrainedModel] = (),
+    taggers: Mapping[str, Sequence[TrainedModel]] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Score the test scenes; write the scores, the page, and the tracking run's last entries.
 
@@ -57,8 +58,8 @@ def conclude(
         labels: the classes.
         scenes: to score.
         evaluator: scores batches of them.
-        model: the network that is scored; `None` for files.
-        taggers: that it is scored or was trained with, by their options.
+        models: the network that is scored, or the members of an ensemble; none for files.
+        taggers: that it is scored or was trained with, by their options, each alone or as an ensemble.
 
     Returns:
         The metrics by name; of the other processes none.
@@ -80,20 +81,26 @@ def conclude(
         ranking=config.edition.ranking,
     )
     facts, curves, notes = run.facts(data), [], []
-    models = [*taggers.values(), *([] if model is None else [model])]
+    networks = [network for those in (*taggers.values(), models) for network in those]
+    files_of: dict[str, list[str]] = {}
+    for network in networks:
+        files_of.setdefault(network.name, []).append(str(network.checkpoint))
     about = {
         "facts": dict(facts),
-        "checkpoints": {network.name: str(network.checkpoint) for network in models},
-        "taggers": {option: asdict(TaggerFile.of(tagger.checkpoint)) for option, tagger in taggers.items()},
+        "checkpoints": {name: one_or_all(paths) for name, paths in files_of.items()},
+        "taggers": {
+            option: asdict(TaggerFile.of(those[0].checkpoint)) for option, those in taggers.items() if len(those) == 1
+        },
     }
     files = write_scores(run.directory, evaluation, about)
-    if config.edition.year == 2026 and model and NAMED_BY in taggers and NAMED_BY in evaluation.sources:
-        separator, tagger = (
-            Checkpoint(one.network, one.description, one.checkpoint) for one in (model, taggers[NAMED_BY])
+    if config.edition.year == 2026 and models and NAMED_BY in taggers and NAMED_BY in evaluation.sources:
+        separators, namers = (
+            [Checkpoint(one.network, one.description, one.checkpoint) for one in those]
+            for those in (models, taggers[NAMED_BY])
         )
         files.append(run.directory / DEV_RESULTS)
-        write_json(files[-1], dev_results(evaluation, separator, tagger, config.task.precision))
-    for network in models:
+        write_json(files[-1], dev_results(evaluation, separators, namers, config.task.precision))
+    for network in networks:
         duration = f"{network.seconds:.0f} s" if network.seconds else f"not trained now, read from {network.checkpoint}"
         facts.append((f"Training {network.name}", duration))
         if network.history is not None and network.history.is_file():
@@ -109,7 +116,7 @@ def conclude(
     page, *figures = write_report(
         run.directory,
         evaluation,
-        title=f"{config.model.name if models else config.task.estimates} on {run.data_name}",
+        title=f"{config.model.name if networks else config.task.estimates} on {run.data_name}",
         subtitle=f"{scored}{run.differences and f', {run.differences}'}, seed {config.seed}, {date.today()}",
         facts=facts,
         notes=notes,

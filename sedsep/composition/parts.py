@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
-from sedsep.checkpoints.finding import find
+from sedsep.checkpoints.finding import find_all
 from sedsep.composition.common import label_rule, plain
 from sedsep.errors import PROGRAM, UserError
+from sedsep.evaluation.ensemble import AnySeparator, combined
 from sedsep.evaluation.evaluator import Evaluator, passes_to_score
 from sedsep.evaluation.scored import scored_with
 from sedsep.labels import LabelSet
 from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER
-from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.run import Run
 from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.scenes.layout import Layout
@@ -90,8 +89,8 @@ def prerequisites(config: DictConfig, options: Sequence[str]) -> Prerequisites:
     )
 
 
-def tagger_files(config: DictConfig, options: Iterable[str]) -> dict[str, Path]:
-    """The checkpoints of taggers by their options: as given, or those that the run of `ckpt` was scored with.
+def tagger_files(config: DictConfig, options: Iterable[str]) -> dict[str, list[Path]]:
+    """The checkpoints of taggers by their options: as given, or those that the runs of `ckpt` were scored with.
 
     Raises:
         UserError: one is not known, or not there any more.
@@ -99,33 +98,36 @@ def tagger_files(config: DictConfig, options: Iterable[str]) -> dict[str, Path]:
     files, cache = {}, Path(config.paths.cache)
     for option in options:
         name, given = config[option].name, config[option].ckpt
-        scored = None if given else scored_with(find(config.ckpt, cache))
-        file = find(given, cache) if given else (scored.tagger(option) if scored else None)
-        if file is None:
+        scored = [] if given else [scored_with(file) for file in find_all(config.ckpt, cache)]
+        theirs = find_all(given, cache) if given else [run.tagger(option) for run in scored if run]
+        if not any(theirs):
             raise UserError(
                 f"{config.ckpt} does not say with which {name} it was scored: give {option}.ckpt=PATH ({PROGRAM} "
                 f"model={name} trains one)."
             )
-        files[option] = file
+        files[option] = list(dict.fromkeys(file for file in theirs if file))
     return files
 
 
 def evaluator(
-    run: Run, labels: LabelSet, taggers: Mapping[str, TrainedModel], separator: GuidedSeparator | None = None
+    run: Run,
+    labels: LabelSet,
+    taggers: Mapping[str, Sequence[TrainedModel]],
+    separator: AnySeparator | None = None,
 ) -> Evaluator:
     """What scores scenes.
 
     Args:
         run: of the task.
         labels: the classes.
-        taggers: by label source.
+        taggers: by label source; of several the probabilities are averaged.
         separator: `None` to score the taggers themselves.
 
     Raises:
         UserError: refinement passes that the separator has not.
     """
     config = run.config
-    networks: dict[str, Any] = {source: tagger.network for source, tagger in taggers.items()}
+    networks = {source: combined([tagger.network for tagger in those]) for source, those in taggers.items()}
     return Evaluator(
         labels,
         config.sample_rate,

@@ -22,7 +22,6 @@ from sedsep.evaluation.report.drawing import svg_uri
 from sedsep.evaluation.report.timelines import timeline_figure
 from sedsep.inference import SceneSeparator
 from sedsep.inference.writing import RESIDUAL
-from sedsep.models.guided import GuidedSeparator
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class Page:
     def __init__(self, system: SceneSeparator, root: Path, longest_s: float, megabytes: int, note: str) -> None:
         self.system, self.root, self.longest_s, self.megabytes, self.note = system, root, longest_s, megabytes, note
         network = system.network
-        self.refines = isinstance(network, GuidedSeparator) and network.iters > 0
+        self.refines = network.iters > 0
         self._visits: dict[str, Visit] = {}
         self._networks, self._pen = Lock(), Lock()  # one job at a time; Matplotlib's style is everybody's
         self._environment = Environment(

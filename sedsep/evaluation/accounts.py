@@ -20,6 +20,7 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import Field
 
 from sedsep.checkpoints import Checkpoint
+from sedsep.checkpoints.finding import one_or_all
 from sedsep.evaluation.results import Evaluation
 from sedsep.fingerprint import fingerprint
 from sedsep.metrics.registry import BASELINE, DEV_RESULTS
@@ -117,26 +118,33 @@ class DevResults:
     config: Any
 
 
-def parameters(*parts: Checkpoint) -> int:
+def parameters(parts: Sequence[Checkpoint]) -> int:
     """How many the networks have."""
     return sum(parameter.numel() for part in parts for parameter in part.network.parameters())
 
 
-def system_config(separator: Checkpoint, tagger: Checkpoint, threshold: float, precision: str) -> dict[str, Any]:
-    """What a system is made of: equal for the same networks, weights and way of naming events, wherever they lie."""
-    parts = {"separator": separator, "tagger": tagger}
-    networks = {name: {**part.description.entry(), "digest": fingerprint(part.path)} for name, part in parts.items()}
+def system_config(
+    separators: Sequence[Checkpoint], taggers: Sequence[Checkpoint], threshold: float, precision: str
+) -> dict[str, Any]:
+    """What a system is made of: equal for the same networks, weights and way of naming events, wherever they lie. Of
+    an ensemble there is a list."""
+    networks = {
+        name: one_or_all([{**part.description.entry(), "digest": fingerprint(part.path)} for part in parts])
+        for name, parts in {"separator": separators, "tagger": taggers}.items()
+    }
     return {**networks, "threshold": threshold, "precision": precision}
 
 
-def dev_results(evaluation: Evaluation, separator: Checkpoint, tagger: Checkpoint, precision: str) -> dict[str, Any]:
+def dev_results(
+    evaluation: Evaluation, separators: Sequence[Checkpoint], taggers: Sequence[Checkpoint], precision: str
+) -> dict[str, Any]:
     """The content of `dev_set_test_results.json`.
 
     Args:
         evaluation: of the separator under the tagger's labels.
-        separator: that was scored.
-        tagger: that named the events.
-        precision: of both.
+        separators: that was scored, or the members of an ensemble.
+        taggers: that named the events, likewise.
+        precision: of all.
     """
 
     def value(metric: str, scale: float = 1.0) -> float | None:
@@ -160,9 +168,9 @@ def dev_results(evaluation: Evaluation, separator: Checkpoint, tagger: Checkpoin
         "label_metrics": {
             "accuracy_mix": value("label_accuracy", 0.01), "accuracy_src": value("source_accuracy", 0.01)
         },
-        "nparams": parameters(separator, tagger),
+        "nparams": parameters([*separators, *taggers]),
         "details": details,
-        "config": system_config(separator, tagger, evaluation.rule.threshold, precision),
+        "config": system_config(separators, taggers, evaluation.rule.threshold, precision),
     }  # fmt: skip
 
 

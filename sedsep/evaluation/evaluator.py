@@ -14,13 +14,13 @@ from torch import nn
 
 from sedsep.devices import computing
 from sedsep.errors import UserError
+from sedsep.evaluation.ensemble import AnySeparator
 from sedsep.evaluation.estimates import write_estimates
 from sedsep.evaluation.separating import separate, true_classes, true_sources
 from sedsep.labels import LabelRule, LabelSet, each_once, named_classes, named_sources
 from sedsep.metrics.registry import FILES, ORACLE
 from sedsep.metrics.rows import MixtureRow, score_estimates
 from sedsep.metrics.sed import SedScene, sed_scenes
-from sedsep.models.guided import GuidedSeparator
 from sedsep.types import Batch, SedOutput, Sources
 
 
@@ -76,7 +76,7 @@ class Evaluator(nn.Module):
         labels: LabelSet,
         rate: int,
         taggers: Mapping[str, nn.Module],
-        separator: GuidedSeparator | None = None,
+        separator: AnySeparator | None = None,
         passes: Sequence[int] = (1,),
         oracle: bool = True,
         rule: LabelRule = LabelRule(),  # noqa: B008
@@ -166,7 +166,7 @@ class FileEvaluator(nn.Module):
 AnyEvaluator = Evaluator | FileEvaluator
 
 
-def passes_to_score(passes: int | Sequence[int] | None, separator: GuidedSeparator) -> tuple[int, ...]:
+def passes_to_score(passes: int | Sequence[int] | None, separator: AnySeparator) -> tuple[int, ...]:
     """The numbers of passes that are asked for, and in any case the one that the separator was trained for.
 
     Args:

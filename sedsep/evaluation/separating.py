@@ -11,20 +11,19 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from sedsep.checkpoints.exported import ExportedSeparator
+from sedsep.evaluation.ensemble import AnySeparator
 from sedsep.labels import LabelSet
-from sedsep.models.guided import GuidedSeparator
-from sedsep.types import Batch, SedOutput, Sources
+from sedsep.types import Batch, Guidance, Sources
 
 
 @torch.inference_mode()
 def separate(
-    network: GuidedSeparator | ExportedSeparator,
+    network: AnySeparator,
     mixture: Tensor,
     classes: Mapping[str, Sequence[Sequence[int]]],
     labels: LabelSet,
     passes: Sequence[int] = (1,),
-    guidance: SedOutput | None = None,
+    guidance: Guidance = None,
     at_once: int | None = None,
 ) -> dict[tuple[str, int], list[Sources]]:
     """Estimates of every mixture for each label source, after each of some refinement passes.
@@ -35,7 +34,7 @@ def separate(
     what goes beyond its outputs.
 
     Args:
-        network: separator with its Stage 2 SED model, or an exported one.
+        network: separator with its Stage 2 SED model, an exported one, or an ensemble.
         mixture: [B, M, L].
         classes: label source to the indices of the classes that it names in each mixture; they may repeat.
         labels: names of the classes.

@@ -23,12 +23,11 @@ from sedsep.devices import computing
 from sedsep.errors import UserError
 from sedsep.evaluation.accounts import EVAL_OUT, EVAL_RESULTS, META, Estimate, eval_results
 from sedsep.evaluation.checking import NAME
+from sedsep.evaluation.ensemble import AnySed, AnySeparator
 from sedsep.evaluation.estimates import encode
 from sedsep.evaluation.separating import separate
 from sedsep.labels import LabelRule, LabelSet, each_once, named_sources
 from sedsep.metrics.registry import DEV_RESULTS, TAGGER
-from sedsep.models.guided import GuidedSeparator
-from sedsep.models.sed import SedModel
 from sedsep.scenes import audio
 from sedsep.scenes.layout import MIXTURES
 from sedsep.scenes.naming import file_names
@@ -77,8 +76,8 @@ class System:
         precision: of both (`computing`).
     """
 
-    separator: GuidedSeparator
-    tagger: SedModel
+    separator: AnySeparator
+    tagger: AnySed
     labels: LabelSet
     rule: LabelRule
     precision: str = "fp32"

@@ -13,14 +13,40 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from sedsep.evaluation.ensemble import AnySeparator, SeparatorEnsemble
 from sedsep.inference.chunks import Span
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import Separator
-from sedsep.types import SedOutput
+from sedsep.types import Guidance, SedOutput
+
+Mixtures = Callable[[Sequence[Span]], Iterator[Tensor]]
+"""Gives the samples [1, M, stop - start] of spans, in order."""
+
+
+def guide_of(network: AnySeparator, length: int, mixtures: Mixtures) -> Callable[[Span], Guidance] | None:
+    """What guides a separator in each chunk of a recording, asked for in order.
+
+    Args:
+        network: the separator.
+        length: samples of the recording at its input rate.
+        mixtures: gives them.
+
+    Returns:
+        `None` where each chunk guides itself, for want of a guide, or because the guide has a memory that cannot be cut
+        into pieces.
+    """
+    if isinstance(network, SeparatorEnsemble):
+        guides: list[Any] = [guide_of(member, length, mixtures) for member in network.members]
+        return lambda piece: [guide and guide(piece) for guide in guides]
+    if isinstance(network, GuidedSeparator) and network.sed is not None and network.sed.sequence is None:
+        return Guide(network.sed, network.separator, length, mixtures).of
+    return None
 
 
 @dataclass(frozen=True)
@@ -53,16 +79,10 @@ class Guide:
         sed: the Stage 2 SED model, without recurrence over time.
         separator: what it guides.
         length: samples of the recording at the separator's input rate.
-        mixtures: gives the samples [1, M, stop - start] of spans, in order.
+        mixtures: gives them.
     """
 
-    def __init__(
-        self,
-        sed: SedModel,
-        separator: Separator,
-        length: int,
-        mixtures: Callable[[Sequence[Span]], Iterator[Tensor]],
-    ) -> None:
+    def __init__(self, sed: SedModel, separator: Separator, length: int, mixtures: Mixtures) -> None:
         self._separator = separator
         self._sed = copy.copy(sed)
         self._sed.frame_s = None  # patch by patch: `of` interpolates across the joints of units

@@ -16,18 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sedsep.checkpoints.exported import ExportedSed
 from sedsep.devices import computing
+from sedsep.evaluation.ensemble import AnySed
 from sedsep.evaluation.separating import separate
 from sedsep.events import EventRule
 from sedsep.inference.chunks import FrameQueue, Span, joined, resampled, windows
 from sedsep.inference.detection import Detection, SoundEvent, combine
-from sedsep.inference.guide import Guide
+from sedsep.inference.guide import guide_of
 from sedsep.inference.recordings import Recording, channel_mix
 from sedsep.labels import LabelRule, choose_labels
-from sedsep.models.guided import GuidedSeparator
-from sedsep.models.sed import SedModel
-from sedsep.types import FloatArray, SedOutput
+from sedsep.types import FloatArray, Guidance
 
 if TYPE_CHECKING:
     from sedsep.inference.separator import SceneSeparator
@@ -137,22 +135,18 @@ class SeparationJob:
         for stems in stream:
             yield stems, reference.take(len(stems)) - stems.sum(axis=1)
 
-    def _listen(self, listener: SedModel | ExportedSed) -> Iterator[tuple[FloatArray, FloatArray]]:
+    def _listen(self, listener: AnySed) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Probabilities of each chunk and of its frames, [N] and [N, s]."""
         for piece, mixture in self._mixtures(self.pieces, "listening"):
             yield listened(self.system, listener, mixture, piece)
 
     def _estimates(self) -> Iterator[tuple[Span, FloatArray]]:
         """Each chunk with its stems [F, K], at the recording's level."""
-        network, guide = self.system.network, None
-        # A single chunk guides itself, and so does each where the guide has a memory that cannot be cut into pieces.
-        alone = len(self.pieces) == 1 or self.request.guided_by_chunk
-        whole = isinstance(network, GuidedSeparator) and not alone
-        if whole and network.sed is not None and network.sed.sequence is None:
-            guide = Guide(network.sed, network.separator, self.length, self._only_mixtures)
+        alone = len(self.pieces) == 1 or self.request.guided_by_chunk  # each chunk guides itself
+        guide = None if alone else guide_of(self.system.network, self.length, self._only_mixtures)
         for number, (piece, mixture) in enumerate(self._mixtures(self.pieces, "separating")):
             asked = [self.asks(label, number) for label in self.labels]
-            guidance = None if guide is None else partial(guide.of, piece)
+            guidance = None if guide is None else partial(guide, piece)
             yield (
                 piece,
                 separated(self.system, mixture, piece, self.labels, asked, self.request, self.gain_db, guidance),
@@ -187,9 +181,7 @@ def heard(system: SceneSeparator, window: FloatArray) -> Tensor:
 
 
 @torch.inference_mode()
-def listened(
-    system: SceneSeparator, listener: SedModel | ExportedSed, mixture: Tensor, piece: Span
-) -> tuple[FloatArray, FloatArray]:
+def listened(system: SceneSeparator, listener: AnySed, mixture: Tensor, piece: Span) -> tuple[FloatArray, FloatArray]:
     """Probabilities of a chunk and of its frames, [N] and [N, s]."""
     with computing(system.device, system.precision):
         output = listener(mixture)
@@ -208,7 +200,7 @@ def separated(
     asked: Sequence[bool],
     request: Request,
     gain_db: float,
-    guidance: Callable[[], SedOutput] | None = None,
+    guidance: Callable[[], Guidance] | None = None,
 ) -> FloatArray:
     """Stems [F, K] of a chunk, at the recording's level.
 

@@ -14,17 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sedsep.checkpoints.exported import ExportedSed, ExportedSeparator
 from sedsep.devices import computing
 from sedsep.errors import UserError
+from sedsep.evaluation.ensemble import AnySed, AnySeparator
 from sedsep.inference.chunks import Span, spans
 from sedsep.inference.detection import SoundEvent
 from sedsep.inference.job import TRAINED_LEVELS, Request, SeparationJob, Watch
 from sedsep.inference.recordings import Recording, frames_first, from_array, is_number
 from sedsep.inference.streaming import SceneStream
 from sedsep.labels import LabelSet
-from sedsep.models.guided import GuidedSeparator
-from sedsep.models.sed import SedModel
 from sedsep.types import FloatArray
 
 HIGHEST_DB = 200
@@ -74,7 +72,7 @@ class SceneSeparator:
         chunk_s: seconds that are processed at once, best the length of the clips in training.
         device: where networks run.
         threshold: probability from which a sound is heard, where a request names none.
-        tagger_file: the tagger's checkpoint, if it comes from a file.
+        tagger_files: the checkpoints of the tagger, or of the members of an ensemble, if it comes from files.
         lack: why a tagger that should name the sounds cannot be had, a sentence; `None` where nothing is lacking.
         precision: in which networks compute (`computing`).
 
@@ -84,17 +82,17 @@ class SceneSeparator:
 
     def __init__(
         self,
-        network: GuidedSeparator | ExportedSeparator,
+        network: AnySeparator,
         labels: LabelSet,
-        tagger: SedModel | ExportedSed | None = None,
+        tagger: AnySed | None = None,
         chunk_s: float = 10.0,
         device: torch.device | str = "cpu",
         threshold: float = 0.5,
-        tagger_file: Path | None = None,
+        tagger_files: Sequence[Path] = (),
         lack: str | None = None,
         precision: str = "fp32",
     ) -> None:
-        self.threshold, self.tagger_file, self.lack = threshold, tagger_file, lack
+        self.threshold, self.tagger_files, self.lack = threshold, tuple(tagger_files), lack
         self.device = torch.device(device)
         computing(self.device, precision)
         self.precision = precision

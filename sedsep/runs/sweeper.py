@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -60,10 +61,7 @@ class ResumableSweeper(Sweeper):
             UserError: a job cannot be composed, before any has started; or not every job finished.
         """
         root = Path(self._config.hydra.sweep.dir).absolute()
-        root.mkdir(parents=True, exist_ok=True)
-        os.environ[SWEEP] = str(root)  # jobs inherit it
-        refusal = f"Another process is looking after the sweep in {root}: wait for it, or stop it."
-        with sole_user(root / ".sweep.lock", refusal):
+        with alone(root):
             resumed = bool(self._config.sweep.resume)
             manifest = Manifest.read(root) if resumed else self._new(root, arguments)
             jobs = _left(manifest) if resumed else list(manifest.jobs)
@@ -74,11 +72,9 @@ class ResumableSweeper(Sweeper):
             if isinstance(self._launcher, SweepLauncher):
                 self._launcher.check(composed)
             manifest.write()
-            with _tracked(manifest, composed[0][1] if composed else self._composed(first)) as results:
+            with tracked(manifest, composed[0][1] if composed else self._composed(first)) as results:
                 stop = self._launch(manifest, composed)
-                results.extend(outcomes(manifest, slurm.ask(manifest.ids)))
-                job_table.write(manifest, results)
-                job_table.show(manifest, results)
+                results.extend(report(manifest))
         _conclude(manifest, results, stop)
 
     def _new(self, root: Path, arguments: Sequence[str]) -> Manifest:
@@ -87,10 +83,14 @@ class ResumableSweeper(Sweeper):
         if self._params:  # the command line was checked before
             check([*self._params, *arguments], self._loader, True)
         overrides = combinations([*self._params, *arguments], self._loader)
+        return self._manifest(root, [Job(number, job) for number, job in enumerate(overrides)])
+
+    def _manifest(self, root: Path, jobs: list[Job]) -> Manifest:
+        """What is written down of a sweep that begins now."""
         how = self._config.hydra.overrides.hydra
         return Manifest(
             root=root,
-            jobs=[Job(number, job) for number, job in enumerate(overrides)],
+            jobs=jobs,
             command=os.environ.get(COMMAND, provenance.command()),
             cwd=str(Path.cwd()),
             created=time.time(),
@@ -164,12 +164,34 @@ def _left(manifest: Manifest) -> list[Job]:
 
 
 @contextmanager
-def _tracked(manifest: Manifest, config: DictConfig) -> Iterator[list[Outcome]]:
+def alone(root: Path) -> Iterator[None]:
+    """One process at a time looks after the sweep of a directory, which its jobs inherit."""
+    root.mkdir(parents=True, exist_ok=True)
+    os.environ[SWEEP] = str(root)
+    with sole_user(
+        root / ".sweep.lock", f"Another process is looking after the sweep in {root}: wait for it, or stop it."
+    ):
+        yield
+
+
+def report(manifest: Manifest) -> list[Outcome]:
+    """What became of every job, in a table."""
+    results = outcomes(manifest, slurm.ask(manifest.ids))
+    job_table.write(manifest, results)
+    job_table.show(manifest, results)
+    return results
+
+
+@contextmanager
+def tracked(
+    manifest: Manifest, config: DictConfig, facts: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[list[Outcome]]:
     """The sweep's entry in the tracking, which its jobs gather below; it ends with the table, unless jobs go on.
 
     Args:
         manifest: of the sweep.
         config: of one of its jobs, which says where to track.
+        facts: tags that are known at the end.
 
     Yields:
         A list to be filled with what became of the jobs.
@@ -192,6 +214,7 @@ def _tracked(manifest: Manifest, config: DictConfig) -> Iterator[list[Outcome]]:
     states = {result.state for result in results}
     if tracker is not None and not states & {QUEUED, RUNNING}:
         with _forgiven():
+            tracker.tags(facts)
             tracker.metrics({f"sweep/{name}": float(sum(one.state == name for one in results)) for name in ORDER})
             for file in (job_table.MARKDOWN, job_table.CSV):
                 tracker.artifact(root / file)

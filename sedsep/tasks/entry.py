@@ -91,7 +91,8 @@ def run(config: DictConfig) -> None:
 
 
 def _at_its_scale(config: DictConfig) -> DictConfig:
-    """The config at the scale that the checkpoint at `ckpt` was made at, unless the command names one.
+    """The config at the scale that the checkpoint at `ckpt`, or the first there, was made at, unless the command names
+    one.
 
     Raises:
         UserError: it cannot be had, or is no checkpoint of ours.
@@ -101,9 +102,9 @@ def _at_its_scale(config: DictConfig) -> DictConfig:
         return config
     from sedsep import checkpoints  # torch, too
     from sedsep.checkpoints import exported
-    from sedsep.checkpoints.finding import find
+    from sedsep.checkpoints.finding import each, find
 
-    path = find(config.ckpt, Path(config.paths.cache))
+    path = find(each(config.ckpt)[0], Path(config.paths.cache))
     scale = (exported if path.suffix == exported.SUFFIX else checkpoints).describe(path).scale
     known = GlobalHydra.instance().config_loader().get_group_options("scale")
     if scale == config.scale.name or scale not in known:

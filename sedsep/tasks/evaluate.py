@@ -10,10 +10,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from sedsep.checkpoints.finding import find
+from sedsep.checkpoints.finding import find_all
 from sedsep.composition import common, parts
 from sedsep.composition.conclusion import conclude
 from sedsep.errors import UserError
+from sedsep.evaluation.ensemble import check_classes, combined
 from sedsep.evaluation.estimates import Estimates
 from sedsep.evaluation.evaluator import FileEvaluator, passes_to_score
 from sedsep.evaluation.label_sources import taggers_among
@@ -39,7 +40,8 @@ OPTIONS = {
 
 
 def run(config: DictConfig) -> dict[str, float]:
-    """Score `config.ckpt`, a model of the kind that `config.model` names, or the wav files in `config.task.estimates`.
+    """Score `config.ckpt`, a model of the kind that `config.model` names or an ensemble of several, or the wav files in
+    `config.task.estimates`.
 
     Raises:
         UserError: neither is given, or both; a checkpoint that does not fit the data set, or is not what else the
@@ -67,24 +69,27 @@ def run(config: DictConfig) -> dict[str, float]:
         with run.tracker() as tracker:
             return conclude(run, tracker, data, labels, scenes, FileEvaluator(labels, estimates.of))
     scale, rate = config.scale.name, config.sample_rate
-    model = load_model(recipe.name, recipe.kind, find(config.ckpt, run.cache), scale, rate)
+    models = [load_model(recipe.name, recipe.kind, file, scale, rate) for file in find_all(config.ckpt, run.cache)]
+    check_classes([(model.checkpoint, model.description.labels) for model in models])
     if not config.audio:  # a folder of recordings has no classes of its own
-        _check_labels(labels, model)
-    labels = LabelSet(model.description.labels)
+        _check_labels(labels, models[0])
+    labels, network = LabelSet(models[0].description.labels), combined([model.network for model in models])
     scenes = _scenes(config, recipe, layout, labels)
     with run.tracker() as tracker:
-        tracker.tags({"sedsep.checkpoint": str(model.checkpoint)})
-        separator = model.network
-        if not isinstance(separator, GuidedSeparator):
-            evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): model})
-            return conclude(run, tracker, data, labels, scenes, evaluator, model)
-        _check_command(config, separator, model.checkpoint)
-        passes_to_score(config.refinement.eval_iters, separator)
+        tracker.tags({"sedsep.checkpoint": ", ".join(str(model.checkpoint) for model in models)})
+        if recipe.kind == "sed":
+            evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): models})
+            return conclude(run, tracker, data, labels, scenes, evaluator, models)
+        for model in models:
+            assert isinstance(model.network, GuidedSeparator)
+            _check_command(config, model.network, model.checkpoint)
+        passes_to_score(config.refinement.eval_iters, network)
         taggers = {
-            option: load_model(config[option].name, "sed", file, scale, rate, labels) for option, file in files.items()
+            option: [load_model(config[option].name, "sed", file, scale, rate, labels) for file in those]
+            for option, those in files.items()
         }
-        evaluator = parts.evaluator(run, labels, taggers, separator)
-        return conclude(run, tracker, data, labels, scenes, evaluator, model, taggers)
+        evaluator = parts.evaluator(run, labels, taggers, network)
+        return conclude(run, tracker, data, labels, scenes, evaluator, models, taggers)
 
 
 def _scenes(

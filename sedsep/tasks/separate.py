@@ -12,8 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from sedsep.checkpoints.finding import BOX
-from sedsep.checkpoints.finding import find as find_checkpoint
+from sedsep.checkpoints.finding import BOX, each, find_all, one_or_all
 from sedsep.composition.common import event_rule
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, printable
@@ -40,18 +39,20 @@ def run(config: DictConfig) -> None:
     chunk, cache = config.task.chunk, Path(config.paths.cache)
     threshold, precision = config.scale.threshold, config.task.precision
     ckpt = config.ckpt or BOX
-    system = load(ckpt, config.tagger.ckpt, device, chunk, cache, threshold, precision)
+    system = load(each(ckpt), config.tagger.ckpt, device, chunk, cache, threshold, precision)
     if config.task.threshold is None:
         request = replace(request, threshold=system.threshold)
     system.check(request)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if request.labels is None:
-        named_by = f"{system.named_by}{f' ({system.tagger_file})' if system.tagger_file else ''}"
-        hint = "" if system.tagger_file else " (tagger.ckpt=PATH gives a tagger)"
+        files = ", ".join(map(str, system.tagger_files))
+        named_by = f"{system.named_by}{f' ({files})' if files else ''}"
+        hint = "" if files else " (tagger.ckpt=PATH gives a tagger)"
         console.print(f"Sounds are named by {named_by}, from a probability of {request.threshold:g}{hint}.")
     parent = Path(config.task.output or config.paths.run)
-    file = find_checkpoint(ckpt, cache)  # of a name, the very file that it means here
-    checkpoints = {"separator": str(file), "tagger": system.tagger_file and str(system.tagger_file)}
+    # Of a name, the very file that it means here; of an ensemble all of them.
+    parts = {"separator": find_all(ckpt, cache), "tagger": system.tagger_files}
+    checkpoints = {name: one_or_all([str(file) for file in files]) for name, files in parts.items()}
     sweep(parent)
     failures = 0
     for path in paths:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from omegaconf import DictConfig
 
 from sedsep import checkpoints
 from sedsep.checkpoints import Checkpoint
-from sedsep.checkpoints.finding import find
+from sedsep.checkpoints.finding import find_all, one_or_all
 from sedsep.composition import common, parts
 from sedsep.devices import evaluation_device
 from sedsep.errors import PROGRAM, UserError
 from sedsep.evaluation.accounts import NAMED_BY, DevResults, meta, parameters, system_config
 from sedsep.evaluation.checking import Rules, Verdict, check
+from sedsep.evaluation.ensemble import check_classes, combined
 from sedsep.evaluation.scored import run_of, scored_with
 from sedsep.evaluation.submission import (
     About,
@@ -32,8 +34,6 @@ from sedsep.evaluation.submission import (
 from sedsep.files import parsed_json, read_json, sweep, whole, write_json
 from sedsep.labels import LabelSet
 from sedsep.metrics.registry import DEV_RESULTS, TAGGER
-from sedsep.models.guided import GuidedSeparator
-from sedsep.models.sed import SedModel
 from sedsep.runs.run import set_up
 from sedsep.training.build import check_fit
 
@@ -74,12 +74,12 @@ def _make(config: DictConfig, form: str, account: Path) -> None:
         )
     name = zip_name(task.author, task.affiliation, task.number)
     set_up(config.seed)
-    separator, tagger, system = _load(config)
+    separators, taggers, system = _load(config)
     every = find_soundscapes(Path(config.audio), rate, system.separator.microphones)
     soundscapes = dict(list(every.items())[: DRY if task.dry_run else None])
     lengths = {file.stem: info.frames for file, info in soundscapes.items()}
     rules = _rules(config, lengths, system.labels)
-    about = _about(config, separator, tagger, system) if form == "2026" else None
+    about = _about(config, separators, taggers, system) if form == "2026" else None
     path = Path(config.paths.run, *(["dry_run"] if task.dry_run else []), name)
     batch_size = parts.recipe(config).plan.eval_batch_size
     sweep(path.parent)
@@ -99,9 +99,11 @@ def _make(config: DictConfig, form: str, account: Path) -> None:
         verdict = check(partial, rules, name)
         verdict.show()
         origin = {
-            "separator": str(separator.path), "tagger": str(tagger.path), "threshold": system.rule.threshold,
+            "separator": one_or_all([str(one.path) for one in separators]),
+            "tagger": one_or_all([str(one.path) for one in taggers]),
+            "threshold": system.rule.threshold,
             "precision": system.precision,
-        }  # fmt: skip
+        }
         write_json(account, {"submission": str(path.absolute()), "form": form, **origin, **verdict.account()})
         if verdict.errors:
             raise UserError(f"{name} has {_errors(verdict, account)}, and was not kept: look into what made them.")
@@ -122,15 +124,20 @@ def _rules(config: DictConfig, lengths: Mapping[str, int], labels: LabelSet) -> 
     return Rules(lengths, labels, config.sample_rate, str(config.task.format), config.slots, dev_test)
 
 
-def _about(config: DictConfig, separator: Checkpoint, tagger: Checkpoint, system: System) -> About:
+def _about(
+    config: DictConfig, separators: Sequence[Checkpoint], taggers: Sequence[Checkpoint], system: System
+) -> About:
     """What a submission of 2026 says of its system, whose scores are those of a run that lies on the disk.
 
     Raises:
         UserError: there are none, or they are another system's.
     """
-    task, folder = config.task, Path(config.task.scored) if config.task.scored else run_of(separator.path)
+    task, folder = config.task, Path(config.task.scored) if config.task.scored else None
+    if folder is None and len(separators) == 1:
+        folder = run_of(separators[0].path)
+    ckpt = ",".join(str(separator.path) for separator in separators)
     how = (
-        f"score it ({PROGRAM} task=evaluate ckpt={separator.path} edition=dcase2026, with the data's options or "
+        f"score it ({PROGRAM} task=evaluate ckpt=[{ckpt}] edition=dcase2026, with the data's options or "
         "audio=FOLDER) and give that run's directory as task.scored=DIRECTORY"
     )
     if folder is None or not (folder / DEV_RESULTS).exists():
@@ -139,18 +146,18 @@ def _about(config: DictConfig, separator: Checkpoint, tagger: Checkpoint, system
             f"has no {DEV_RESULTS}: {how}."
         )
     results = read_json(folder / DEV_RESULTS, DevResults, how)
-    about = system_config(separator, tagger, system.rule.threshold, system.precision)
+    about = system_config(separators, taggers, system.rule.threshold, system.precision)
     known = parsed_json(json.dumps(about), dict[str, Any])
     theirs = results.config if isinstance(results.config, dict) else {}
     if different := [name for name, value in known.items() if theirs.get(name) != value]:
         raise UserError(f"{folder / DEV_RESULTS} is of a system with another {different[0]}: {how}.")
-    nparams = parameters(separator, tagger)
+    nparams = parameters([*separators, *taggers])
     description = meta(task.author, task.affiliation, task.number, config.sample_rate, nparams, results)
     return About(nparams, about, (folder / DEV_RESULTS).read_text(encoding="utf-8"), description)
 
 
-def _load(config: DictConfig) -> tuple[Checkpoint, Checkpoint, System]:
-    """A separator and a tagger, and the system of both: what `ckpt` was scored with, unless the command says otherwise.
+def _load(config: DictConfig) -> tuple[list[Checkpoint], list[Checkpoint], System]:
+    """Separators and taggers, and the system of all: what `ckpt` was scored with, unless the command says otherwise.
 
     The networks must fit each other and the configured scale and rate.
     """
@@ -159,21 +166,21 @@ def _load(config: DictConfig) -> tuple[Checkpoint, Checkpoint, System]:
             "task=submission needs a trained separator: add ckpt=PATH (or check a submission that is there with "
             "task.check=FILE.zip)."
         )
-    separator = checkpoints.load(find(config.ckpt, Path(config.paths.cache)), "separator")
-    labels = LabelSet(separator.description.labels)
+    separators = [checkpoints.load(file, "separator") for file in find_all(config.ckpt, Path(config.paths.cache))]
+    check_classes([(separator.path, separator.description.labels) for separator in separators])
+    labels = LabelSet(separators[0].description.labels)
     option = NAMED_BY if config.task.format == 2026 else TAGGER
-    tagger = checkpoints.load(parts.tagger_files(config, [option])[option], "sed", labels)
+    taggers = [checkpoints.load(file, "sed", labels) for file in parts.tagger_files(config, [option])[option]]
     threshold = config.task.threshold
     if threshold is None:
-        scored = scored_with(separator.path)
-        threshold = config.scale.threshold if scored is None else scored.threshold
-    for loaded in (separator, tagger):
+        scored = [account.threshold for one in separators if (account := scored_with(one.path))]
+        threshold = fmean(scored) if scored else config.scale.threshold
+    for loaded in (*separators, *taggers):
         check_fit(config.scale.name, config.sample_rate, loaded)
         loaded.network.to(evaluation_device(config.trainer.accelerator)).eval()
-    assert isinstance(separator.network, GuidedSeparator)
-    assert isinstance(tagger.network, SedModel)
+    separator, tagger = (combined([one.network for one in those]) for those in (separators, taggers))
     rule = common.label_rule(config, threshold)
-    return separator, tagger, System(separator.network, tagger.network, labels, rule, config.task.precision)
+    return separators, taggers, System(separator, tagger, labels, rule, config.task.precision)
 
 
 def _errors(verdict: Verdict, account: Path) -> str:

@@ -57,16 +57,17 @@ def run(config: DictConfig) -> dict[str, float]:
                 scored = {"validation_labels": validation, "ranking": config.edition.ranking}
                 model = trainings.fit(recipe, network, directory, logger, **scored)
                 assert isinstance(model.network, GuidedSeparator)
-                sources = {source: taggers[source] for source in taggers_among(config.task.label_sources)}
+                sources = {source: [taggers[source]] for source in taggers_among(config.task.label_sources)}
                 evaluator = parts.evaluator(run, labels, sources, model.network)
             else:
                 model = trainings.fit(recipe, network, directory, logger)
                 if is_main_process() and config.scale.trains_prerequisites:
                     keep_for_others(recipe, trainings, directory, run.cache)
-                evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): model})
+                evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): [model]})
             tracker.tags({"sedsep.checkpoint": str(model.checkpoint)})
             test_scenes = data.eval_dataset(data.test_split)
-            return conclude(run, tracker, layout.root, labels, test_scenes, evaluator, model, taggers)
+            named_by = {option: [tagger] for option, tagger in taggers.items()}
+            return conclude(run, tracker, layout.root, labels, test_scenes, evaluator, [model], named_by)
     except BaseException as error:
         if isinstance(error, Stopped) or any(run.directory.glob(f"checkpoints/*/{LAST}")):
             log.warning("To go on with this training: %s ckpt=%s", PROGRAM, run.directory)

@@ -129,6 +129,7 @@ LEFT_OUT = [
     "callbacks.best.filename=../../canary",
     "+callbacks.best.dirpath=canary",
     "tagger.ckpt=hf:stranger/canary",
+    "tagger.ckpt=[mine.ckpt,hf:stranger/canary]",
 ]
 
 WAYS = {"evaluate": ["task=evaluate", "ckpt=run"], "continue": ["ckpt=run"]}

@@ -66,10 +66,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     networks = {"separator": separator.network, "taggers": {"baseline": tagger.network}}
     scored = Evaluator(LABELS, rate=RATE, oracle=False, **networks)(BATCH)
     evaluation = Evaluation("test", LABELS.names, scored, passes=1)
-    dev = json.dumps(dev_results(evaluation, separator, tagger, "fp32"))
-    results, nparams = parsed_json(dev, DevResults), parameters(separator, tagger)
+    dev = json.dumps(dev_results(evaluation, [separator], [tagger], "fp32"))
+    results, nparams = parsed_json(dev, DevResults), parameters([separator, tagger])
     description = meta("Doe", "Uni", 1, RATE, nparams, results)
-    about = About(nparams, system_config(separator, tagger, 0.5, "fp32"), dev, description)
+    about = About(nparams, system_config([separator], [tagger], 0.5, "fp32"), dev, description)
     answers = System(separator.network, tagger.network, LABELS, LabelRule(0.5, at_most=3)).answers(BATCH.mixture)
     pack_2026(path / f"{FOLDER}_out.zip", zip(BATCH.names, answers, strict=True), RATE, FOLDER, about)
     with zipfile.ZipFile(path / f"{FOLDER}_out.zip") as archive:

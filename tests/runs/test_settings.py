@@ -19,9 +19,10 @@ from sedsep.runs.command_line.starting import checked
 from sedsep.runs.provenance import PROJECT
 
 CONF = PROJECT / "conf"
+MODELLING = ("scale", "model", "conditioning", "refinement")
 CHOICES = [
     f"{group}={path.stem}"
-    for group in ("scale", "model", "conditioning", "trainer", "logger", "refinement", "task", "hydra/launcher")
+    for group in (*MODELLING, "trainer", "logger", "task", "hydra/launcher", "hydra/sweeper")
     for path in sorted((CONF / group).glob("[a-z]*.yaml"))
 ]
 Check = Callable[..., object]
@@ -38,6 +39,7 @@ def check() -> Iterator[Check]:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_is_as_its_types_say(check: Check, choice: str) -> None:
     needed = {"task=convert": ["task.source=x.ckpt"], "task=publish": ["task.licence=mit"]}
+    needed["hydra/sweeper=optuna"] = ["hydra.sweeper.study_name=widths"]
     check(choice, *needed.get(choice, []))
 
 
@@ -57,6 +59,11 @@ def test_every_choice_is_as_its_types_say(check: Check, choice: str) -> None:
         ("+trainer.gradient_clip=1", "did you mean gradient_clip_val"),
         ("trainer.max_epochs=2", "model.training.epochs"),
         ("data=folder", "add data.root="),
+        (
+            "ckpt=[a,b]",
+            "ckpt=[a,b] names several networks, whose mean is for task=evaluate, separate, submission alone",
+        ),
+        ("ckpt=[]", "ckpt=[] is not right"),
     ],
 )
 def test_a_mistake_names_the_option_and_what_it_takes(check: Check, override: str, says: str) -> None:

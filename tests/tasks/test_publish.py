@@ -97,7 +97,7 @@ def test_a_shared_tagger_is_the_one_beside_it_and_no_other(composed: Compose, tm
     account = json.loads((folder / "config.json").read_text())
     account["taggers"]["tagger"]["checkpoint"] = str(tmp_path / "tagger.ckpt")  # a path of the reader's machine
     (folder / "config.json").write_text(json.dumps(account))
-    assert sedsep.load(folder, device="cpu").tagger_file == folder / "tagger.safetensors"
+    assert sedsep.load(folder, device="cpu").tagger_files == (folder / "tagger.safetensors",)
     checkpoints.save(folder / "tagger.safetensors", *_other(tmp_path))
     with refused("is another file by now"):
         sedsep.load(folder, device="cpu").separate(noise(4, 9000), RATE)
@@ -117,7 +117,7 @@ def test_a_model_of_the_hub_is_fetched_once_and_stays_what_it_was(
     first = next(iter(hub.commits["me/mini"]))
     system = sedsep.load("me/mini", device="cpu", cache=cache)
     assert system.named_by == "the tagger"
-    assert system.tagger_file == find("hf:me/mini", cache).with_name("tagger.safetensors")
+    assert system.tagger_files == (find("hf:me/mini", cache).with_name("tagger.safetensors"),)
     second = hub.commit("me/mini", {"config.json": (folder / "config.json").read_bytes() + b"\n"})
     asked = len(hub.asked)
     assert find("hf:me/mini", cache).parent.name == first

@@ -267,6 +267,8 @@ def test_a_run_is_scored_on_what_it_was_trained_with(outputs: Callable[..., Path
     assert continued(["-m", "task=evaluate", "ckpt=last"]) == [
         *("-m", "model=tagger", "seed=3", "task=evaluate", f"ckpt='{newest}'")
     ]
+    several = f"ckpt=[{run},elsewhere/other.ckpt]"
+    assert continued(["task=evaluate", several]) == ["model=tagger", "seed=3", "task=evaluate", several]
 
 
 def begun(run: Path, *overrides: str) -> None:

@@ -59,9 +59,14 @@ def combinations(overrides: Sequence[str], loader: ConfigLoader | None = None) -
     Args:
         overrides: of the sweep; where a key is given twice the later one counts.
         loader: which finds the options that `glob(...)` stands for.
+
+    Raises:
+        UserError: an interval, of which there is no product.
     """
     choices = {}
     for override in OverridesParser.create(loader).parse_overrides(list(overrides)):
+        if override.is_interval_sweep():
+            raise UserError(f"{override.input_line} has no end of values: search it with hydra/sweeper=optuna.")
         key = override.get_key_element()
         choices[key] = [f"{key}={value}" for value in _texts(override)]
     return list(itertools.product(*choices.values()))
@@ -164,7 +169,10 @@ def unknown(path: str, name: str, valid: Sequence[str]) -> str:
 
 
 def _texts(override: Override) -> list[str]:
-    """The values of an override, as they are written."""
+    """The values of an override, as they are written; of an interval its ends."""
+    if override.is_interval_sweep():
+        interval: Any = override.value()
+        return [str(interval.start), str(interval.end)]
     if override.is_sweep_override():
         return list(override.sweep_string_iterator())
     return [override.get_value_element_as_str()]
@@ -172,7 +180,8 @@ def _texts(override: Override) -> list[str]:
 
 def _values(override: Override) -> list[Any]:
     """The values of an override; of a list its entries."""
-    given: Any = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+    several = override.is_sweep_override() and not override.is_interval_sweep()
+    given: Any = override.sweep_iterator() if several else [override.value()]
     values = itertools.chain.from_iterable(value if isinstance(value, list) else [value] for value in given)
     return [value.text if isinstance(value, QuotedString) else value for value in values]
 

@@ -120,7 +120,7 @@ def values(
         raise _refusal(source, choices[-1]) from error
     kept, left_out = list(choices), list[str]()
     for text, keys in settings.items():
-        if any(ELSEWHERE.fullmatch(key) or str(value).startswith(FETCHED) for key, value in keys.items()):
+        if any(ELSEWHERE.fullmatch(key) or _is_fetched(value) for key, value in keys.items()):
             left_out.append(text)
         elif all(_exists(key, config) for key in keys):
             kept.append(_text(parsed[text]))
@@ -245,6 +245,10 @@ def _stands(value: Any) -> bool:
     if isinstance(value, list):
         return all(_stands(item) for item in value)
     return value is None or value == {} or isinstance(value, bool | int | float) or _is_word(value)
+
+
+def _is_fetched(value: Any) -> bool:
+    return any(map(_is_fetched, value)) if isinstance(value, list) else str(value).startswith(FETCHED)
 
 
 def _is_word(value: Any) -> bool:

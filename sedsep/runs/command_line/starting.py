@@ -1,7 +1,7 @@
 """Before Hydra starts: overrides are checked, and a sweep runs from a snapshot of the code, or goes on as it was.
 
-`ckpt=last` and `ckpt=DIRECTORY` go on with a training, or score it, by the command that it was begun with; of tasks
-that use a separator `ckpt=last` is the one that was trained last.
+`ckpt=last` and `ckpt=DIRECTORY` go on with a training, or score it, by the command that it was begun with (of several
+that are scored together, the first one's); of tasks that use a separator `ckpt=last` is the one that was trained last.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def continued(arguments: Sequence[str]) -> list[str]:
         if checkpoints[-1] != "last":
             return list(arguments)
         return [*rest, f"{OPTION}{quoted(str(_newest(Path('outputs'), finished=True, kind='separator')))}"]
-    path = Path(checkpoints[-1])
+    several = checkpoints[-1].startswith("[")
+    path = Path(checkpoints[-1].strip("[]").split(",")[0].strip("'\" ") if several else checkpoints[-1])
     if checkpoints[-1] == "last":
         run_dir = _newest(Path("outputs"), finished=scores)
     elif not scores:
@@ -73,7 +74,8 @@ def continued(arguments: Sequence[str]) -> list[str]:
     taken = [text for text in taken if not text.startswith((OPTION, TASK))]
     if scores:  # data, scale and seed are what they were
         flags = list(takewhile(lambda argument: "=" not in argument, rest))  # Hydra takes them first
-        return [*flags, *taken, *rest[len(flags) :], f"{OPTION}{quoted(str(run_dir))}"]
+        scored = checkpoints[-1] if several else quoted(str(run_dir))
+        return [*flags, *taken, *rest[len(flags) :], f"{OPTION}{scored}"]
     if before:
         raise UserError(f"{run_dir} is no training ({before[0]}): give the directory of one, or begin anew.")
     inherited.check_links(run_dir)

@@ -16,13 +16,28 @@ from pydantic.fields import FieldInfo
 from sedsep.errors import UserError
 from sedsep.runs.command_line.arguments import unknown
 from sedsep.runs.command_line.settings.data import Data, EditionOptions
-from sedsep.runs.command_line.settings.fields import Hertz, Name, Options, Place, Seconds, Seed, expected, text, whole
+from sedsep.runs.command_line.settings.fields import (
+    Checkpoints,
+    Hertz,
+    Name,
+    Options,
+    Place,
+    Seconds,
+    Seed,
+    expected,
+    text,
+    whole,
+)
 from sedsep.runs.command_line.settings.networks import Conditioning, Microphones, Passes, Slots
 from sedsep.runs.command_line.settings.recipes import SedModel, Separator
-from sedsep.runs.command_line.settings.runs import Launcher, Logger
+from sedsep.runs.command_line.settings.runs import Launcher, Logger, Sweeper
 from sedsep.runs.command_line.settings.scale import Scale
 from sedsep.runs.command_line.settings.tasks import TASKS
 from sedsep.runs.command_line.settings.trainer import Callbacks, Speed, Trainer
+
+MODELS = ("model", "tagger", "baseline")
+ENSEMBLES = ("evaluate", "separate", "submission")
+"""Tasks that take several checkpoints for one, as `ckpt` and for taggers."""
 
 PER_PASS = Annotated[int, whole(1, 1000)]
 
@@ -61,6 +76,7 @@ class Hydra(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     launcher: Launcher
+    sweeper: Sweeper
 
 
 class Job(Options):
@@ -71,7 +87,7 @@ class Job(Options):
     duration: Seconds
     microphones: Microphones
     slots: Slots
-    ckpt: Place | None
+    ckpt: Checkpoints | None
     audio: Place | None
     sweep: Sweep
     paths: Paths
@@ -115,7 +131,7 @@ def check_values(values: Mapping[str, Any], task: str, default: DictConfig | Non
     """The same for a config as plain values.
 
     Args:
-        values: of the job, and of the launcher as Hydra's part.
+        values: of the job, and of launcher and sweeper as Hydra's part.
         task: its name.
         default: as `check_settings` takes it.
 
@@ -129,6 +145,7 @@ def check_values(values: Mapping[str, Any], task: str, default: DictConfig | Non
         job.model_validate(values, context={"cores": cores})
     except ValidationError as error:
         raise UserError(_sentence(error.errors(include_url=False), job, values, default)) from None
+    _check_ensembles(values, task)
     _check_together(values, default)
 
 
@@ -150,8 +167,24 @@ def plain(config: DictConfig) -> dict[str, Any]:
     own.labels.count = count or (len(names) if OmegaConf.is_list(names) else 0) or 1
     values: Any = OmegaConf.to_container(own, resolve=True)
     values["labels"]["count"] = count
-    values["hydra"] = {"launcher": OmegaConf.to_container(config.hydra.launcher, resolve=True)}
+    values["hydra"] = {
+        name: OmegaConf.to_container(config.hydra[name], resolve=True) for name in ("launcher", "sweeper")
+    }
     return values
+
+
+def _check_ensembles(values: Mapping[str, Any], task: str) -> None:
+    """Refuse several checkpoints where one is meant.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for key, ckpt in {"ckpt": values["ckpt"], **{f"{name}.ckpt": values[name]["ckpt"] for name in MODELS}}.items():
+        if isinstance(ckpt, list) and (key == "model.ckpt" or task not in ENSEMBLES):
+            raise UserError(
+                f"{key}={text(ckpt)} names several networks, whose mean is for task={', '.join(ENSEMBLES)} alone: give "
+                "one."
+            )
 
 
 def _check_together(values: Mapping[str, Any], default: DictConfig | None) -> None:

@@ -86,6 +86,9 @@ Decibels = Annotated[float, number(-300, 300, "dB")]
 Name = Annotated[str, Field(min_length=1, description="a name (one that is a number in quotes: \"'3'\")")]
 Place = Annotated[str, Field(min_length=1, description="a path (one that is a number in quotes: \"'3'\")")]
 
+Checkpoints = Place | Annotated[list[Place], Field(min_length=1, description="a list of such")]
+"""One, or the members of an ensemble."""
+
 
 def pair(what: str, least_high: float | None = None) -> tuple[FieldInfo, AfterValidator]:
     """Two values, the smaller first.

@@ -9,6 +9,7 @@ from pydantic import Field, Tag
 from sedsep.runs.command_line.settings.fields import (
     OTHER,
     TARGET,
+    Checkpoints,
     Foreign,
     Name,
     Options,
@@ -165,7 +166,7 @@ class Model(Options):
 
     name: Name
     part: Literal["separator", "tagger", "baseline", "tracks"]
-    ckpt: Place | None
+    ckpt: Checkpoints | None
     start: Place | None
     published: Name | None = None
     training: Training

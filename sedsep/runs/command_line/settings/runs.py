@@ -12,6 +12,7 @@ from sedsep.runs.command_line.settings.fields import (
     Name,
     Options,
     Place,
+    Seed,
     by_target,
     number,
     whole,
@@ -72,7 +73,37 @@ class Slurm(Options):
 
 
 class Hydras(BaseModel):
-    """A launcher of Hydra, which checks its options itself."""
+    """A launcher or sweeper of Hydra, which checks its options itself."""
+
+
+class Optuna(Options):
+    """Jobs that are chosen by the scores of those before."""
+
+    target: Annotated[Literal["hydra_plugins.sedsep_sweeps.Optuna"], Field(alias=TARGET)]
+    study_name: Annotated[
+        str, Field(pattern=r"^\w[\w.-]*$", max_length=100, description="a name of letters, digits, dots and dashes")
+    ]
+    n_trials: Annotated[int, whole(1, 1_000_000)]
+    n_jobs: Annotated[int, whole(1, 1024)]
+    direction: Literal["maximize", "minimize"]
+    metric: Name | None
+    seed: Seed
+    params: dict[str, str | int | float | bool] | None
+
+
+class Resumable(Options):
+    """Jobs that are all combinations."""
+
+    target: Annotated[Literal["hydra_plugins.sedsep_sweeps.Resumable"], Field(alias=TARGET)]
+    params: dict[str, str | int | float | bool] | None
+
+
+Sweeper = Annotated[
+    Annotated[Optuna, Tag("hydra_plugins.sedsep_sweeps.Optuna")]
+    | Annotated[Resumable, Tag("hydra_plugins.sedsep_sweeps.Resumable")]
+    | Annotated[Hydras, Tag(OTHER)],
+    by_target("hydra_plugins.sedsep_sweeps.Optuna", "hydra_plugins.sedsep_sweeps.Resumable"),
+]
 
 
 Launcher = Annotated[

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from sedsep.conditioning import Condition, Host, Maps
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
-from sedsep.models import GuidedSeparator, LogMel, M2d, SedModel, Separator
+from sedsep.models import GuidedSeparator, LogMel, M2d, SedModel, Separator, TfAttention
 from sedsep.modules.film import FilmBank, FilmTerm, Site
 from sedsep.types import Batch, SedOutput
 
@@ -37,6 +37,8 @@ SEPARATOR = {
     "widths": [4, 6, 8],
     "condition_width": 8,
 }
+BODY = {"bands": [[4, 4], [2, 8]], "time_stride": 2, "depth": 1, "heads": 2, "hidden": 6, "kernel": 3}
+ATTENTION = {"widths": [4, 8], "body": partial(TfAttention, **BODY)}
 FRONTEND = {
     "input_rate": RATE,
     "sample_rate": RATE // 2,

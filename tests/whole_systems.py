@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from minis import BACKBONE, CLASSES, FRONTEND, LABELS, RATE, SEPARATOR, shaken
+from minis import BACKBONE, BODY, CLASSES, FRONTEND, LABELS, RATE, SEPARATOR, shaken
 
 from sedsep import checkpoints
 from sedsep.checkpoints import Description
@@ -26,6 +26,11 @@ SED = {
 }
 TIME_FILM = {"_target_": "sedsep.conditioning.TimeFilm", "_partial_": True}
 SOUNDBEAM = {"_target_": "sedsep.conditioning.Soundbeam", "_partial_": True}
+ATTENTION = {
+    "widths": [4, 8],
+    "body": {"_target_": "sedsep.models.TfAttention", "_partial_": True, **BODY},
+    "features": ["magnitude", "intensity", "phase"],
+}
 GUIDED = {"time_film": TIME_FILM, "injection": SOUNDBEAM}
 
 

@@ -39,7 +39,7 @@ class CostTable:
         """For a terminal."""
         table = Table(title=self.title, title_justify="left", box=SIMPLE)
         for column in self.columns:
-            table.add_column(column, justify="left" if column in ("precision", "ms") else "right")
+            table.add_column(column, justify="left" if column in ("network", "precision", "ms") else "right")
         for row in self.rows:
             table.add_row(*row)
         return table

@@ -1,6 +1,6 @@
-"""What a separator costs: time and memory, against its convolutions alone.
+"""What a separator costs: time and memory, against its convolutions and linear layers alone.
 
-Axes: R rows (queries), C channels, T frames, F bins, K queries, M microphones, L samples.
+Axes: K queries, M microphones, L samples.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sedsep.benchmarks.costs import CostTable, clock, machine, peak_gb
@@ -23,9 +24,10 @@ from sedsep.modules.film import FilmTerm
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("iters", "passes", "queries", "precision", "s", "convs", "ratio", "GFLOP/s", "GB", "dB")
+COLUMNS = ("network", "iters", "passes", "queries", "precision", "s", "GFLOP", "convs", "ratio", "GFLOP/s", "GB", "dB")
 DIGITS = {
     "seconds": ".3g",
+    "gflop": ".3g",
     "convolutions_seconds": ".3g",
     "ratio": ".2f",
     "gflops": ".0f",
@@ -34,12 +36,12 @@ DIGITS = {
 }
 """What is told of a case, and how a table writes it."""
 
-Convolution = nn.Conv2d | nn.ConvTranspose2d
+Layer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 
 def separator_costs(
     title: str,
-    make: Callable[[int], GuidedSeparator],
+    networks: Mapping[str, Callable[[int], GuidedSeparator]],
     mixture: Tensor,
     iters: Sequence[int],
     queries: Sequence[int],
@@ -51,12 +53,12 @@ def separator_costs(
 
     Args:
         title: what is measured; the machine is added.
-        make: makes a network for some refinement passes.
+        networks: what makes them for some refinement passes, by name; metrics of the first one do not carry its name.
         mixture: [1, M, L], on the device to measure.
         iters: refinement passes to make networks for; those with some are run for one pass and for all.
         queries: numbers of events that are asked of a network without refinement.
         precisions: of each; float32 first, the others' reference.
-        compiling: whether the U-Net goes through `torch.compile`.
+        compiling: whether the body goes through `torch.compile`.
         repeats: runs of each.
 
     Raises:
@@ -64,7 +66,8 @@ def separator_costs(
     """
     rows: list[list[str]] = []
     metrics: dict[str, float] = {}
-    for most in iters:
+    first = next(iter(networks))
+    for (name, make), most in itertools.product(networks.items(), iters):
         network = make(most).to(mixture.device).eval()
         sizes = [(1, 1), (1, most)] if most else [(count, 1) for count in queries]
         references: dict[tuple[int, int], Tensor] = {}
@@ -74,14 +77,14 @@ def separator_costs(
             if reference is not estimates:
                 costs["snr_db"] = snr_db(reference, estimates).mean().item()
             way = precision + (" compiled" if compiled else "")
-            cells = [f"{costs[name]:{digits}}" if name in costs else "" for name, digits in DIGITS.items()]
-            rows.append([str(most), str(passes), str(count), way, *cells])
-            log.info("%s", ", ".join(f"{name} {cell}" for name, cell in zip(COLUMNS, rows[-1], strict=True)))
+            cells = [f"{costs[key]:{digits}}" if key in costs else "" for key, digits in DIGITS.items()]
+            rows.append([name, str(most), str(passes), str(count), way, *cells])
+            log.info("%s", ", ".join(f"{column} {cell}" for column, cell in zip(COLUMNS, rows[-1], strict=True)))
             # The shortest names are those of one query, no refinement, not compiled.
-            prefix = f"benchmark/separator/{way.replace(' ', '/')}"
+            prefix = f"benchmark/separator/{'' if name == first else f'{name}/'}{way.replace(' ', '/')}"
             prefix += f"/iters_{most}/passes_{passes}" if most else ""
             prefix += f"/queries_{count}" if count > 1 else ""
-            metrics |= {f"{prefix}/{name}": value for name, value in costs.items()}
+            metrics |= {f"{prefix}/{key}": value for key, value in costs.items()}
     return CostTable(f"{title}, {machine(mixture.device)}", COLUMNS, rows, metrics)
 
 
@@ -94,7 +97,7 @@ def measure(
     compiled: bool = False,
     repeats: int = 1,
 ) -> tuple[dict[str, float], Tensor]:
-    """Run a network in some way, and its convolutions alone in turn with it.
+    """Run a network in some way, and its convolutions and linear layers alone in turn with it.
 
     Args:
         network: in evaluation mode, on the mixture's device; made for refinement where passes are asked for.
@@ -102,19 +105,20 @@ def measure(
         queries: K.
         passes: refinement passes.
         precision: see `computing`.
-        compiled: whether the U-Net goes through `torch.compile`.
+        compiled: whether the body goes through `torch.compile`.
         repeats: runs of each, of which the fastest counts: whatever else the machine does only ever adds time.
 
     Returns:
-        `seconds` for one clip, SED model included; `convolutions_seconds` of the convolutions in isolation; `ratio` of
-        the two; `gflops`, the convolutions' arithmetic per second of the whole, in GFLOP/s; `peak_gb`, the highest
-        memory of the process (CPU) or the device during the run, where the system tells. And the estimates [1, K, L].
+        `seconds` for one clip, SED model included; `gflop`, the arithmetic from the first convolution to the last;
+        `convolutions_seconds` of convolutions and linear layers in isolation; `ratio` of the two times; `gflops`, the
+        arithmetic per second of the whole, in GFLOP/s; `peak_gb`, the highest memory of the process (CPU) or the device
+        during the run, where the system tells. And the estimates [1, K, L].
 
     Raises:
         UserError: an unknown precision.
     """
     computed = computing(mixture.device, precision)
-    layers, gflop = convolutions(network, queries, mixture.shape[-1])
+    layers, gflop = arithmetic(network, queries, mixture.shape[-1])
     if compiled:
         network = copy.deepcopy(network)  # compiling cannot be undone
         network.separator.unet.compile()
@@ -132,6 +136,7 @@ def measure(
     seconds, bare = map(min, zip(*times, strict=True))
     costs = {
         "seconds": seconds,
+        "gflop": passes * gflop,
         "convolutions_seconds": bare,
         "ratio": seconds / bare,
         "gflops": passes * gflop / seconds,
@@ -139,50 +144,48 @@ def measure(
     return costs if peak is None else {**costs, "peak_gb": peak}, estimates
 
 
-def convolutions(
-    network: GuidedSeparator, queries: int, samples: int
-) -> tuple[list[tuple[Convolution, torch.Size]], float]:
-    """The convolutions of one pass of the U-Net, with those into and out of it.
+def arithmetic(network: GuidedSeparator, queries: int, samples: int) -> tuple[list[tuple[Layer, torch.Size]], float]:
+    """What one pass computes from the first convolution to the last.
 
     Args:
-        network: whose they are.
+        network: whose it is.
         queries: K, rows that go through it.
         samples: L at the network's input rate.
 
     Returns:
-        Each with the shape of its input [R, C, T, F], and their arithmetic in GFLOP.
+        Convolutions and linear layers, each with the shape of its input, and the arithmetic in GFLOP, that of bands and
+        attention included.
     """
     separator = network.separator
     rows = 1 if separator.outputs > 1 else queries
-    frames = samples * separator.sample_rate // separator.input_rate // separator.stft.hop + 1
-    frames += -frames % separator.unet.time_stride
+    samples = samples * separator.sample_rate // separator.input_rate
+    frames = separator.maps(samples // separator.stft.hop + 1).frames
     parts = nn.ModuleList([separator.pre_conv, separator.unet, separator.after_conv])
     outline = copy.deepcopy(parts).to("meta").train()  # shapes alone, by the way that calls every layer as a module
     layers: dict[nn.Module, Any] = dict(zip(outline.modules(), parts.modules(), strict=True))
-    calls: list[tuple[Convolution, torch.Size]] = []
+    calls: list[tuple[Layer, torch.Size]] = []
     for module in outline.modules():
-        if isinstance(module, Convolution):
+        if isinstance(module, Layer):
             module.register_forward_hook(lambda called, inputs, _: calls.append((layers[called], inputs[0].shape)))
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+    with torch.device("meta"), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         terms = [FilmTerm(torch.empty(rows, site.channels, 1, 1)) for site in separator.unet.sites]
         x = outline[0](torch.empty(rows, separator.pre_conv.in_channels, frames, separator.stft.bins - 1))
         outline[2](outline[1](x, terms, []))
-    return calls, counter.get_flop_counts()["Global"][torch.ops.aten.convolution] / 1e9
+    return calls, counter.get_total_flops() / 1e9
 
 
-def _alone(
-    layers: Sequence[tuple[Convolution, torch.Size]], dtype: torch.dtype, device: torch.device
-) -> Callable[[], float]:
-    """Convolutions in isolation (same layers, shapes, layout and dtype), as a function that runs them and gives the
-    sum of their seconds."""
+def _alone(layers: Sequence[tuple[Layer, torch.Size]], dtype: torch.dtype, device: torch.device) -> Callable[[], float]:
+    """Layers in isolation (the same ones, shapes, layout and dtype), as a function that runs them and gives the sum of
+    their seconds."""
     layers = [(copy.deepcopy(layer).to(dtype), shape) for layer, shape in layers]
     noise = torch.randn(max(shape.numel() for _, shape in layers), device=device).to(dtype)
 
     def run() -> float:
         seconds = 0.0
         for layer, shape in layers:
-            rows, channels, frames, bins = shape
-            x = noise[: shape.numel()].view(rows, frames, bins, channels).permute(0, 3, 1, 2)
+            x = noise[: shape.numel()].view(shape)
+            if not isinstance(layer, nn.Linear):  # channels last
+                x = x.view(shape[0], *shape[2:], shape[1]).permute(0, 3, 1, 2)
             with torch.inference_mode():
                 seconds += clock(layer, x)[1]
         return seconds

@@ -62,8 +62,8 @@ def start_separator(separator: Separator, path: Path | str) -> Account:
     """Start a separator from AudioSep's: U-Net, FiLM layers, input norm, and the 1x1 convolutions around the U-Net.
 
     AudioSep hears one microphone and gives one mask. Its first convolution is shared out over ours, so that the same
-    signal on all of them gives what it gave; the feedback, where there is one, starts unheard; all our masks start as
-    its mask.
+    signal on all of them gives what it gave; spatial features and the feedback, where there are any, start unheard; all
+    our masks start as its mask.
 
     Raises:
         UserError: the file cannot be read, is of another make or of another scale.
@@ -84,12 +84,22 @@ def start_separator(separator: Separator, path: Path | str) -> Account:
 def _fitted(separator: Separator, name: str, value: Tensor) -> Tensor:
     """AudioSep's tensor for our numbers of microphones and outputs."""
     microphones, outputs = separator.microphones, separator.outputs
-    if name == "pre_conv.weight":  # [C, 1, 1, 1] to [C, M, 1, 1], or M + K with the feedback
-        spread = value.repeat(1, microphones, 1, 1) / microphones
-        return spread if separator.bn0_feedback is None else nn.functional.pad(spread, (0, 0, 0, 0, 0, outputs))
+    if name == "pre_conv.weight":  # [C, 1, 1, 1] to [C, M, 1, 1], and what else is heard
+        return widened(separator, value.repeat(1, microphones, 1, 1) / microphones)
     if name.startswith("after_conv."):  # [3, ...] to [K * M * 3, ...]
         return value.repeat(microphones * outputs, *[1] * (value.ndim - 1))
     return value
+
+
+def widened(separator: Separator, weight: Tensor) -> Tensor:
+    """First weights of a separator that hears more than the one they are from, to the same effect.
+
+    Args:
+        separator: that hears more: spatial features, or the feedback.
+        weight: [C, M, 1, 1] of the magnitudes, or with the feedback's behind them.
+    """
+    unheard = weight.new_zeros(len(weight), max(0, separator.pre_conv.in_channels - weight.shape[1]), 1, 1)
+    return torch.cat([weight[:, : separator.microphones], unheard, weight[:, separator.microphones :]], dim=1)
 
 
 def start_backbone(sed: SedModel, path: Path | str) -> Account:

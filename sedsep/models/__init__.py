@@ -5,5 +5,6 @@ from sedsep.models.m2d import LogMel, M2d
 from sedsep.models.resunet import UNet
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import Separator
+from sedsep.models.tf_attention import TfAttention
 
-__all__ = ["GuidedSeparator", "LogMel", "M2d", "SedModel", "Separator", "UNet"]
+__all__ = ["GuidedSeparator", "LogMel", "M2d", "SedModel", "Separator", "TfAttention", "UNet"]

@@ -17,15 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.transforms import Resample
 
-from sedsep.conditioning import Maps
 from sedsep.dsp import Stft
 from sedsep.errors import UserError
+from sedsep.models.features import POWER_FLOOR, magnitude
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.m2d import LOG_EPS, LogMel
 from sedsep.models.masks import MASK_PARTS, ROTATION_FLOOR
 from sedsep.models.rows import Rows
 from sedsep.models.sed import SedModel
-from sedsep.models.separator import POWER_FLOOR
 from sedsep.types import SedOutput
 
 
@@ -194,27 +193,25 @@ class SeparatorGraph(nn.Module):
         sed = None if self.sed is None else self.sed.listen(mixture, "layers" in separator.reads)
         waveform = self.there(mixture.flatten(0, 1))
         spec = self.spectrum(waveform).unflatten(0, mixture.shape[:2])  # [B, M, 2, T, F]
-        frames, stride, bins = spec.shape[3], separator.unet.time_stride, separator.stft.bins
-        padded = (frames + stride - 1) // stride * stride
-        innermost = (padded // stride, (bins - 1) // separator.unet.frequency_stride)
-        maps = Maps(padded, innermost, separator.label_film.film)
+        frames = spec.shape[3]
+        maps = separator.maps(frames)
         shared = {
             name: part.prepare(query, sed, maps) for name, part in separator.conditions.items() if not part.per_row
         }
         rows = self._rows(query)
         terms, at_bottleneck = separator.prepare(rows, sed, maps, shared)
         sounds = (rows.query.unflatten(1, (separator.outputs, -1)).abs().amax(2, keepdim=True) > 0).to(query.dtype)
-        spec_rm2tf, normal = spec[rows.item], separator.bn0(_magnitude(spec, 2))[rows.item]
+        spec_rm2tf, given = spec[rows.item], separator.hear(*spec.unbind(2))[rows.item]
         feedback = None
         for _ in range(self.passes):
-            x = normal
+            x = given
             if separator.bn0_feedback is not None:
-                heard = torch.zeros_like(normal[:, : separator.outputs]) + POWER_FLOOR**0.5
+                heard = torch.zeros_like(given[:, : separator.outputs]) + POWER_FLOOR**0.5
                 if feedback is not None:
-                    heard = _magnitude(self.spectrum(feedback.flatten(0, 1)), 1)
+                    heard = magnitude(*self.spectrum(feedback.flatten(0, 1)).unbind(1))
                     heard = heard.unflatten(0, (-1, separator.outputs))
                 x = torch.cat([x, separator.bn0_feedback(heard)], dim=1)
-            x = F.pad(x[..., :-1], (0, 0, 0, padded - frames))
+            x = F.pad(x[..., :-1], (0, 0, 0, maps.frames - frames))
             x = separator.unet(x, terms, at_bottleneck, separator.pre_conv, separator.after_conv)
             estimate = self._synthesise(x.narrow(2, 0, frames), spec_rm2tf, waveform.shape[1])
             feedback = sounds * estimate
@@ -249,8 +246,3 @@ class SeparatorGraph(nn.Module):
         real, imag = ((F.pad(part, (0, 1)) + bias).flatten(0, 1) for part in (masked_real, masked_imag))
         waveforms = self.spectrum.inverse(real, imag, length)
         return waveforms.unflatten(0, (-1, outputs))
-
-
-def _magnitude(parts: Tensor, axis: int) -> Tensor:
-    """Of real and imaginary parts along an axis."""
-    return parts.square().sum(axis).clamp_min(POWER_FLOOR).sqrt()

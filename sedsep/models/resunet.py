@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from sedsep.errors import UserError
 from sedsep.models.remade import DEVICES, Remade, train_block
 from sedsep.models.scratch import Scratch, write_block, write_norm
 from sedsep.modules.film import FilmNorm, FilmTerm, Site
@@ -93,7 +94,6 @@ class UNet(nn.Module):
         )
         self.remade: Remade | None = Remade()  # how it trains; `None`: autograd keeps what it likes
         self.time_stride = 2 ** (len(widths) - 1)
-        self.frequency_stride = 2 ** len(widths)
         # The conditioned BatchNorms in the order that `forward` meets them.
         deepest = len(widths) - 1
         self.sites: list[Site] = []
@@ -108,6 +108,23 @@ class UNet(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
+    def check(self, n_fft: int) -> None:
+        """Refuse transforms whose bins it cannot halve.
+
+        Raises:
+            UserError: one of these.
+        """
+        stride = 2 ** len(self.encoder)
+        if n_fft // 2 % stride:
+            raise UserError(
+                f"n_fft={n_fft} gives {n_fft // 2} bins, which {len(self.encoder)} stages cannot halve: choose a "
+                f"multiple of {2 * stride} or fewer widths."
+            )
+
+    def innermost(self, frames: int, bins: int) -> tuple[int, int]:
+        """(T, F) of the innermost map, of those of the widest."""
+        return frames // self.time_stride, bins // 2 ** len(self.encoder)
+
     def forward(
         self,
         x: Tensor,
@@ -119,7 +136,7 @@ class UNet(nn.Module):
         """Map [R, C, T, F] to the same shape.
 
         Args:
-            x: T a multiple of `time_stride`, F of `frequency_stride`.
+            x: T a multiple of `time_stride`, F one that `check` lets pass.
             terms: the condition of each of `sites`.
             at_bottleneck: what the innermost map goes through, one after the other, before the decoder.
             before: what leads into the network, for maps of other widths than its own.

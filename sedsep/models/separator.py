@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from sedsep.conditioning import Condition, Host, LabelFilm, Maps
 from sedsep.dsp import Stft, fit_length, resample
 from sedsep.errors import UserError
+from sedsep.models.features import MAGNITUDE, SPATIAL, magnitude, spatial
 from sedsep.models.masks import MASK_PARTS, masked, masked_in_tiles
 from sedsep.models.remade import remake
 from sedsep.models.resunet import UNet
 from sedsep.models.rows import Rows
+from sedsep.models.tf_attention import TfAttention
 from sedsep.modules.dprnn import Dprnn
 from sedsep.modules.film import BinNorm, FilmTerm
 from sedsep.types import SedOutput, Separation
-
-POWER_FLOOR = 1e-10
 
 
 class Separator(nn.Module):
@@ -38,7 +38,7 @@ class Separator(nn.Module):
         classes: N.
         n_fft: samples of a window at `sample_rate`.
         hop: samples between windows.
-        widths: channels of the U-Net's stages.
+        widths: channels of the network's maps, outermost first; the U-Net's stages.
         condition_width: width of label and time embeddings.
         iters: refinement passes it is made for; 0 leaves the feedback out, a channel for each output.
         outputs: waveforms a row gives: 1 a query, or K at once from the concatenated queries (ResUNetK).
@@ -48,6 +48,8 @@ class Separator(nn.Module):
         dprnn: makes the recurrence from (channels); `None` leaves it out.
         sed_layers: number of the layer features to inject.
         sed_width: their width.
+        body: makes the network between the first and the last convolution from (widths); `None` for the U-Net.
+        features: what it hears of a spectrum: magnitudes, and beside them any of `SPATIAL`.
 
     Raises:
         UserError: sizes that do not divide, or conditions that do not fit together.
@@ -75,17 +77,20 @@ class Separator(nn.Module):
         dprnn: Callable[..., Dprnn] | None = None,
         sed_layers: int = 0,
         sed_width: int = 0,
+        body: Callable[[Sequence[int]], UNet | TfAttention] | None = None,
+        features: Sequence[str] = (MAGNITUDE,),
     ) -> None:
         super().__init__()
         self.input_rate, self.sample_rate = input_rate, sample_rate
         self.microphones, self.classes, self.outputs, self.iters = microphones, classes, outputs, iters
         self.trained_passes = max(1, iters)
         self.stft = Stft(n_fft, hop)
-        self.unet = UNet(widths)
+        self.unet = UNet(widths) if body is None else body(widths)  # under the U-Net's name, whatever it is
+        self.spatial, directions = spatial(features, microphones)
         self._check_sizes()
         self.bn0 = BinNorm(self.stft.bins)
         self.bn0_feedback = BinNorm(self.stft.bins) if iters else None
-        self.pre_conv = nn.Conv2d(microphones + (outputs if iters else 0), widths[0], 1)
+        self.pre_conv = nn.Conv2d(microphones + directions + (outputs if iters else 0), widths[0], 1)
         self.after_conv = nn.Conv2d(widths[0], microphones * MASK_PARTS * outputs, 1)
         self.out_conv = nn.Conv2d(microphones, 1, 1)
         query, sites = classes * outputs, self.unet.sites
@@ -107,12 +112,7 @@ class Separator(nn.Module):
             raise UserError(
                 f"hop={self.stft.hop} leaves gaps between windows of n_fft={self.stft.n_fft}: choose a smaller hop."
             )
-        stride = self.unet.frequency_stride
-        if (self.stft.bins - 1) % stride:
-            raise UserError(
-                f"n_fft={self.stft.n_fft} gives {self.stft.bins - 1} bins, which {len(self.unet.encoder)} stages "
-                f"cannot halve: choose a multiple of {2 * stride} or fewer widths."
-            )
+        self.unet.check(self.stft.n_fft)
 
     @torch.no_grad()
     def _start_from_mixture(self) -> None:
@@ -157,22 +157,30 @@ class Separator(nn.Module):
             return Separation(silence, [silence] * passes)
         waveform = resample(mixture, self.input_rate, self.sample_rate)
         spec = self.stft(waveform)
-        spectrum = _Spectrum(spec, self.bn0(_magnitude(spec)), waveform.shape[-1])
-        stride, bins = self.unet.time_stride, self.stft.bins
-        frames = spec.shape[2] + -spec.shape[2] % stride
-        innermost = (frames // stride, (bins - 1) // self.unet.frequency_stride)
-        maps = Maps(frames, innermost, self.label_film.film)
+        spectrum = _Spectrum(spec, self.hear(spec.real, spec.imag), waveform.shape[-1])
+        maps = self.maps(spec.shape[2])
         conditions = self.conditions
         shared = {name: part.prepare(query, sed, maps) for name, part in conditions.items() if not part.per_row}
 
         rows = Rows.of(query, together=self.outputs > 1, silent=self.training)
-        split = [rows] if self._recording else rows.split(2 * self.pre_conv.out_channels * frames * bins)
+        split = [rows] if self._recording else rows.split(2 * self.pre_conv.out_channels * maps.frames * self.stft.bins)
         parts = [self._refine(part, spectrum, sed, maps, shared, passes) for part in split]
         estimates = []
         for rows_rol in zip(*parts, strict=True):
             resampled = resample(torch.cat(list(rows_rol)), self.sample_rate, self.input_rate)
             estimates.append(rows.assemble(fit_length(resampled, mixture.shape[-1]), query))
         return Separation(estimates[-1], estimates)
+
+    def hear(self, real: Tensor, imag: Tensor) -> Tensor:
+        """Features of a spectrum's parts [B, M, T, F]: normalised magnitudes, and what `features` has beside them."""
+        heard = [self.bn0(magnitude(real, imag)), *(SPATIAL[name][0](real, imag) for name in self.spatial)]
+        return torch.cat(heard, dim=1)
+
+    def maps(self, frames: int) -> Maps:
+        """What it offers its conditions for spectra of some frames."""
+        stride = self.unet.time_stride
+        frames = (frames + stride - 1) // stride * stride
+        return Maps(frames, self.unet.innermost(frames, self.stft.bins - 1), self.label_film.film)
 
     def _check_inputs(self, mixture: Tensor, query: Tensor, sed: SedOutput | None, passes: int) -> None:
         if mixture.shape[1] != self.microphones:
@@ -216,10 +224,10 @@ class Separator(nn.Module):
         for index in range(passes):
             last = index == passes - 1
             with torch.set_grad_enabled(torch.is_grad_enabled() and (last or not self.training)):
-                x = spectrum.normal
+                x = spectrum.heard
                 if self.bn0_feedback is not None:
-                    magnitude = _magnitude(self.stft(feedback))
-                    x = torch.cat([x, self.bn0_feedback(magnitude)], dim=1)
+                    spec = self.stft(feedback)
+                    x = torch.cat([x, self.bn0_feedback(magnitude(spec.real, spec.imag))], dim=1)
                 frames = x.shape[2]
                 x = nn.functional.pad(x[..., :-1], (0, 0, 0, maps.frames - frames))
                 x = x.contiguous(memory_format=torch.channels_last)
@@ -274,22 +282,18 @@ class Separator(nn.Module):
 
 @dataclass(frozen=True)
 class _Spectrum:
-    """Mixtures at the working rate, [B, M, T, F] each, or those of rows.
+    """Mixtures at the working rate, [B, ..., T, F] each, or those of rows.
 
     Attributes:
         spec: complex.
-        normal: magnitudes, normalised.
+        heard: features.
         length: samples of the waveforms.
     """
 
     spec: Tensor
-    normal: Tensor
+    heard: Tensor
     length: int
 
     def of(self, item: Tensor) -> _Spectrum:
         """Those of rows, by the mixture of each."""
-        return _Spectrum(self.spec[item], self.normal[item], self.length)
-
-
-def _magnitude(spec: Tensor) -> Tensor:
-    return (spec.real.square() + spec.imag.square()).clamp_min(POWER_FLOOR).sqrt()
+        return _Spectrum(self.spec[item], self.heard[item], self.length)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +77,15 @@ def _separator(config: DictConfig, device: torch.device) -> CostTable:
     mixture = 0.1 * torch.randn(1, config.microphones, round(config.duration * config.sample_rate)).to(device)
     network = common.plain(node.network)
 
-    def make(iters: int) -> GuidedSeparator:
-        return build({**network, "separator": {**network["separator"], "iters": iters}})
+    def make(iters: int, **changes: Any) -> GuidedSeparator:
+        return build({**network, "separator": {**network["separator"], "iters": iters, **changes}})
 
+    networks: dict[str, Callable[[int], GuidedSeparator]] = {node.name: make}
+    if network["separator"]["body"] is not None:
+        networks["U-Net"] = partial(make, body=None, widths=list(config.scale.separator.widths))
     title = f"{node.name}, scale={config.scale.name}, {config.duration:g} s clips"
-    return separator_costs(title, make, mixture, task.iters, task.queries, task.precisions, task.compile, task.repeats)
+    ways = task.iters, task.queries, task.precisions, task.compile, task.repeats
+    return separator_costs(title, networks, mixture, *ways)
 
 
 def _export(config: DictConfig, device: torch.device) -> CostTable:

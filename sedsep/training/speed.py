@@ -12,9 +12,11 @@ from sedsep.errors import choice
 from sedsep.models.m2d import M2d
 from sedsep.models.remade import Remade
 from sedsep.models.resunet import UNet
+from sedsep.models.tf_attention import TfAttention
 from sedsep.modules.vit import Block
 
-COMPILED = (UNet, Block)
+BODIES = (UNet, TfAttention)
+COMPILED = (*BODIES, Block)
 """Where a training's time goes; the parts around them hold spectra, which compilers leave alone."""
 
 
@@ -25,11 +27,11 @@ class Speed(Callback):
     Parts are compiled in place: weights keep their names, so checkpoints of compiled and plain trainings are the same.
 
     Args:
-        compile: whether U-Net and transformer blocks go through `torch.compile`.
+        compile: whether the separator's body and transformer blocks go through `torch.compile`.
         matmul_precision: of float32 products: `highest`, `high` (TF32) or `medium` (bfloat16).
         checkpoint: `stages` keeps of each stage of U-Net and transformer what leads into it, and runs it again in the
-            backward pass: half the memory for about a tenth more time. The U-Net is not compiled then. `none`: of each
-            convolution of the U-Net what it gives.
+            backward pass: half the memory for about a tenth more time. A separator's body is not compiled then. `none`:
+            of each convolution of the U-Net what it gives.
 
     Raises:
         UserError: an unknown precision or way to checkpoint.
@@ -45,10 +47,12 @@ class Speed(Callback):
         self._before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision(self.matmul_precision)
         for module in pl_module.modules():
-            compiled = self.compile and isinstance(module, COMPILED) and not (self.stages and isinstance(module, UNet))
+            compiled = (
+                self.compile and isinstance(module, COMPILED) and not (self.stages and isinstance(module, BODIES))
+            )
             if isinstance(module, UNet):
                 module.remade = None if compiled else Remade(self.stages)  # a compiler plans itself what it keeps
-            if isinstance(module, M2d):
+            if isinstance(module, M2d | TfAttention):
                 module.checkpoint = self.stages
             if compiled:
                 module.compile()

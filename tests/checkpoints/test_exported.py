@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from minis import CLASSES, LABELS, MICROPHONES, RATE, noise, one_hot, refused
-from whole_systems import GUIDED, SED, make, separator_config
+from whole_systems import ATTENTION, GUIDED, SED, make, separator_config
 
 import sedsep
 from sedsep.checkpoints import Checkpoint, Description, exported
@@ -27,6 +27,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "label": {"sample_rate": RATE // 2},
     "refined": {**GUIDED, "iters": 2},
     "three at once": {"outputs": 3},
+    "attention": {**ATTENTION, **GUIDED, "iters": 2},
 }
 LENGTHS = (2000, 7777, 1056, 24_000)  # shorter and longer than a unit of the SED model, and whole ones
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from minis import RATE, noise, refused
-from whole_systems import GUIDED, system, tagger
+from whole_systems import ATTENTION, GUIDED, system, tagger
 
 from sedsep.inference import Request, SceneSeparator, from_array
 from sedsep.types import FloatArray
@@ -30,8 +31,9 @@ def in_chunks(ours: SceneSeparator, samples: FloatArray, rate: int, request: Req
 
 @pytest.mark.parametrize("rate", [RATE, 11025])
 @pytest.mark.parametrize("frames", [37, 4000, 4128, 23_923])
-def test_a_stream_gives_what_chunks_of_the_whole_give(rate: int, frames: int) -> None:
-    samples, ours = sound(frames), system(0.5, **GUIDED)
+@pytest.mark.parametrize("changes", [{}, ATTENTION], ids=["U-Net", "attention"])
+def test_a_stream_gives_what_chunks_of_the_whole_give(rate: int, frames: int, changes: dict[str, Any]) -> None:
+    samples, ours = sound(frames), system(0.5, **GUIDED, **changes)
     stream = ours.stream(blocks(samples), rate, NAMED)
     stems, residual = (np.concatenate(parts) for parts in zip(*stream, strict=True))
     expected = in_chunks(ours, samples, rate, Request(NAMED, level_db=None, guided_by_chunk=True))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from minis import (
+    ATTENTION,
     CLASSES,
     LENGTH,
     MICROPHONES,
@@ -32,6 +33,7 @@ from sedsep.modules.dprnn import Dprnn
 
 PAPER = {"time_film": TimeFilm, "injection": Soundbeam}
 DPRNN = partial(Dprnn, layers=1, hidden=4)
+SPATIAL = {"features": ["magnitude", "intensity", "phase"]}
 VARIANTS: dict[str, dict[str, Any]] = {
     "none": {},
     "three outputs": {"outputs": 3},
@@ -51,6 +53,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "paper, dprnn, made for 3 passes": {**PAPER, "dprnn": DPRNN, "iters": 3},
     "three outputs, paper, made for 2 passes": {**PAPER, "outputs": 3, "iters": 2},
     "paper, at half the rate": {**PAPER, "sample_rate": RATE // 2},
+    "spatial": SPATIAL,
+    "spatial, paper, made for 2 passes": {**SPATIAL, **PAPER, "iters": 2},
+    "attention": ATTENTION,
+    "attention, three outputs, made for 2 passes": {**ATTENTION, "outputs": 3, "iters": 2},
+    "attention, time_film multiplicative": {**ATTENTION, "time_film": partial(TimeFilm, mode="multiplicative")},
+    "attention, spatial, paper, dprnn, made for 2 passes": {
+        **ATTENTION,
+        **SPATIAL,
+        **PAPER,
+        "dprnn": DPRNN,
+        "iters": 2,
+    },
 }
 ONE_BY_ONE = [variant for variant, changes in VARIANTS.items() if "outputs" not in changes]
 
@@ -163,7 +177,8 @@ def test_one_pass_of_a_refining_network_is_the_plain_network_fed_silence(variant
     feedback.bias.zero_()
     plain = build(**(VARIANTS[variant] | {"iters": 0})).eval()
     state = {name: value for name, value in refining.state_dict().items() if "bn0_feedback" not in name}
-    state["separator.pre_conv.weight"] = state["separator.pre_conv.weight"][:, :MICROPHONES]
+    heard = plain.separator.pre_conv.in_channels
+    state["separator.pre_conv.weight"] = state["separator.pre_conv.weight"][:, :heard]
     plain.load_state_dict(state)
     close(refining(MIXTURE, QUERY).estimates, plain(MIXTURE, QUERY).estimates)
 
@@ -272,13 +287,16 @@ HUSHED: dict[str, tuple[dict[str, Any], list[Callable[[Separator], None]]]] = {
         [hush_time_film, hush_concat, hush_dprnn],
     ),
 }
+HUSHED["all of them, of attention"] = (HUSHED["all of them"][0] | ATTENTION, HUSHED["all of them"][1])
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("condition", HUSHED)
 def test_a_condition_with_nothing_to_say_is_none(condition: str) -> None:
     changes, hushes = HUSHED[condition]
-    guided, plain = shaken(build(**changes)), build().eval()
+    told = ("time_film", "injection", "dprnn")
+    plain = build(**{name: value for name, value in changes.items() if name not in told}).eval()
+    guided = shaken(build(**changes))
     assert not plain.load_state_dict(guided.state_dict(), strict=False).missing_keys
     expected = plain(MIXTURE, QUERY).estimates
     assert (guided(MIXTURE, QUERY).estimates - expected).abs().max() > 1e-3, "the condition says nothing anyway"

@@ -183,6 +183,17 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
         f"model=separator_dprnn conditioning=none {DPRNN}.cell=RNN",
         {"separator.dprnn.position": "after", "separator.dprnn.frequency.1.rnn.mode": "RNN_TANH"},
     ),
+    (
+        "model=tf_attention refinement=iterative",
+        {
+            "separator.unet.time_stride": 2,
+            "separator.spatial": ["intensity", "phase"],
+            "separator.iters": 3,
+            "separator.injection.merge": "add",
+            "separator.pre_conv.in_channels": 4 + 3 + 6 + 1,
+        },
+    ),
+    ("model.features=[magnitude,phase]", {"separator.spatial": ["phase"], "separator.pre_conv.in_channels": 4 + 6}),
     # A baseline is itself, whatever the conditioning and refinement beside it.
     ("model=baseline_resunet refinement=iterative", {"sed": None, "separator.iters": 0, "separator.time_film": None}),
     ("model=baseline_resunetk slots=2", {"sed": None, "separator.outputs": 2}),

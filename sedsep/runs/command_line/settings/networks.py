@@ -26,6 +26,14 @@ Passes = Annotated[int, whole(0, 100)]
 Patch = Annotated[list[Size], Field(min_length=2, max_length=2, description="a list of two whole numbers above 0")]
 Stem = Annotated[list[Size], Field(max_length=10, description="a list of at most ten whole numbers above 0")]
 Widths = Annotated[list[Size], Field(min_length=1, description="a list of whole numbers above 0")]
+Bands = Annotated[
+    list[Annotated[list[Size], Field(min_length=2, max_length=2)]],
+    Field(min_length=1, description="a list of [count, bins]"),
+]
+Features = Annotated[
+    list[Literal["magnitude", "intensity", "phase"]],
+    Field(min_length=1, description="a list of magnitude, intensity, phase"),
+]
 
 
 class Frontend(Options):
@@ -113,6 +121,18 @@ class Dprnn(Part):
     position: Literal["after", "before"]
 
 
+class TfAttention(Part):
+    """Attention and convolution in the U-Net's place."""
+
+    target: Annotated[Literal["sedsep.models.TfAttention"], Field(alias=TARGET)]
+    bands: Bands
+    time_stride: Size
+    depth: Annotated[int, whole(1, 1000)]
+    heads: Size
+    hidden: Size
+    kernel: Size
+
+
 class SeparatorNetwork(Part):
     """The separator alone."""
 
@@ -131,6 +151,8 @@ class SeparatorNetwork(Part):
     injection: Soundbeam | None
     conditions: dict[str, Foreign] | None
     dprnn: Dprnn | None
+    body: TfAttention | None
+    features: Features
 
 
 class GuidedNetwork(Options):

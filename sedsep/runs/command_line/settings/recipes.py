@@ -25,7 +25,7 @@ from sedsep.runs.command_line.settings.fields import (
     number,
     whole,
 )
-from sedsep.runs.command_line.settings.networks import GuidedNetwork, SedNetwork
+from sedsep.runs.command_line.settings.networks import Features, GuidedNetwork, SedNetwork
 
 Steps = Annotated[int, whole(0, 1_000_000_000)]
 Epochs = Annotated[int, whole(1, 1_000_000)]
@@ -185,5 +185,6 @@ class Separator(Model):
     """A separator and how it is trained."""
 
     kind: Literal["separator"]
+    features: Features
     network: GuidedNetwork
     system: SeparatorSystem

@@ -19,7 +19,7 @@ from sedsep.runs.command_line.settings.fields import (
     number,
     whole,
 )
-from sedsep.runs.command_line.settings.networks import Patch, Stem, Widths
+from sedsep.runs.command_line.settings.networks import Bands, Patch, Stem, Widths
 from sedsep.runs.command_line.settings.recipes import BatchSize, Blocks, Decay, Epochs, Keep, Steps
 
 
@@ -101,6 +101,18 @@ class TaggerSizes(Options):
     training: Plan
 
 
+class TfAttentionSizes(Options):
+    """Of the network of attention and convolution."""
+
+    widths: Widths
+    bands: Bands
+    time_stride: Size
+    depth: Annotated[int, whole(1, 1000)]
+    heads: Size
+    hidden: Size
+    kernel: Size
+
+
 class SeparatorSizes(Options):
     """Of separators."""
 
@@ -110,6 +122,7 @@ class SeparatorSizes(Options):
     hop: Size
     widths: Widths
     condition_width: Size
+    tf_attention: TfAttentionSizes
     dprnn_hidden: Size
     dprnn_eval_batch_size: Whole
     lr: Rate

@@ -1,7 +1,7 @@
 """Networks in ONNX files, written by `task=export` and run by onnxruntime: what their files say, and reading them.
 
-A file of somebody else's is data: it is parsed with nothing else opened, holds what is written here and no more, and
-fits what it says of itself before it is run.
+A file of somebody else's is data: it is a plain network (`onnx_files`), and fits what it says of itself before it is
+run.
 
 Axes: B mixtures, M microphones, L samples, K queries of a mixture, N classes.
 """
@@ -18,19 +18,17 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from sedsep import __version__
-from sedsep.checkpoints import own
+from sedsep.checkpoints import onnx_files, own
+from sedsep.checkpoints.onnx_files import LARGEST, SUFFIX
 from sedsep.dsp import fit_length
 from sedsep.errors import UserError, printable
 from sedsep.labels import LabelSet
 from sedsep.types import SedOutput, Separation
 
-SUFFIX = ".onnx"
 ENTRY = "sedsep"
 """What a file says of itself, JSON."""
 FORMAT = 1
 OPSET = 20
-LARGEST = 2**31 - 1
-"""Bytes of a file: all that its format can hold."""
 LONGEST_ENTRY = 2**20
 INPUTS = {"sed": ("mixture",), "separator": ("mixture", "query")}
 OUTPUTS = {"sed": ("clip", "frames"), "separator": ("estimates",)}
@@ -203,15 +201,7 @@ def load(path: Path, kind: str, labels: LabelSet | None = None) -> ExportedSed |
         raise UserError(f"{path} knows other classes than the separator: give two that were trained on the same data.")
     _check_graph(path, model, description)
     del model
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-    except Exception as error:
-        raise UserError(f"{path} cannot be run ({printable(str(error))}): export it again.") from error
+    session = onnx_files.session(path, content)
     return (ExportedSed if kind == "sed" else ExportedSeparator)(description, session)
 
 
@@ -226,22 +216,7 @@ def describe(path: Path) -> GraphDescription:
 
 def _read(path: Path) -> tuple[bytes, Any, GraphDescription]:
     """The bytes of a file, what they hold and what that says of itself."""
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401 - what runs it
-    except ImportError as error:
-        raise UserError(
-            f"{path} needs onnx and onnxruntime: install them with pip install 'sedsep[export]'."
-        ) from error
-    if not path.is_file():
-        raise UserError(f"There is no network at {path}: check the path.")
-    if path.stat().st_size > LARGEST:
-        raise UserError(f"{path} is larger than 2 GiB, more than its format can hold: give one that task=export wrote.")
-    content = path.read_bytes()
-    try:
-        model = onnx.load_model_from_string(content)
-    except Exception as error:  # of protobuf, which is no dependency of ours
-        raise UserError(f"{path} cannot be read as ONNX (damaged or cut off): fetch or export it again.") from error
+    content, model = onnx_files.read(path)
     return content, model, _description(path, model)
 
 
@@ -260,30 +235,13 @@ def _description(path: Path, model: Any) -> GraphDescription:
 
 
 def _check_graph(path: Path, model: Any, description: GraphDescription) -> None:
-    """Refuse a graph with parts that ours have not, and one whose inputs and outputs are not those it describes.
+    """Refuse a graph that is no plain network, and one whose inputs and outputs are not those it describes.
 
     Raises:
-        UserError: weights in other files, graphs in graphs, operators of other makers, or other inputs or outputs.
+        UserError: as `check_plain`, or other inputs or outputs.
     """
-    from onnx import AttributeProto, TensorProto
-
+    onnx_files.check_plain(path, model)
     graph = model.graph
-    attributes = [attribute for node in graph.node for attribute in node.attribute]
-    tensors = [
-        *graph.initializer,
-        *(attribute.t for attribute in attributes if attribute.type == AttributeProto.TENSOR),
-    ]
-    plain = {
-        getattr(AttributeProto, name) for name in ("FLOAT", "INT", "STRING", "TENSOR", "FLOATS", "INTS", "STRINGS")
-    }
-    strange = (
-        any(tensor.data_location == TensorProto.EXTERNAL or tensor.external_data for tensor in tensors),
-        any(attribute.type not in plain for attribute in attributes),
-        any(node.domain not in ("", "ai.onnx") for node in graph.node),
-        len(model.functions) or len(graph.sparse_initializer) or len(model.training_info),
-    )
-    if any(strange):
-        raise UserError(f"{path} holds more than a network of ours (other files, code or graphs): do not use it.")
     inputs, outputs = ([value.name for value in values] for values in (graph.input, graph.output))
     shapes = [[dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.input]
     microphones = 0 if description.kind == "sed" and description.microphones == 1 else description.microphones

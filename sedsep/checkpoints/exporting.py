@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sedsep.checkpoints.exported import ENTRY, INPUTS, LARGEST, OPSET, OUTPUTS, GraphDescription
+from sedsep.checkpoints.exported import ENTRY, INPUTS, OPSET, OUTPUTS, GraphDescription
+from sedsep.checkpoints.onnx_files import LARGEST
 from sedsep.checkpoints.own import Checkpoint
 from sedsep.errors import UserError, reason
 from sedsep.files import whole

@@ -81,6 +81,8 @@ def conclude(
         ranking=config.edition.ranking,
     )
     facts, curves, notes = run.facts(data), [], []
+    if evaluator.ear is not None:
+        facts.append(("Ear", str(evaluator.ear.file)))
     networks = [network for those in (*taggers.values(), models) for network in those]
     files_of: dict[str, list[str]] = {}
     for network in networks:

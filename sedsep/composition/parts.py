@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from sedsep.checkpoints.finding import find_all
 from sedsep.composition.common import label_rule, plain
 from sedsep.errors import PROGRAM, UserError
+from sedsep.evaluation.ear import Ear
 from sedsep.evaluation.ensemble import AnySeparator, combined
 from sedsep.evaluation.evaluator import Evaluator, passes_to_score
 from sedsep.evaluation.scored import scored_with
@@ -114,6 +115,7 @@ def evaluator(
     labels: LabelSet,
     taggers: Mapping[str, Sequence[TrainedModel]],
     separator: AnySeparator | None = None,
+    ear: Ear | None = None,
 ) -> Evaluator:
     """What scores scenes.
 
@@ -122,6 +124,7 @@ def evaluator(
         labels: the classes.
         taggers: by label source; of several the probabilities are averaged.
         separator: `None` to score the taggers themselves.
+        ear: listens to what was separated; `None` for none.
 
     Raises:
         UserError: refinement passes that the separator has not.
@@ -138,4 +141,5 @@ def evaluator(
         label_rule(config, config.task.threshold),
         run.directory / "estimates" if config.task.write_estimates and separator is not None else None,
         config.task.precision,
+        ear,
     )

@@ -14,6 +14,7 @@ from torch import nn
 
 from sedsep.devices import computing
 from sedsep.errors import UserError
+from sedsep.evaluation.ear import Ear, HeardStem, listen
 from sedsep.evaluation.ensemble import AnySeparator
 from sedsep.evaluation.estimates import write_estimates
 from sedsep.evaluation.separating import separate, true_classes, true_sources
@@ -48,11 +49,13 @@ class MixtureResult:
         name: of the mixture.
         rows: one for each label source and number of passes.
         outputs: by the taggers' label sources.
+        heard: stems that an ear listened to.
     """
 
     name: str
     rows: list[MixtureRow]
     outputs: dict[str, TaggerOutput] = field(default_factory=dict)
+    heard: list[HeardStem] = field(default_factory=list)
 
 
 class Evaluator(nn.Module):
@@ -69,6 +72,7 @@ class Evaluator(nn.Module):
         folder: for the estimates after as many passes as the separator was trained for, in a folder a label source;
             `None` keeps none.
         precision: of the networks, whatever they are trained in (`computing`).
+        ear: listens to the estimates after as many passes as the separator was trained for; `None` for none.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Evaluator(nn.Module):
         rule: LabelRule = LabelRule(),  # noqa: B008
         folder: Path | None = None,
         precision: str = "fp32",
+        ear: Ear | None = None,
     ) -> None:
         super().__init__()
         self.labels, self.rate, self.passes, self.rule, self.folder = labels, rate, tuple(passes), rule, folder
@@ -89,7 +94,7 @@ class Evaluator(nn.Module):
         self.oracle = oracle and separator is not None
         self.trained_passes = None if separator is None else separator.trained_passes
         self.taggers = nn.ModuleDict(taggers)
-        self.separator = separator
+        self.separator, self.ear = separator, ear
         self.eval()
 
     @torch.inference_mode()
@@ -114,7 +119,7 @@ class Evaluator(nn.Module):
         truth = true_sources(batch, self.labels)
         results = []
         for item, name in enumerate(batch.names):
-            rows = []
+            rows, stems = [], list[HeardStem]()
             if self.separator is None:
                 true = tuple(label for label, _ in truth[item])
                 for source, indices in classes.items():
@@ -126,7 +131,10 @@ class Evaluator(nn.Module):
                     write_estimates(self.folder / source, name, sources[item], self.rate, form)
                 mixture = batch.mixture[item, 0]
                 rows.append(score_estimates(name, source, sources[item], truth[item], mixture, passes))
-            results.append(MixtureResult(name, rows, {source: table[item] for source, table in tables.items()}))
+                if self.ear is not None and passes == self.trained_passes:
+                    stems += listen(self.ear, rows[-1], sources[item], mixture, self.rate)
+            answers = {source: table[item] for source, table in tables.items()}
+            results.append(MixtureResult(name, rows, answers, stems))
         return results
 
     def classes(self, batch: Batch, outputs: Mapping[str, SedOutput]) -> dict[str, list[list[int]]]:
@@ -145,21 +153,27 @@ class FileEvaluator(nn.Module):
 
     Args:
         labels: the classes.
+        rate: Hz, of the mixtures.
         estimates: gives labels with waveforms [L] of the mixture of some name and length.
+        ear: listens to them; `None` for none.
     """
 
     folder = trained_passes = None
 
-    def __init__(self, labels: LabelSet, estimates: Callable[[str, int], Sources]) -> None:
+    def __init__(
+        self, labels: LabelSet, rate: int, estimates: Callable[[str, int], Sources], ear: Ear | None = None
+    ) -> None:
         super().__init__()
-        self.labels, self.estimates = labels, estimates
+        self.labels, self.rate, self.estimates, self.ear = labels, rate, estimates, ear
 
     def forward(self, batch: Batch) -> list[MixtureResult]:
         """Score a batch."""
         results = []
         for name, mixture, truth in zip(batch.names, batch.mixture, true_sources(batch, self.labels), strict=True):
             sources = [(label, wave.to(mixture.device)) for label, wave in self.estimates(name, mixture.shape[-1])]
-            results.append(MixtureResult(name, [score_estimates(name, FILES, sources, truth, mixture[0])]))
+            row = score_estimates(name, FILES, sources, truth, mixture[0])
+            stems = [] if self.ear is None else listen(self.ear, row, sources, mixture[0], self.rate)
+            results.append(MixtureResult(name, [row], heard=stems))
         return results
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sedsep.evaluation.ear import worth
 from sedsep.evaluation.evaluator import MixtureResult
 from sedsep.events import EventRule
 from sedsep.labels import LabelRule, choose_labels
@@ -25,7 +26,7 @@ from sedsep.metrics.rows import PARTS, MixtureRow, by_class, by_count, by_group,
 from sedsep.metrics.sed import collar_f1, psds1, segment_pauroc
 
 LABEL_METRICS = tuple(name for name, metric in METRICS.items() if metric.setting == "threshold")
-SOUND_METRICS = ("ca_sdri", "capi_sdri", "si_sdri", "sdr", "si_sdr")
+SOUND_METRICS = ("ca_sdri", "capi_sdri", "matched_sdri", "si_sdri", "sdr", "si_sdr")
 SILENCE_METRICS = ("silence_precision", "silence_recall", "false_alarms")
 PASSES_METRICS = tuple(name for name, metric in METRICS.items() if metric.setting == "passes")
 
@@ -113,6 +114,8 @@ class Evaluation:
                         add(source, {name: score}, group)
                 measures = summarise(self.of(source), ["leakage", *(SILENCE_METRICS if names else ())], self.bootstrap)
                 add(source, {name: score for name, score in measures.items() if score.count})
+            heard = [[stem for stem in m.heard if stem.labels_from == source] for m in self.mixtures]
+            add(source, worth(heard, self.bootstrap))
             for passes in self.all_passes if len(self.all_passes) > 1 else ():
                 add(source, summarise(self.rows[source, passes], PASSES_METRICS, self.bootstrap), passes)
         for source in self.mixtures[0].outputs:

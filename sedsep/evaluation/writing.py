@@ -1,7 +1,7 @@
 """The scores of an evaluation on the terminal, and as files.
 
 `metrics.json` is flat, `evaluation.json` has intervals and break-downs too, `mixtures.csv` has a line a mixture,
-`sources.csv` a line an entry of the score.
+`sources.csv` a line an entry of the score, `ear.csv` a line a stem that an ear listened to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from sedsep.files import write_csv, write_json
 from sedsep.metrics.bootstrap import Estimate
 from sedsep.metrics.registry import CONSTANT, METRICS, SCORE_FILES, ordered_sources
 
-SHOWN = ("label_accuracy", "source_accuracy", "silence_precision", "silence_recall", "segment_pauroc")
+SHOWN = (
+    *("matched_sdri", "label_accuracy", "source_accuracy", "silence_precision", "silence_recall", "segment_pauroc"),
+    *("ear_stem", "ear_residual", "ear_spearman"),
+)
 """Metrics that matter most after the one that systems are ranked by, for the terminal."""
 
 
@@ -36,7 +39,7 @@ def write_scores(folder: Path, evaluation: Evaluation, about: Mapping[str, Any])
     Returns:
         The files that are there.
     """
-    metrics, account, mixtures, sources = (folder / name for name in SCORE_FILES)
+    metrics, account, mixtures, sources, ear = (folder / name for name in SCORE_FILES)
     write_json(metrics, {name: _number(one.value) for name, one in evaluation.metrics.items()})
     write_json(
         account,
@@ -55,7 +58,8 @@ def write_scores(folder: Path, evaluation: Evaluation, about: Mapping[str, Any])
     rows = [row for mixture in evaluation.mixtures for row in mixture.rows]
     write_csv(mixtures, [row.record() for row in rows])
     write_csv(sources, [entry for row in rows for entry in row.entries()])
-    return [file for file in (metrics, account, mixtures, sources) if file.is_file()]
+    write_csv(ear, [asdict(stem) for mixture in evaluation.mixtures for stem in mixture.heard])
+    return [file for file in (metrics, account, mixtures, sources, ear) if file.is_file()]
 
 
 def _breakdowns(evaluation: Evaluation, source: str) -> dict[str, Any]:

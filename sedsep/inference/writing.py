@@ -21,8 +21,10 @@ from typing import Any
 
 import sedsep
 from sedsep.errors import UserError, reason
+from sedsep.evaluation.ear import Ear
 from sedsep.files import partial_of, write_json
 from sedsep.inference.detection import SoundEvent
+from sedsep.inference.hearing import HeardSounds, hear
 from sedsep.inference.job import SeparationJob
 from sedsep.scenes.headers import float_wav_header
 
@@ -30,7 +32,11 @@ RESIDUAL = "residual"
 
 
 def write(
-    job: SeparationJob, parent: Path, facts: Mapping[str, Any] | None = None, extra: Mapping[str, bytes] | None = None
+    job: SeparationJob,
+    parent: Path,
+    facts: Mapping[str, Any] | None = None,
+    extra: Mapping[str, bytes] | None = None,
+    ear: Ear | None = None,
 ) -> Path:
     """Separate a recording into a folder of its own.
 
@@ -39,6 +45,7 @@ def write(
         parent: where the folder is made, named after the recording, with a number where there is one already.
         facts: for the head of separation.json.
         extra: more files, by name.
+        ear: judges what was separated, in separation.json; `None` for none.
 
     Returns:
         The folder.
@@ -51,12 +58,14 @@ def write(
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _write_stems(job, [partial / file for file in files.values()])
+        paths = {label: partial / file for label, file in files.items()}
+        _write_stems(job, list(paths.values()))
         if job.detection is not None:
             _write_events(events, partial)
         for file, content in (extra or {}).items():
             (partial / file).write_bytes(content)
-        write_json(partial / "separation.json", {**(facts or {}), **_account(job, files, events)})
+        heard = None if ear is None else hear(ear, job, paths, paths[RESIDUAL])
+        write_json(partial / "separation.json", {**(facts or {}), **_account(job, files, events, heard)})
         for folder in (parent / candidate for candidate in _numbered(name)):
             with suppress(FileExistsError):
                 folder.mkdir()  # nobody else can take the name from here on
@@ -93,8 +102,13 @@ def _write_events(events: Sequence[SoundEvent], folder: Path) -> None:
         (folder / f"events.{name}.txt").write_text("".join(lines), encoding="utf-8")
 
 
-def _account(job: SeparationJob, files: Mapping[str, str], events: Sequence[SoundEvent]) -> dict[str, Any]:
-    """Everything that was decided."""
+def _account(
+    job: SeparationJob,
+    files: Mapping[str, str],
+    events: Sequence[SoundEvent],
+    heard: HeardSounds | None,
+) -> dict[str, Any]:
+    """Everything that was decided, and what an ear heard of it."""
     recording, request, system = job.recording, job.request, job.system
     probabilities = None
     if job.detection is not None:
@@ -128,6 +142,7 @@ def _account(job: SeparationJob, files: Mapping[str, str], events: Sequence[Soun
                 "file": files[label],
                 "probability": probabilities and probabilities[label],
                 "chunks": chunks(label),
+                **({} if heard is None else {"ear": dict(zip(("stem", "residual"), heard[label], strict=True))}),
             }
             for label in job.labels
         ],

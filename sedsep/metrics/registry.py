@@ -31,7 +31,8 @@ GROUPS = {
 }
 """Kinds of recordings that the scores of 2026 are broken down by, with what they hold."""
 
-SCORE_FILES, REPORT = ("metrics.json", "evaluation.json", "mixtures.csv", "sources.csv"), "report.html"
+SCORE_FILES = ("metrics.json", "evaluation.json", "mixtures.csv", "sources.csv", "ear.csv")
+REPORT = "report.html"
 
 DEV_RESULTS = "dev_set_test_results.json"
 """Where a submission of 2026 says how its system did on the development test set; a run that scored one has it."""
@@ -76,6 +77,9 @@ METRICS = {metric.name: metric for metric in (
     Metric("capi_sdri", "CAPI-SDRi", "dB", 2,
            "Like CA-SDRi, for recordings where one class may sound twice: estimates of a class are matched to its "
            "events in the best order. Where nothing sounds and nothing is named, nothing is counted.", "passes"),
+    Metric("matched_sdri", "Source-matched SDRi", "dB", 2,
+           "Like CAPI-SDRi, but estimates are matched to events by their sound and not by their name: an event under a "
+           "wrong name counts 0 dB once, also where two names changed places."),
     Metric("si_sdri", "CAPI-SI-SDRi", "dB", 2,
            "Like CAPI-SDRi, with the scale-invariant SDR, which ignores the loudness of the estimate.", "passes"),
     Metric("sdr", "SDR", "dB", 2,
@@ -94,6 +98,14 @@ METRICS = {metric.name: metric for metric in (
     Metric("leakage", "Leakage", "dB", 1,
            "Level of what was separated for events that are not there, relative to the mixture; mean over such events.",
            higher_is_better=False),
+    Metric("ear_stem", "Ear: class in its stem", "", 2,
+           "Probability that another tagger, the ear, hears an event's class in what was separated for it; mean over "
+           "events named rightly."),
+    Metric("ear_residual", "Ear: class in the residual", "", 2,
+           "The same in what is left of the recording without what was separated.", higher_is_better=False),
+    Metric("ear_spearman", "Ear: rank correlation with SDRi", "", 2,
+           "How far the ear's judgement of a stem (class in it, and not in the residual) goes with its SDR "
+           "improvement: Spearman's coefficient over events named rightly; 0 says that it tells nothing."),
     Metric("segment_pauroc", "Partial AUROC", "", 3,
            "Sound event detection in segments of 1 s: area under the ROC curve up to a false positive rate of 0.1, "
            "divided by 0.1, mean over classes; without McClish's correction, so chance is 0.05; 1 is perfect."),

@@ -22,7 +22,7 @@ from torch import Tensor
 from sedsep.metrics.bootstrap import FEWEST, Bootstrap, Estimate, ratios
 from sedsep.metrics.labels import exact, hits
 from sedsep.metrics.registry import GROUPS
-from sedsep.metrics.sdri import ClassScore, Waveforms, pairs, score_mixture
+from sedsep.metrics.sdri import ClassScore, Waveforms, matched_sdri, pairs, score_mixture
 
 Part = tuple[float, float]
 """Numerator and denominator that a row adds to a metric; a denominator of 0 leaves the row out."""
@@ -46,6 +46,7 @@ class MixtureRow:
         passes: of refinement; `None` where there is one kind only.
         scores: entries of CAPI-SDRi; empty where nothing was separated, and where nothing sounds or is named.
         ca_sdri: dB, `None` without entries; other than CAPI-SDRi where labels repeat.
+        matched_sdri: dB, `None` without entries.
     """
 
     name: str
@@ -55,6 +56,7 @@ class MixtureRow:
     passes: int | None = None
     scores: tuple[ClassScore, ...] = ()
     ca_sdri: float | None = None
+    matched_sdri: float | None = None
 
     @property
     def group(self) -> str:
@@ -100,6 +102,7 @@ def score_estimates(
         passes=passes,
         scores=scores,
         ca_sdri=fmean(score.improvement for score in last) if last else None,
+        matched_sdri=matched_sdri(predicted, true, mixture),
     )
 
 
@@ -125,6 +128,7 @@ def _source_accuracy(row: MixtureRow) -> Part:
 PARTS: Mapping[str, Callable[[MixtureRow], Part]] = {
     "ca_sdri": lambda row: NOTHING if row.ca_sdri is None else (row.ca_sdri, 1.0),
     "capi_sdri": _mean_improvement("improvement"),
+    "matched_sdri": lambda row: NOTHING if row.matched_sdri is None else (row.matched_sdri, 1.0),
     "si_sdri": _mean_improvement("si_improvement"),
     "sdr": _entries("sdr", lambda score: score.outcome == "hit"),
     "si_sdr": _entries("si_sdr", lambda score: score.outcome == "hit"),

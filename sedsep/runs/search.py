@@ -65,12 +65,14 @@ def _distribution(override: Override) -> BaseDistribution:
     try:
         if isinstance(value, IntervalSweep):
             whole = isinstance(value.start, int) and isinstance(value.end, int)
-            return (IntDistribution if whole else FloatDistribution)(value.start, value.end, log="log" in value.tags)
+            kind: Any = IntDistribution if whole else FloatDistribution
+            return kind(value.start, value.end, log="log" in value.tags)
         if isinstance(value, RangeSweep):
             numbers: list[Any] = list(override.sweep_iterator())
             whole = all(isinstance(number, int) for number in numbers)
             step = abs(value.step) if len(numbers) > 1 else 1
-            return (IntDistribution if whole else FloatDistribution)(min(numbers), max(numbers), step=step)
+            kind = IntDistribution if whole else FloatDistribution
+            return kind(min(numbers), max(numbers), step=step)
         return CategoricalDistribution(list(dict.fromkeys(override.sweep_string_iterator())))
     except ValueError as error:
         reason = printable(str(error)).rstrip(".")

@@ -103,9 +103,10 @@ def _at_its_scale(config: DictConfig) -> DictConfig:
     from sedsep import checkpoints  # torch, too
     from sedsep.checkpoints import exported
     from sedsep.checkpoints.finding import each, find
+    from sedsep.checkpoints.onnx_files import SUFFIX
 
     path = find(each(config.ckpt)[0], Path(config.paths.cache))
-    scale = (exported if path.suffix == exported.SUFFIX else checkpoints).describe(path).scale
+    scale = (exported if path.suffix == SUFFIX else checkpoints).describe(path).scale
     known = GlobalHydra.instance().config_loader().get_group_options("scale")
     if scale == config.scale.name or scale not in known:
         return config

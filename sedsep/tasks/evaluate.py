@@ -14,6 +14,7 @@ from sedsep.checkpoints.finding import find_all
 from sedsep.composition import common, parts
 from sedsep.composition.conclusion import conclude
 from sedsep.errors import UserError
+from sedsep.evaluation import ear as ears
 from sedsep.evaluation.ensemble import check_classes, combined
 from sedsep.evaluation.estimates import Estimates
 from sedsep.evaluation.evaluator import FileEvaluator, passes_to_score
@@ -55,31 +56,40 @@ def run(config: DictConfig) -> dict[str, float]:
         )
     recipe = parts.recipe(config)
     files = parts.tagger_files(config, options) if config.ckpt and recipe.kind == "separator" else {}
+    task = config.task
+    ear = ears.load(task.ear, Path(config.paths.cache), task.ear_labels, task.ear_rate) if task.ear else None
     run = Run.open(config)
     labels, layout = common.class_labels(config), cache(partial(common.data_set, config))
     data = Path(config.audio) if config.audio else layout().root
     if config.task.estimates:
         scenes = _scenes(config, recipe, layout, labels)
         estimates = Estimates(Path(config.task.estimates), scenes.names, labels, config.sample_rate)
+        if ear is not None:
+            ear.check(labels.names)
         if missing := estimates.without:
             log.warning(
                 "%d of %d mixtures have no estimate, %s among them: what sounds there counts as missed",
                 len(missing), len(scenes.names), missing[0],
             )  # fmt: skip
         with run.tracker() as tracker:
-            return conclude(run, tracker, data, labels, scenes, FileEvaluator(labels, estimates.of))
+            of_files = FileEvaluator(labels, config.sample_rate, estimates.of, ear)
+            return conclude(run, tracker, data, labels, scenes, of_files)
     scale, rate = config.scale.name, config.sample_rate
     models = [load_model(recipe.name, recipe.kind, file, scale, rate) for file in find_all(config.ckpt, run.cache)]
     check_classes([(model.checkpoint, model.description.labels) for model in models])
     if not config.audio:  # a folder of recordings has no classes of its own
         _check_labels(labels, models[0])
     labels, network = LabelSet(models[0].description.labels), combined([model.network for model in models])
+    if ear is not None:
+        ear.check(labels.names)
     scenes = _scenes(config, recipe, layout, labels)
     with run.tracker() as tracker:
         tracker.tags({"sedsep.checkpoint": ", ".join(str(model.checkpoint) for model in models)})
         if recipe.kind == "sed":
-            evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): models})
-            return conclude(run, tracker, data, labels, scenes, evaluator, models)
+            if ear is not None:
+                raise UserError("task.ear listens to what was separated: score a separator, or leave task.ear out.")
+            taggers = {parts.label_source(config, recipe): models}
+            return conclude(run, tracker, data, labels, scenes, parts.evaluator(run, labels, taggers), models)
         for model in models:
             assert isinstance(model.network, GuidedSeparator)
             _check_command(config, model.network, model.checkpoint)
@@ -88,7 +98,7 @@ def run(config: DictConfig) -> dict[str, float]:
             option: [load_model(config[option].name, "sed", file, scale, rate, labels) for file in those]
             for option, those in files.items()
         }
-        evaluator = parts.evaluator(run, labels, taggers, network)
+        evaluator = parts.evaluator(run, labels, taggers, network, ear)
         return conclude(run, tracker, data, labels, scenes, evaluator, models, taggers)
 
 

@@ -12,6 +12,7 @@ from sedsep import checkpoints
 from sedsep.checkpoints import exported
 from sedsep.checkpoints.exporting import Exported, graph_of, in_int8, write
 from sedsep.checkpoints.finding import find
+from sedsep.checkpoints.onnx_files import SUFFIX
 from sedsep.dsp import snr_db
 from sedsep.errors import PROGRAM, UserError
 from sedsep.types import SedOutput, Separation
@@ -27,9 +28,9 @@ def run(config: DictConfig) -> dict[str, float]:
     if not config.ckpt:
         raise UserError("task=export needs a trained network: add ckpt=PATH of a separator or an SED model.")
     source = find(config.ckpt, Path(config.paths.cache))
-    target = source.with_suffix(exported.SUFFIX) if task.target is None else Path(task.target)
-    if target.suffix != exported.SUFFIX:
-        raise UserError(f"task.target={target} is no name of an ONNX file: give one that ends in {exported.SUFFIX}.")
+    target = source.with_suffix(SUFFIX) if task.target is None else Path(task.target)
+    if target.suffix != SUFFIX:
+        raise UserError(f"task.target={target} is no name of an ONNX file: give one that ends in {SUFFIX}.")
     checkpoint = checkpoints.load(source, checkpoints.describe(source).kind)
     made = graph_of(checkpoint, task.seconds, task.iters)
     made = in_int8(made) if task.int8 else made

@@ -16,8 +16,10 @@ from sedsep.checkpoints.finding import BOX, each, find_all, one_or_all
 from sedsep.composition.common import event_rule
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, printable
+from sedsep.evaluation import ear as ears
+from sedsep.evaluation.ear import Ear
 from sedsep.evaluation.report.timelines import timeline_figure
-from sedsep.files import sweep
+from sedsep.files import read_json, sweep
 from sedsep.inference import Request, SceneSeparator, SeparationJob, find, from_file, load, write
 
 LONGEST_PATH = 4096
@@ -43,6 +45,10 @@ def run(config: DictConfig) -> None:
     if config.task.threshold is None:
         request = replace(request, threshold=system.threshold)
     system.check(request)
+    task = config.task
+    ear = ears.load(task.ear, cache, task.ear_labels, task.ear_rate) if task.ear else None
+    if ear is not None:
+        ear.check(system.labels)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if request.labels is None:
         files = ", ".join(map(str, system.tagger_files))
@@ -57,7 +63,7 @@ def run(config: DictConfig) -> None:
     failures = 0
     for path in paths:
         try:
-            _separate(path, system, request, parent, checkpoints, console)
+            _separate(path, system, request, parent, checkpoints, console, ear)
         except UserError as error:
             if len(paths) == 1:
                 raise
@@ -90,6 +96,7 @@ def _separate(
     parent: Path,
     checkpoints: Mapping[str, Any],
     console: Console,
+    ear: Ear | None,
 ) -> None:
     """Separate one recording, with word of what is heard first and of what is found at the end."""
     begin = time.perf_counter()
@@ -115,9 +122,15 @@ def _separate(
             figures["events.svg"] = timeline_figure(
                 detection.activity, detection.names, recording.duration, events, job.labels, alone=True
             )
-        folder = write(job, parent, {"file": str(path.absolute()), **checkpoints}, figures)
+        folder = write(job, parent, {"file": str(path.absolute()), **checkpoints}, figures, ear)
     factor = (time.perf_counter() - begin) / recording.duration
     console.print(f"    {_sounds(job)} -> {printable(str(folder), LONGEST_PATH)} ({factor:.2g} s a second of sound)")
+    if ear is not None:
+        for stem in read_json(folder / "separation.json", dict[str, Any], "separate the recording again")["stems"]:
+            heard = {place: "unknown" if value is None else f"{value:.2f}" for place, value in stem["ear"].items()}
+            console.print(
+                f"    the ear: {stem['label']} {heard['stem']} in its stem, {heard['residual']} in the residual"
+            )
 
 
 def _sounds(job: SeparationJob) -> str:

@@ -62,7 +62,12 @@ def build_network(recipe: Recipe, seed: int, cache: Path) -> nn.Module:
     if recipe.ckpt:
         weights = checkpoints.load(find(recipe.ckpt, cache), recipe.kind).network
         state = weights.state_dict()
-        if isinstance(network, GuidedSeparator) and network.separator.spatial and not weights.separator.spatial:
+        if (
+            isinstance(network, GuidedSeparator)
+            and isinstance(weights, GuidedSeparator)
+            and network.separator.spatial
+            and not weights.separator.spatial
+        ):
             state[FIRST] = widened(network.separator, state[FIRST])
         checkpoints.load_state(network, state, recipe.ckpt)
     elif start := starting_file(recipe, cache):

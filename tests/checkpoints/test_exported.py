@@ -111,7 +111,7 @@ def graph_in_graph(model: Any) -> None:
 
 @pytest.mark.parametrize("change", [external, other_maker, graph_in_graph])
 def test_what_no_network_of_ours_holds_is_refused(tmp_path: Path, change: Callable[[Any], None]) -> None:
-    with refused("holds more than a network of ours"):
+    with refused("holds more than a plain network"):
         exported.load(written(tmp_path, by_hand(change)), "separator")
 
 

@@ -252,7 +252,7 @@ def test_another_system_is_scored_as_ours_with_the_same_sounds() -> None:
         assert length == mixture.shape[-1]
         return [(NAMES[index], Separator.answer(mixture, index)) for index in TAGGER[name]]
 
-    evaluator = FileEvaluator(LABELS, made)
+    evaluator = FileEvaluator(LABELS, RATE, made)
     evaluation = Evaluation("test", NAMES, [one for batch in BATCHES for one in evaluator(batch)])
     ours = evaluated(Separator(), tagger=TAGGER)
     for metric in ("ca_sdri", "capi_sdri", "label_accuracy"):
@@ -262,7 +262,7 @@ def test_another_system_is_scored_as_ours_with_the_same_sounds() -> None:
 def test_a_class_that_sounds_twice_needs_two_estimates() -> None:
     batch = make_batch([[0, 0, 2]])
     mixture = batch.mixture[0, 0]
-    evaluator = FileEvaluator(LABELS, lambda name, length: [("Bell", mixture), ("Dog", mixture)])
+    evaluator = FileEvaluator(LABELS, RATE, lambda name, length: [("Bell", mixture), ("Dog", mixture)])
     row = evaluator(batch)[0].rows[0]
     assert sorted((s.label, s.outcome) for s in row.scores) == [("Bell", "hit"), ("Bell", "miss"), ("Dog", "hit")]
 

@@ -72,7 +72,7 @@ def test_what_is_packed_scores_as_the_system_itself(tmp_path: Path, separator: d
         oracle=False,
         rule=rule,
     )
-    for ours, again in zip(evaluator(batch), FileEvaluator(LABELS, made.of)(batch), strict=True):
+    for ours, again in zip(evaluator(batch), FileEvaluator(LABELS, RATE, made.of)(batch), strict=True):
         (row,), (other,) = ours.rows, again.rows
         assert sorted(row.predicted) == sorted(other.predicted)
         assert row.ca_sdri == other.ca_sdri

@@ -128,7 +128,7 @@ def test_what_we_make_is_taken_under_both_names_and_says_what_was_scored(made: P
     for answer, detail in zip(told["probabilities"], dev["details"], strict=True):
         assert [one["probability"] for one in answer["estimate"]] == detail["probabilities"]
     estimates = Estimates(made / FOLDER / "eval_out", BATCH.names, LABELS, RATE)
-    again = Evaluation("test", LABELS.names, FileEvaluator(LABELS, estimates.of)(BATCH))
+    again = Evaluation("test", LABELS.names, FileEvaluator(LABELS, RATE, estimates.of)(BATCH))
     assert dev["CAPI-SDRi"]["mean"] == pytest.approx(again.metrics["test/capi_sdri/files"].value, abs=1e-6)
 
 

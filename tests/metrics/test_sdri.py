@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sedsep.metrics.labels import mixture_accuracy, source_accuracy
 from sedsep.metrics.rows import score_estimates
-from sedsep.metrics.sdri import ClassScore, ca_sdri, match, score_mixture, si_sdr_db
+from sedsep.metrics.sdri import ClassScore, ca_sdri, match, matched_sdri, score_mixture, si_sdr_db
 from sedsep.types import Sources
 
 NAMES = ("Bell", "Cough", "Dog")
@@ -167,6 +167,46 @@ def test_a_mixture_with_nothing_on_either_side_is_left_out_and_a_false_alarm_on_
     alarm = score_mixture({"Bell": ESTIMATES["Bell"]}, {}, MIXTURE)
     assert ca_sdri([one, alarm]) == pytest.approx(ca_sdri([one]) / 2)
     assert math.isnan(ca_sdri([[]]))
+
+
+# Sources first, names second.
+
+
+def renamed(names: Sequence[str], sources: dict[str, Tensor] = ESTIMATES) -> Sources:
+    return list(zip(names, sources.values(), strict=True))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("names", [NAMES, ("Dog", "Cough", "Dog"), ("Dog", "Dog", "Dog")])
+def test_source_matching_changes_nothing_where_all_names_are_right(names: Sequence[str], count: int) -> None:
+    said, true = renamed(names), renamed(names, REFERENCES)
+    expected = score(said, true)
+    assert matched_sdri(said[::-1], true, MIXTURE) == pytest.approx(expected)
+    assert score_estimates("x", "oracle", said, true, MIXTURE).record()["matched_sdri"] == pytest.approx(expected)
+    # Nor where there are some too few, or too many.
+    assert matched_sdri(said[:count], true, MIXTURE) == pytest.approx(score(said[:count], true))
+    assert matched_sdri(said, true[:count], MIXTURE) == pytest.approx(score(said, true[:count]))
+
+
+def test_names_that_changed_places_cost_what_they_would_have_gained_and_no_more() -> None:
+    swapped = renamed(("Cough", "Bell", "Dog"))
+    dog = next(entry for entry in score_mixture(ESTIMATES, REFERENCES, MIXTURE) if entry.label == "Dog")
+    found = matched_sdri(swapped, REFERENCES, MIXTURE)
+    assert found == pytest.approx(dog.improvement / 3)
+    assert score(swapped, REFERENCES) < found < score(ESTIMATES, REFERENCES)
+
+
+def test_a_wrong_name_costs_once_what_costs_ca_sdri_twice() -> None:
+    wrong = renamed(("Rain", "Cough", "Dog"))
+    found = matched_sdri(wrong, REFERENCES, MIXTURE)
+    assert found == pytest.approx(score(wrong, REFERENCES) * 4 / 3)
+    assert found < score(ESTIMATES, REFERENCES)
+
+
+def test_no_answer_is_worth_nothing() -> None:
+    assert matched_sdri({}, REFERENCES, MIXTURE) == matched_sdri(ESTIMATES, {}, MIXTURE) == 0
+    assert matched_sdri({}, {}, MIXTURE) is None
+    assert matched_sdri(dict.fromkeys(NAMES, MIXTURE), REFERENCES, MIXTURE) == 0
 
 
 # Matching.

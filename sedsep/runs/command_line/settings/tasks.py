@@ -38,6 +38,14 @@ class Events(Options):
     shortest_event: Pause
 
 
+class Listening(Options):
+    """Another tagger that judges what was separated."""
+
+    ear: Place | None
+    ear_labels: Place | None
+    ear_rate: Annotated[int, whole(1000, 1_000_000, "Hz")] | None
+
+
 class Train(Options):
     """`train`, and the scores of it."""
 
@@ -51,13 +59,13 @@ class Train(Options):
     precision: Precision
 
 
-class Evaluate(Train):
+class Evaluate(Train, Listening):
     """`evaluate`."""
 
     estimates: Place | None
 
 
-class Separate(Options):
+class Separate(Listening):
     """`separate`."""
 
     events: Events

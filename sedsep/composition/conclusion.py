@@ -37,6 +37,23 @@ from sedsep.training.scoring import score_scenes
 from sedsep.types import Scene
 
 
+def score(run: Run, labels: LabelSet, scenes: Dataset[Scene], evaluator: AnyEvaluator) -> Evaluation:
+    """Score scenes as the run's config says."""
+    config = run.config
+    trainer = partial(make_trainer, plain(config.trainer), default_root_dir=str(run.directory))
+    batch_size = recipe(config).plan.eval_batch_size
+    return Evaluation(
+        config.data.module.test_split,
+        labels.names,
+        score_scenes(evaluator, scenes, trainer, batch_size, config.data.workers),
+        evaluator.trained_passes,
+        label_rule(config, config.task.threshold),
+        event_rule(config),
+        bootstrap=Bootstrap(config.task.resamples),
+        ranking=config.edition.ranking,
+    )
+
+
 def conclude(
     run: Run,
     tracker: Tracker,
@@ -65,21 +82,9 @@ def conclude(
         The metrics by name; of the other processes none.
     """
     config = run.config
-    trainer = partial(make_trainer, plain(config.trainer), default_root_dir=str(run.directory))
-    batch_size = recipe(config).plan.eval_batch_size
-    results = score_scenes(evaluator, scenes, trainer, batch_size, config.data.workers)
+    evaluation = score(run, labels, scenes, evaluator)
     if not is_main_process():
         return {}
-    evaluation = Evaluation(
-        config.data.module.test_split,
-        labels.names,
-        results,
-        evaluator.trained_passes,
-        label_rule(config, config.task.threshold),
-        event_rule(config),
-        bootstrap=Bootstrap(config.task.resamples),
-        ranking=config.edition.ranking,
-    )
     facts, curves, notes = run.facts(data), [], []
     if evaluator.ear is not None:
         facts.append(("Ear", str(evaluator.ear.file)))

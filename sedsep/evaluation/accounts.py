@@ -25,7 +25,7 @@ from sedsep.evaluation.results import Evaluation
 from sedsep.fingerprint import fingerprint
 from sedsep.metrics.registry import BASELINE, DEV_RESULTS
 
-EVAL_OUT, EVAL_RESULTS, META = "eval_out", "eval_results.json", "meta.yaml"
+EVAL_RESULTS, META = "eval_results.json", "meta.yaml"
 ACCOUNTS = (EVAL_RESULTS, DEV_RESULTS, META)
 CAPI = "CAPI-SDRi"
 TO_FILL = "TO BE FILLED IN"

@@ -18,9 +18,9 @@ from rich.text import Text
 
 from sedsep.console import print_table
 from sedsep.errors import printable
-from sedsep.evaluation.accounts import ACCOUNTS, EVAL_OUT, EVAL_RESULTS
+from sedsep.evaluation.accounts import ACCOUNTS, EVAL_RESULTS
 from sedsep.evaluation.agreement import account_problems
-from sedsep.evaluation.estimates import Files, examine
+from sedsep.evaluation.estimates import EVAL_OUT, Files, examine
 from sedsep.labels import LabelSet
 from sedsep.scenes.naming import SUFFIX, Problem, meaning_of
 

@@ -14,9 +14,9 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from sedsep.scenes.headers import float_wav_header
 from sedsep.scenes.naming import SUFFIX, Meaning, Problem, file_names, form_of, meaning_of
 from sedsep.types import FloatArray, Sources
 
+EVAL_OUT = "eval_out"
+"""The folder of the wavs in a submission of 2026."""
 MOST_FILES = 100_000
 """Files of a folder or a zip: twenty times those of a submission."""
 SAMPLE_BYTES, HEADER_BYTES = 32, 1 << 20
@@ -166,7 +168,8 @@ def examine(files: Files, name: str, rate: int, length: int) -> tuple[FloatArray
 class Estimates:
     """What a folder, or a zip, holds for the mixtures of a split.
 
-    Hidden files, files that are no wavs, and folders inside are not looked at.
+    Hidden files, files that are no wavs, and folders inside are not looked at, but for `eval_out` of a submission of
+    2026.
 
     Args:
         path: of the folder or the zip.
@@ -182,7 +185,9 @@ class Estimates:
     def __init__(self, path: Path, mixtures: Collection[str], labels: LabelSet, rate: int) -> None:
         self.path, self.labels, self.rate = path, labels, rate
         self.files = Files(path)
-        wavs = [n for n in self.files.names if n.lower().endswith(SUFFIX) and "/" not in n and not n.startswith(".")]
+        home = _home(self.files.names)
+        names_there = (name.removeprefix(home) for name in self.files.names if name.startswith(home))
+        wavs = [n for n in names_there if n.lower().endswith(SUFFIX) and "/" not in n and not n.startswith(".")]
         if not wavs:
             raise UserError(f"{path} holds no wav files at its top level: give the folder or the zip that does.")
         names = frozenset(mixtures)
@@ -199,7 +204,7 @@ class Estimates:
             raise UserError(f"{path} holds {often.label} of {often.mixture} more than once, {same}: leave one of them.")
         self._of: dict[str, list[tuple[str, str]]] = {mixture: [] for mixture in names}
         for meaning, file in sorted(named, key=lambda item: (item[0].number or 0, item[1])):
-            self._of[meaning.mixture].append((meaning.label, file))
+            self._of[meaning.mixture].append((meaning.label, home + file))
 
     @property
     def without(self) -> list[str]:
@@ -239,3 +244,16 @@ class Estimates:
                 "stray": "is the estimate of no mixture: expected the name of a mixture, an underscore and a class.",
             }[meaning.kind]
         )
+
+
+def holds_estimates(path: Path) -> bool:
+    """Whether a path is a zip, or a folder of wav files: other things are checkpoints."""
+    places = ("", f"{EVAL_OUT}/", f"*/{EVAL_OUT}/")
+    return path.suffix.lower() == ".zip" or any(any(path.glob(f"{place}*{SUFFIX}")) for place in places)
+
+
+def _home(names: Sequence[str]) -> str:
+    """The folder of the estimates among all files, with its slash: none, or `eval_out` where wavs lie nowhere else."""
+    folders = {PurePosixPath(name).parent for name in names if name.lower().endswith(SUFFIX)}
+    home, *others = folders or {PurePosixPath()}
+    return f"{home}/" if not others and home.name == EVAL_OUT and len(home.parts) <= 2 else ""

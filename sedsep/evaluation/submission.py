@@ -21,10 +21,10 @@ from torch import Tensor
 
 from sedsep.devices import computing
 from sedsep.errors import UserError
-from sedsep.evaluation.accounts import EVAL_OUT, EVAL_RESULTS, META, Estimate, eval_results
+from sedsep.evaluation.accounts import EVAL_RESULTS, META, Estimate, eval_results
 from sedsep.evaluation.checking import NAME
 from sedsep.evaluation.ensemble import AnySed, AnySeparator
-from sedsep.evaluation.estimates import encode
+from sedsep.evaluation.estimates import EVAL_OUT, encode
 from sedsep.evaluation.separating import separate
 from sedsep.labels import LabelRule, LabelSet, each_once, named_sources
 from sedsep.metrics.registry import DEV_RESULTS, TAGGER

@@ -1,12 +1,14 @@
 """Confidence intervals by resampling mixtures.
 
-Axes: n mixtures, m metrics, R resamples, r of them in a block.
+Axes: n mixtures, m metrics, K systems, R resamples, r of them in a block.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +36,50 @@ class Estimate:
     low: float
     high: float
     count: int
+
+    def bare(self) -> Self:
+        """Without its interval."""
+        return replace(self, low=math.nan, high=math.nan)
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """What a metric of B is above that of A, both scored on the same mixtures.
+
+    Attributes:
+        count: of mixtures in which it counts in both.
+        a: its value in A.
+        b: its value in B.
+        higher: share of resamples in which B's is the higher one, a tie counted half: the probability that it is, for
+            other mixtures like these. NaN where there is no interval.
+    """
+
+    a: float
+    b: float
+    higher: float
+
+    def bare(self) -> Self:
+        """Without its interval, and without what is known from resamples only."""
+        return replace(super().bare(), higher=math.nan)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a system stands among others that were scored on the same mixtures.
+
+    Attributes:
+        score: by which they are ranked.
+        rank: 1 is the best; as good is as high.
+        low: the best rank of its confidence interval; 0 where there is none.
+        high: the worst rank of it.
+        best: share of resamples in which none is better, divided among those that tie; NaN where there is no interval.
+    """
+
+    score: Estimate
+    rank: int
+    low: int
+    high: int
+    best: float
 
 
 @dataclass(frozen=True)
@@ -79,17 +125,68 @@ class Bootstrap:
 
 def ratios(parts_nm2: NDArray[np.float64], bootstrap: Bootstrap) -> list[Estimate]:
     """Metrics that are ratios of sums over mixtures, from numerators and denominators."""
+    counts = np.count_nonzero(parts_nm2[..., 1], axis=0)
+    low, high = np.where(counts >= FEWEST, bootstrap.interval(resampled(parts_nm2, bootstrap)), np.nan)
+    columns = (column.tolist() for column in (_ratio(parts_nm2.sum(0)), low, high, counts))
+    return [Estimate(*row) for row in zip(*columns, strict=True)]
+
+
+def differences(a_nm2: NDArray[np.float64], b_nm2: NDArray[np.float64], bootstrap: Bootstrap) -> list[Difference]:
+    """What such metrics of B are above those of A: paired, for each resample draws the same mixtures of both.
+
+    Args:
+        a_nm2: numerators and denominators of A.
+        b_nm2: those of B, of the same mixtures in the same order.
+        bootstrap: of the intervals.
+    """
+    change_rm = resampled(b_nm2, bootstrap) - resampled(a_nm2, bootstrap)
+    known = np.isfinite(change_rm).sum(0)
+    above = (change_rm > 0).sum(0) + (change_rm == 0).sum(0) / 2
+    share = np.divide(above, known, out=np.full(len(known), np.nan), where=known > 0)
+    counts = np.count_nonzero(np.minimum(a_nm2[..., 1], b_nm2[..., 1]), axis=0)
+    low, high, share = np.where(counts >= FEWEST, [*bootstrap.interval(change_rm), share], np.nan)
+    a, b = _ratio(a_nm2.sum(0)), _ratio(b_nm2.sum(0))
+    columns = (column.tolist() for column in (b - a, low, high, counts, a, b, share))
+    return [Difference(*row) for row in zip(*columns, strict=True)]
+
+
+def ranking(parts_kn2: NDArray[np.float64], bootstrap: Bootstrap) -> list[Place]:
+    """The places of K systems by a metric of which more is better.
+
+    Args:
+        parts_kn2: numerators and denominators, of the same mixtures in the same order.
+        bootstrap: of the intervals.
+    """
+    parts_nk2 = parts_kn2.swapaxes(0, 1)
+    scores, values_rk = ratios(parts_nk2, bootstrap), resampled(parts_nk2, bootstrap)
+    values_rk = values_rk[np.isfinite(values_rk).all(1)]
+    ranks_rk = _ranks(values_rk)
+    tail = (1 - bootstrap.level) / 2
+    top_rk = ranks_rk == 1
+    best = (top_rk / top_rk.sum(1, keepdims=True)).mean(0) if len(top_rk) else np.zeros(len(scores))
+    places = []
+    for k, rank in enumerate(_ranks(np.array([[score.value for score in scores]]))[0].tolist()):
+        known = len(ranks_rk) > 0 and scores[k].count >= FEWEST
+        low, high = np.quantile(ranks_rk[:, k], [tail, 1 - tail], method="inverted_cdf") if known else (0, 0)
+        places.append(Place(scores[k], rank, int(low), int(high), float(best[k]) if known else math.nan))
+    return places
+
+
+def _ranks(values_rk: NDArray[np.float64]) -> NDArray[np.int64]:
+    """1 and how many are higher [R, K]."""
+    return 1 + (values_rk[:, None, :] > values_rk[:, :, None]).sum(2)
+
+
+def resampled(parts_nm2: NDArray[np.float64], bootstrap: Bootstrap) -> NDArray[np.float64]:
+    """The ratios [R, m] of each resample; what is of equally many mixtures is resampled alike."""
     n, m, _ = parts_nm2.shape
-    resampled = [np.empty((0, m))]
+    values = [np.empty((0, m))]
     for drawn_rn in bootstrap.draws(n) if n else ():
         r = len(drawn_rn)
         flat = (drawn_rn + n * np.arange(r)[:, None]).ravel()
         how_often_rn = np.bincount(flat, minlength=r * n).reshape(r, n).astype(float)
-        resampled.append(_ratio(np.tensordot(how_often_rn, parts_nm2, 1)))
-    counts = np.count_nonzero(parts_nm2[..., 1], axis=0)
-    low, high = np.where(counts >= FEWEST, bootstrap.interval(np.concatenate(resampled)), np.nan)
-    columns = (column.tolist() for column in (_ratio(parts_nm2.sum(0)), low, high, counts))
-    return [Estimate(*row) for row in zip(*columns, strict=True)]
+        values.append(_ratio(np.tensordot(how_often_rn, parts_nm2, 1)))
+    return np.concatenate(values)
 
 
 def _ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:

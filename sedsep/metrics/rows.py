@@ -11,15 +11,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from statistics import fmean
 from typing import Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sedsep.metrics.bootstrap import FEWEST, Bootstrap, Estimate, ratios
+from sedsep.metrics.bootstrap import FEWEST, Bootstrap, Difference, Estimate, differences, ratios
 from sedsep.metrics.labels import exact, hits
 from sedsep.metrics.registry import GROUPS
 from sedsep.metrics.sdri import ClassScore, Waveforms, matched_sdri, pairs, score_mixture
@@ -29,6 +30,7 @@ Part = tuple[float, float]
 
 NOTHING = (0.0, 0.0)
 Key = TypeVar("Key", str, int, tuple[float, float])
+Value = TypeVar("Value", bound=Estimate)
 Improvement = Literal["improvement", "si_improvement"]
 LEVELS = (-10.0, -5.0, 0.0, 5.0, 10.0)
 BOOTSTRAP = Bootstrap()
@@ -125,7 +127,10 @@ def _source_accuracy(row: MixtureRow) -> Part:
     return 100.0 * both, float(len(row.predicted) + len(row.true) - both)
 
 
-PARTS: Mapping[str, Callable[[MixtureRow], Part]] = {
+Parts = Mapping[Key, Callable[[MixtureRow], Part]]
+"""What a row adds to each of some metrics."""
+
+PARTS: Parts[str] = {
     "ca_sdri": lambda row: NOTHING if row.ca_sdri is None else (row.ca_sdri, 1.0),
     "capi_sdri": _mean_improvement("improvement"),
     "matched_sdri": lambda row: NOTHING if row.matched_sdri is None else (row.matched_sdri, 1.0),
@@ -156,45 +161,20 @@ def by_class(
 
     A class that sounds fewer than `FEWEST` times has no interval, however often it was named.
     """
-
-    def named(label: str) -> Callable[[ClassScore], bool]:
-        return lambda score: score.label == label
-
-    labels = sorted({score.label for row in rows for score in row.scores})
-    estimates = _estimates(rows, {label: _entries(of, named(label)) for label in labels}, bootstrap)
-    events = Counter(label for row in rows for label in row.true)
-    return {
-        label: one if events[label] >= FEWEST else replace(one, low=math.nan, high=math.nan)
-        for label, one in estimates.items()
-    }
+    return heard_often(rows, _estimates(rows, class_parts(rows, of), bootstrap))
 
 
 def by_count(
     rows: Sequence[MixtureRow], metric: str = "ca_sdri", bootstrap: Bootstrap = BOOTSTRAP
 ) -> dict[int, Estimate]:
     """A metric of the mixtures that hold 0, 1, 2, ... sources, as far as there are any."""
-    return _divided(rows, metric, lambda row: len(row.true), sorted({len(row.true) for row in rows}), bootstrap)
+    return _estimates(rows, count_parts(rows, metric), bootstrap)
 
 
 def by_group(rows: Sequence[MixtureRow], metric: str, bootstrap: Bootstrap = BOOTSTRAP) -> dict[str, Estimate]:
     """A metric of the mixtures of each of `GROUPS`, as far as it counts in any."""
-    groups = _divided(rows, metric, lambda row: row.group, list(GROUPS), bootstrap)
+    groups = _estimates(rows, group_parts(metric), bootstrap)
     return {group: estimate for group, estimate in groups.items() if estimate.count}
-
-
-def _divided(
-    rows: Sequence[MixtureRow],
-    metric: str,
-    kind: Callable[[MixtureRow], Key],
-    kinds: Iterable[Key],
-    bootstrap: Bootstrap,
-) -> dict[Key, Estimate]:
-    """A metric of the mixtures of each kind."""
-
-    def of(one: Key) -> Callable[[MixtureRow], Part]:
-        return lambda row: PARTS[metric](row) if kind(row) == one else NOTHING
-
-    return _estimates(rows, {one: of(one) for one in kinds}, bootstrap)
 
 
 def by_level(
@@ -208,16 +188,72 @@ def by_level(
     A source's SNR is the SDR of the mixture: its level beside all else that sounds. False alarms have none and are
     left out.
     """
+    return _estimates(rows, level_parts(edges, of), bootstrap)
+
+
+def compare(
+    a: Sequence[MixtureRow], b: Sequence[MixtureRow], parts: Parts[Key], bootstrap: Bootstrap = BOOTSTRAP
+) -> dict[Key, Difference]:
+    """What metrics of the rows of B are above those of A, whose mixtures are the same in the same order."""
+    return dict(zip(parts, differences(table(a, parts), table(b, parts), bootstrap), strict=True))
+
+
+def class_parts(rows: Iterable[MixtureRow], of: Improvement = "improvement") -> Parts[str]:
+    """Parts of the mean of each class that is scored in the rows."""
+
+    def named(label: str) -> Callable[[ClassScore], bool]:
+        return lambda score: score.label == label
+
+    labels = sorted({score.label for row in rows for score in row.scores})
+    return {label: _entries(of, named(label)) for label in labels}
+
+
+def heard_often(rows: Iterable[MixtureRow], estimates: Mapping[str, Value]) -> dict[str, Value]:
+    """The estimates by class, without the interval of a class that sounds fewer than `FEWEST` times."""
+    events = Counter(label for row in rows for label in row.true)
+    return {label: one if events[label] >= FEWEST else one.bare() for label, one in estimates.items()}
+
+
+def count_parts(rows: Iterable[MixtureRow], metric: str) -> Parts[int]:
+    """Parts of a metric of the mixtures that hold each number of sources which one of the rows holds."""
+    return _divided(metric, lambda row: len(row.true), sorted({len(row.true) for row in rows}))
+
+
+def group_parts(metric: str) -> Parts[str]:
+    """Parts of a metric of the mixtures of each of `GROUPS`."""
+    return _divided(metric, lambda row: row.group, list(GROUPS))
+
+
+def level_parts(edges: Sequence[float] = LEVELS, of: Improvement = "improvement") -> Parts[tuple[float, float]]:
+    """Parts of the mean over the sources of each band of SNR."""
 
     def within(low: float, high: float) -> Callable[[ClassScore], bool]:
         return lambda score: score.input_sdr is not None and low <= score.input_sdr < high
 
-    bands = pairwise([-math.inf, *edges, math.inf])
-    return _estimates(rows, {band: _entries(of, within(*band)) for band in bands}, bootstrap)
+    return {band: _entries(of, within(*band)) for band in pairwise([-math.inf, *edges, math.inf])}
 
 
-def _estimates(
-    rows: Sequence[MixtureRow], parts: Mapping[Key, Callable[[MixtureRow], Part]], bootstrap: Bootstrap
-) -> dict[Key, Estimate]:
-    table_nm2 = np.array([[part(row) for part in parts.values()] for row in rows], dtype=float)
-    return dict(zip(parts, ratios(table_nm2.reshape(len(rows), len(parts), 2), bootstrap), strict=True))
+def band_name(band: tuple[float, float]) -> str:
+    """A band of SNR for a reader."""
+    low, high = band
+    if math.isinf(low):
+        return f"below {high:g} dB"
+    return f"{low:g} dB or more" if math.isinf(high) else f"{low:g} to {high:g} dB"
+
+
+def _divided(metric: str, kind: Callable[[MixtureRow], Key], kinds: Iterable[Key]) -> Parts[Key]:
+    """Parts of a metric of the mixtures of each kind."""
+
+    def of(one: Key) -> Callable[[MixtureRow], Part]:
+        return lambda row: PARTS[metric](row) if kind(row) == one else NOTHING
+
+    return {one: of(one) for one in kinds}
+
+
+def _estimates(rows: Sequence[MixtureRow], parts: Parts[Key], bootstrap: Bootstrap) -> dict[Key, Estimate]:
+    return dict(zip(parts, ratios(table(rows, parts), bootstrap), strict=True))
+
+
+def table(rows: Sequence[MixtureRow], parts: Parts[Key]) -> NDArray[np.float64]:
+    """Numerators and denominators [n, m, 2]."""
+    return np.array([[part(row) for part in parts.values()] for row in rows], float).reshape(len(rows), len(parts), 2)

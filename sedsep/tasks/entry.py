@@ -30,7 +30,7 @@ from sedsep.signals import stoppable, whole_stop
 log = logging.getLogger(__name__)
 
 TASKS = (
-    *("benchmark", "convert", "demo", "evaluate", "export", "inspect", "prepare"),
+    *("benchmark", "compare", "convert", "demo", "evaluate", "export", "inspect", "prepare"),
     *("publish", "separate", "submission", "sync", "train", "verify"),
 )
 """The options of the config group `task`, each a module of this package with a function `run`."""
@@ -75,7 +75,7 @@ def run(config: DictConfig) -> None:
         with alone if is_main_process() else nullcontext():
             from sedsep.composition.common import complete  # torch: seconds that --help need not take
 
-            config = _at_its_scale(config)
+            config = at_its_scale(config, list(HydraConfig.get().overrides.task))
             complete(config)
             OmegaConf.resolve(config)  # a reference that leads nowhere fails here, not in the middle of a training
             with whole_stop():
@@ -90,14 +90,17 @@ def run(config: DictConfig) -> None:
         _tell(sentence)  # Hydra prints the overrides before an error: noise for a single run
 
 
-def _at_its_scale(config: DictConfig) -> DictConfig:
+def at_its_scale(config: DictConfig, overrides: list[str]) -> DictConfig:
     """The config at the scale that the checkpoint at `ckpt`, or the first there, was made at, unless the command names
     one.
+
+    Args:
+        config: as the overrides compose it.
+        overrides: of the command.
 
     Raises:
         UserError: it cannot be had, or is no checkpoint of ours.
     """
-    overrides = list(HydraConfig.get().overrides.task)
     if not config.ckpt or any(text.startswith("scale=") for text in overrides):
         return config
     from sedsep import checkpoints  # torch, too

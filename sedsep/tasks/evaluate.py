@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -40,9 +41,16 @@ OPTIONS = {
 """Parts of a separator's network, and the options that say what they are."""
 
 
-def run(config: DictConfig) -> dict[str, float]:
+def run(config: DictConfig, conclude: Callable[..., Any] = conclude) -> Any:
     """Score `config.ckpt`, a model of the kind that `config.model` names or an ensemble of several, or the wav files in
     `config.task.estimates`.
+
+    Args:
+        config: of the job.
+        conclude: scores what was prepared, and makes something of it.
+
+    Returns:
+        What `conclude` does: the metrics.
 
     Raises:
         UserError: neither is given, or both; a checkpoint that does not fit the data set, or is not what else the

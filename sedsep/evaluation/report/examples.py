@@ -109,12 +109,12 @@ def take_apart(
         which = "Best" if rank == 0 else "Worst" if rank == len(ranked) - 1 else f"Number {rank + 1}"
         caption = f"{which} of {len(ranked)} with {evaluation.main_source} labels: {metric.title} {score}"
         batch = collate([scenes[place[row.name]]], evaluator.labels).to(device)
-        examples.append(_take_apart(batch, evaluator, evaluation, sample_rate, caption))
+        examples.append(taken_apart(batch, evaluator, evaluation, sample_rate, caption))
     return examples
 
 
 @torch.inference_mode()
-def _take_apart(batch: Batch, evaluator: AnyEvaluator, evaluation: Evaluation, rate: int, caption: str) -> Example:
+def taken_apart(batch: Batch, evaluator: AnyEvaluator, evaluation: Evaluation, rate: int, caption: str) -> Example:
     """The one mixture of a batch, with estimates of a user's labels beside those of the true ones."""
     mixture = batch.mixture[0, 0]
     (truth,) = true_sources(batch, evaluator.labels)
@@ -157,8 +157,13 @@ def _take_apart(batch: Batch, evaluator: AnyEvaluator, evaluation: Evaluation, r
     )
 
 
-def example_view(example: Example) -> dict[str, Any]:
-    """What the page shows of an example: a row an event, its target beside what each label source led to."""
+def example_view(example: Example, by: str = "with {} labels") -> dict[str, Any]:
+    """What the page shows of an example: a row an event, its target beside what each label source led to.
+
+    Args:
+        example: to show.
+        by: says whose an estimate is, of what stands for a label source.
+    """
     estimates = example.estimates
     stems = [stem for source in estimates.values() for stem in source]
     sounds = [example.mixture, *(target for _, target in example.targets), *(stem.waveform for stem in stems)]
@@ -171,14 +176,14 @@ def example_view(example: Example) -> dict[str, Any]:
         for shared in _alike(answers, clips.gain):
             stem, named = answers[shared[0]], " and ".join(shared)
             kind = "estimate" if target is not None else "false-alarm"
-            alt = f"estimate of {label}, {named} labels"
+            alt = f"estimate of {label} {by.format(named)}"
             cards.append(clips.card(stem.waveform, f"Estimate: {named}", kind, alt, stem.sdr_improvement))
             if target is None:
-                badges.append(f"false alarm with {named} labels")
+                badges.append(f"false alarm {by.format(named)}")
         for source in ordered_sources(estimates):
             if target is not None and source not in answers and source != ORACLE:
                 cards.append(Clip(f"Estimate: {source}", "miss"))
-                badges.append(f"missed with {source} labels")
+                badges.append(f"missed {by.format(source)}")
         rows.append({"label": label, "clips": cards, "badges": badges})
     timeline = None
     if example.sed_probabilities is not None:

@@ -18,6 +18,7 @@ from sedsep.evaluation.report.html import number
 from sedsep.evaluation.results import Evaluation
 from sedsep.metrics.bootstrap import Estimate
 from sedsep.metrics.registry import CONSTANT, GROUPS, METRICS, ORACLE, Metric, ordered_metrics, ordered_sources
+from sedsep.metrics.rows import band_name
 
 WORST = 5
 """Confusions that are told in words."""
@@ -153,7 +154,9 @@ def breakdown_panels(evaluation: Evaluation) -> list[Panel]:
     panels.append(_breakdown(title, metric.axis, "Sources", rows, metric.digits))
     if evaluation.separated:
         title = "Improvement by level of the source beside all else"
-        panels.append(_breakdown(title, "Improvement (dB)", "SNR in the mixture", _by_row(evaluation.by_level, _band)))
+        panels.append(
+            _breakdown(title, "Improvement (dB)", "SNR in the mixture", _by_row(evaluation.by_level, band_name))
+        )
     return [panel for panel in panels if panel.rows]
 
 
@@ -169,13 +172,6 @@ def _breakdown(title: str, axis: str, head: str, scores: Mapping[str, Scores], d
     rows = [(name, max(score.count for score in row.values()), row) for name, row in scores.items() if row]
     sources = ordered_sources({source for _, _, row in rows for source in row})
     return Panel(title, axis, head, sources, rows, _bars(rows, sources, axis), digits)
-
-
-def _band(band: tuple[float, float]) -> str:
-    low, high = band
-    if math.isinf(low):
-        return f"below {high:g} dB"
-    return f"{low:g} dB or more" if math.isinf(high) else f"{low:g} to {high:g} dB"
 
 
 def _bars(rows: Sequence[tuple[str, Any, Scores]], columns: Sequence[str], axis: str) -> bytes | None:

@@ -53,11 +53,11 @@ def continued(arguments: Sequence[str]) -> list[str]:
     if uses:
         if checkpoints[-1] != "last":
             return list(arguments)
-        return [*rest, f"{OPTION}{quoted(str(_newest(Path('outputs'), finished=True, kind='separator')))}"]
+        return [*rest, f"{OPTION}{quoted(str(newest(Path('outputs'), finished=True, kind='separator')))}"]
     several = checkpoints[-1].startswith("[")
     path = Path(checkpoints[-1].strip("[]").split(",")[0].strip("'\" ") if several else checkpoints[-1])
     if checkpoints[-1] == "last":
-        run_dir = _newest(Path("outputs"), finished=scores)
+        run_dir = newest(Path("outputs"), finished=scores)
     elif not scores:
         run_dir = _run_of(path)
     elif (path / OVERRIDES).is_file():
@@ -82,7 +82,7 @@ def continued(arguments: Sequence[str]) -> list[str]:
     return [*taken, *rest, f"hydra.run.dir={quoted(str(run_dir))}"]
 
 
-def _newest(outputs: Path, finished: bool, kind: str | None = None) -> Path:
+def newest(outputs: Path, finished: bool, kind: str | None = None) -> Path:
     """The training begun last that is finished, or else neither finished nor at work.
 
     Args:

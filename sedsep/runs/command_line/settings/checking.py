@@ -89,6 +89,8 @@ class Job(Options):
     slots: Slots
     ckpt: Checkpoints | None
     audio: Place | None
+    a: Place | None
+    b: Annotated[Place | list[Place] | None, Field(description="a system, or a list of them, as [PATH,PATH]")]
     sweep: Sweep
     paths: Paths
     speed: Speed

@@ -65,6 +65,10 @@ class Evaluate(Train, Listening):
     estimates: Place | None
 
 
+class Compare(Train):
+    """`compare`."""
+
+
 class Separate(Listening):
     """`separate`."""
 
@@ -207,6 +211,7 @@ class Benchmark(Options):
 TASKS: dict[str, type[Options]] = {
     "train": Train,
     "evaluate": Evaluate,
+    "compare": Compare,
     "separate": Separate,
     "demo": Demo,
     "submission": Submission,

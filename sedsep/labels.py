@@ -1,6 +1,6 @@
 """The classes a system knows, their one-hot rows, and how labels are chosen from probabilities.
 
-Axes: B batch, N classes.
+Axes: B batch, K slots, N classes, S SED frames.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sedsep.errors import UserError, printable
-from sedsep.types import SedOutput
+from sedsep.types import Batch, SedOutput
 
 SILENCE = "silence"
 """Pads the slots of a scene that holds fewer events than slots; never a class."""
@@ -151,3 +151,22 @@ def each_once(named: list[tuple[int, float]]) -> list[tuple[int, float]]:
     for index, probability in named:
         largest[index] = max(probability, largest.get(index, 0.0))
     return list(largest.items())
+
+
+def frame_labels(batch: Batch, frames: int) -> Tensor:
+    """Activity of every class in every frame: spans in samples, scaled to frames and rounded, at least one frame each.
+
+    Args:
+        batch: scenes.
+        frames: S.
+
+    Returns:
+        0 or 1 [B, N, S].
+    """
+    length = batch.mixture.shape[-1]
+    bounds_bk2 = (batch.spans.double() * frames / length).round().long()
+    onset = bounds_bk2[..., 0].clamp(0, frames - 1)
+    offset = torch.maximum(bounds_bk2[..., 1], onset + 1)
+    frame = torch.arange(frames, device=batch.spans.device)
+    active_bks = (frame >= onset[..., None]) & (frame < offset[..., None])
+    return torch.einsum("bkn,bks->bns", batch.query, active_bks.to(batch.query.dtype)).clamp_max(1.0)

@@ -19,6 +19,7 @@ from sedsep.checkpoints.files import named_tensors, read_weights
 from sedsep.checkpoints.names import NoPlace, Rules, rename, separator_state
 from sedsep.checkpoints.reference import check_mel_basis
 from sedsep.errors import UserError
+from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import Separator
 
@@ -89,6 +90,16 @@ def _fitted(separator: Separator, name: str, value: Tensor) -> Tensor:
     if name.startswith("after_conv."):  # [3, ...] to [K * M * 3, ...]
         return value.repeat(microphones * outputs, *[1] * (value.ndim - 1))
     return value
+
+
+def state_for(network: nn.Module, theirs: nn.Module) -> dict[str, Tensor]:
+    """The weights of a network for another, whose spatial features start unheard where the first one knows none."""
+    state = theirs.state_dict()
+    if isinstance(network, GuidedSeparator) and isinstance(theirs, GuidedSeparator):
+        ours, name = network.separator, "separator.pre_conv.weight"
+        if ours.spatial and not theirs.separator.spatial:
+            state[name] = widened(ours, state[name])
+    return state
 
 
 def widened(separator: Separator, weight: Tensor) -> Tensor:

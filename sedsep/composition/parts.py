@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sedsep.checkpoints.finding import find_all
 from sedsep.composition.common import label_rule, plain
@@ -51,6 +51,24 @@ def check_scenes(data: SceneDataModule) -> None:
 def recipe(config: DictConfig, option: str = "model") -> Recipe:
     """The recipe of `model`, `tagger` or `baseline`."""
     return Recipe.of(plain(config[option]), plain(config.scale), config.refinement.iters)
+
+
+def check_ledger(config: DictConfig, recipe: Recipe) -> None:
+    """Refuse a ledger where no separator is scored.
+
+    Raises:
+        UserError: it is asked of a tagger, of files, or of an ensemble.
+    """
+    others = {
+        "files": bool(config.task.get("estimates")),
+        f"model={recipe.name}": recipe.kind != "separator",
+        "an ensemble": OmegaConf.is_list(config.ckpt) and len(config.ckpt) > 1,
+    }
+    if config.task.ledger and any(others.values()):
+        raise UserError(
+            "task.ledger=true has a separator answer again under better and better terms, which "
+            f"{next(name for name, is_it in others.items() if is_it)} cannot: leave it out, or score one separator."
+        )
 
 
 def label_source(config: DictConfig, recipe: Recipe) -> str:
@@ -142,4 +160,5 @@ def evaluator(
         run.directory / "estimates" if config.task.write_estimates and separator is not None else None,
         config.task.precision,
         ear,
+        config.task.ledger,
     )

@@ -6,20 +6,22 @@ Axes: B batch, M microphones, L samples, N classes, S SED frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from sedsep.checkpoints.exported import ExportedSeparator
 from sedsep.devices import computing
 from sedsep.errors import UserError
+from sedsep.evaluation.chain import Chain, chains
 from sedsep.evaluation.ear import Ear, HeardStem, listen
-from sedsep.evaluation.ensemble import AnySeparator
+from sedsep.evaluation.ensemble import AnySeparator, SeparatorEnsemble
 from sedsep.evaluation.estimates import write_estimates
 from sedsep.evaluation.separating import separate, true_classes, true_sources
 from sedsep.labels import LabelRule, LabelSet, each_once, named_classes, named_sources
-from sedsep.metrics.registry import FILES, ORACLE
+from sedsep.metrics.registry import FILES, ORACLE, main_source
 from sedsep.metrics.rows import MixtureRow, score_estimates
 from sedsep.metrics.sed import SedScene, sed_scenes
 from sedsep.types import Batch, SedOutput, Sources
@@ -50,12 +52,14 @@ class MixtureResult:
         rows: one for each label source and number of passes.
         outputs: by the taggers' label sources.
         heard: stems that an ear listened to.
+        chain: for the ledger, of the label source that a user has; empty where none was asked for.
     """
 
     name: str
     rows: list[MixtureRow]
     outputs: dict[str, TaggerOutput] = field(default_factory=dict)
     heard: list[HeardStem] = field(default_factory=list)
+    chain: Chain = field(default_factory=dict)
 
 
 class Evaluator(nn.Module):
@@ -73,6 +77,7 @@ class Evaluator(nn.Module):
             `None` keeps none.
         precision: of the networks, whatever they are trained in (`computing`).
         ear: listens to the estimates after as many passes as the separator was trained for; `None` for none.
+        ledger: whether to follow the chain from each mixture's score to its ceiling.
     """
 
     def __init__(
@@ -87,10 +92,11 @@ class Evaluator(nn.Module):
         folder: Path | None = None,
         precision: str = "fp32",
         ear: Ear | None = None,
+        ledger: bool = False,
     ) -> None:
         super().__init__()
         self.labels, self.rate, self.passes, self.rule, self.folder = labels, rate, tuple(passes), rule, folder
-        self.precision = precision
+        self.precision, self.ledger = precision, ledger
         self.oracle = oracle and separator is not None
         self.trained_passes = None if separator is None else separator.trained_passes
         self.taggers = nn.ModuleDict(taggers)
@@ -104,8 +110,10 @@ class Evaluator(nn.Module):
             outputs = {source: tagger(batch.mixture) for source, tagger in self.taggers.items()}
             classes = self.classes(batch, outputs)
             estimates: dict[tuple[str, int], list[Sources]] = {}
+            guidance = None
             if self.separator is not None:
-                estimates = separate(self.separator, batch.mixture, classes, self.labels, self.passes)
+                guidance = self.separator.listen(batch.mixture) if self.ledger else None
+                estimates = separate(self.separator, batch.mixture, classes, self.labels, self.passes, guidance)
         tables: dict[str, list[TaggerOutput]] = {}
         for source, output in outputs.items():
             none, frames = [None] * len(batch.names), output.strong_probabilities
@@ -135,6 +143,14 @@ class Evaluator(nn.Module):
                     stems += listen(self.ear, rows[-1], sources[item], mixture, self.rate)
             answers = {source: table[item] for source, table in tables.items()}
             results.append(MixtureResult(name, rows, answers, stems))
+        if self.ledger and self.separator is not None:
+            assert not isinstance(self.separator, SeparatorEnsemble | ExportedSeparator)
+            assert not isinstance(guidance, list)
+            source, passes = main_source(classes), self.separator.trained_passes
+            own = [row for one in results for row in one.rows if (row.labels_from, row.passes) == (source, passes)]
+            made = classes[source], estimates[source, passes], guidance, self.precision
+            followed = chains(self.separator, batch, self.labels, own, *made)
+            results = [replace(one, chain=chain) for one, chain in zip(results, followed, strict=True)]
         return results
 
     def classes(self, batch: Batch, outputs: Mapping[str, SedOutput]) -> dict[str, list[list[int]]]:

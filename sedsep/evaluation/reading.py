@@ -21,7 +21,7 @@ from sedsep.metrics.registry import RANKINGS, SCORE_FILES
 from sedsep.metrics.rows import MixtureRow
 from sedsep.metrics.sdri import ClassScore
 
-METRICS, ACCOUNT, MIXTURES, ENTRIES = SCORE_FILES
+METRICS, ACCOUNT, MIXTURES, ENTRIES, _ = SCORE_FILES
 ADVICE = "score it again (task=evaluate)"
 
 Key = tuple[str, str, int | None]

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from sedsep.evaluation.ear import worth
 from sedsep.evaluation.evaluator import MixtureResult
+from sedsep.evaluation.ledger import Ledger, make_ledger
 from sedsep.events import EventRule
 from sedsep.labels import LabelRule, choose_labels
 from sedsep.metrics.bootstrap import Bootstrap, Estimate
 from sedsep.metrics.labels import constant_answer_accuracy
-from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, RANKINGS, TAGGER, MetricName, ordered_metrics
+from sedsep.metrics.registry import CONSTANT, METRICS, ORACLE, RANKINGS, MetricName, main_source, ordered_metrics
 from sedsep.metrics.rows import PARTS, MixtureRow, by_class, by_count, by_group, by_level, summarise
 from sedsep.metrics.sed import collar_f1, psds1, segment_pauroc
 
@@ -74,10 +75,8 @@ class Evaluation:
 
     @property
     def main_source(self) -> str:
-        """The label source that a user has: the tagger, or else the first that is not the truth, if there is one."""
-        if TAGGER in self.sources:
-            return TAGGER
-        return next((source for source in self.sources if source != ORACLE), ORACLE)
+        """The label source that a user has."""
+        return main_source(self.sources)
 
     @property
     def all_passes(self) -> list[int]:
@@ -128,6 +127,8 @@ class Evaluation:
                 ]
                 add(source, summarise(rows, LABEL_METRICS, self.bootstrap), threshold)
             add(source, self._detection(source))
+        if self.ledger:
+            add(self.ledger.source, self.ledger.metrics)
         return scores
 
     def score(self, metric: str, source: str, setting: float | str | None = None) -> Estimate | None:
@@ -147,6 +148,12 @@ class Evaluation:
             "psds1": psds1(smooth, self.labels).overall,
             "collar_f1": collar_f1(smooth, self.labels, self.rule.threshold).overall,
         }
+
+    @cached_property
+    def ledger(self) -> Ledger | None:
+        """Where the decibels up to the ceiling are lost; `None` where no chain was followed."""
+        chains = [mixture.chain for mixture in self.mixtures]
+        return make_ledger(chains, self.ranking, self.bootstrap) if all(chains) else None
 
     @cached_property
     def by_class(self) -> dict[str, dict[str, Estimate]]:

@@ -16,10 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from sedsep.console import print_table
+from sedsep.evaluation.chain import OWN
+from sedsep.evaluation.evaluator import MixtureResult
+from sedsep.evaluation.ledger import Account, Ledger, lost_in
 from sedsep.evaluation.results import Evaluation
 from sedsep.files import write_csv, write_json
 from sedsep.metrics.bootstrap import Estimate
-from sedsep.metrics.registry import CONSTANT, METRICS, SCORE_FILES, ordered_sources
+from sedsep.metrics.registry import CONSTANT, LEDGER, METRICS, SCORE_FILES, ordered_sources
+from sedsep.metrics.rows import MixtureRow
 
 SHOWN = (
     *("matched_sdri", "label_accuracy", "source_accuracy", "silence_precision", "silence_recall", "segment_pauroc"),
@@ -53,13 +57,31 @@ def write_scores(folder: Path, evaluation: Evaluation, about: Mapping[str, Any])
             "labels": list(evaluation.labels),
             "metrics": {name: _plain(one) for name, one in evaluation.metrics.items()},
             "label_sources": {source: _breakdowns(evaluation, source) for source in evaluation.sources},
+            **({"ledger": _ledger(evaluation.ledger)} if evaluation.ledger else {}),
         },
     )
     rows = [row for mixture in evaluation.mixtures for row in mixture.rows]
-    write_csv(mixtures, [row.record() for row in rows])
+    write_csv(mixtures, [_line(row, mixture, evaluation) for mixture in evaluation.mixtures for row in mixture.rows])
     write_csv(sources, [entry for row in rows for entry in row.entries()])
     write_csv(ear, [asdict(stem) for mixture in evaluation.mixtures for stem in mixture.heard])
     return [file for file in (metrics, account, mixtures, sources, ear) if file.is_file()]
+
+
+def _line(row: MixtureRow, mixture: MixtureResult, evaluation: Evaluation) -> dict[str, object]:
+    """A row as a line, with what is lost where the ledger is of it; other rows have empty cells there."""
+    if not evaluation.ledger:
+        return row.record()
+    return row.record() | lost_in(mixture.chain if row == mixture.chain[OWN] else {}, evaluation.ranking)
+
+
+def _ledger(ledger: Ledger) -> dict[str, Any]:
+    """Parts by class; those of all mixtures are among the metrics."""
+
+    def account(one: Account) -> dict[str, float | None]:
+        lost = {part: _number(estimate.value) for part, estimate in one.lost.items()}
+        return {"score": _number(one.score.value), **lost, "ceiling": _number(one.ceiling.value)}
+
+    return {"source": ledger.source, "by_class": {label: account(one) for label, one in ledger.by_class.items()}}
 
 
 def _breakdowns(evaluation: Evaluation, source: str) -> dict[str, Any]:
@@ -101,6 +123,15 @@ def show_scores(evaluation: Evaluation) -> None:
         if any(cells):
             table.add_row(METRICS[name].axis, *(text or "-" for text in cells))
     print_table(table)
+    if evaluation.ledger:
+        overall = evaluation.ledger.overall
+        title = (
+            f"From {overall.score.value:.2f} dB, {evaluation.ledger.source} labels, to {overall.ceiling.value:.2f} dB"
+        )
+        table = Table("Lost", "dB", title=title, title_justify="left")
+        for part, lost in overall.lost.items():
+            table.add_row(LEDGER[part].title, cell(lost))
+        print_table(table)
     if len(evaluation.all_passes) > 1:
         title = f"{METRICS[evaluation.ranking].axis} by refinement passes; trained for {evaluation.passes}"
         table = Table("", title=title, title_justify="left")

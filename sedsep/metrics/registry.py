@@ -118,9 +118,41 @@ METRICS = {metric.name: metric for metric in (
 """By name, in the order they are shown in."""
 
 
+def _lost(part: str, title: str, meaning: str) -> Metric:
+    return Metric(f"ledger_{part}", title, "dB", 2, meaning, higher_is_better=False)
+
+
+# fmt: off
+LEDGER = {
+    "missed": _lost("missed", "Sounds missed", "Sounds that are there and not named, nor taken for another."),
+    "invented": _lost("invented", "Sounds invented", "Sounds that are named and not there, nor taken for another."),
+    "swapped": _lost("swapped", "Sounds swapped", "Sounds that are there, under the name of another class."),
+    "guidance": _lost("guidance", "Guided at the wrong time",
+                      "What the separator makes of the true activity of each class, beyond that of its own guide."),
+    "passes": _lost("passes", "Too few passes", "What more passes of refinement add to those it was trained for."),
+    "separation": _lost("separation", "Separation itself",
+                        "From the separator, told all that is true, to the best mask that keeps the mixture's phase."),
+    "phase": _lost("phase", "The mixture's phase",
+                   "What no such mask can do: from there to the ceiling, the best mask that turns the phase, too."),
+}
+"""Where the decibels between a system and its ceiling are lost, in the order in which they are won back."""
+
+CEILING = Metric("ledger_ceiling", "Ceiling", "dB", 2,
+                 "The best complex mask on the first channel at the separator's STFT, nowhere above 1.")
+REFERENCES = {
+    "ratio_mask": Metric("ledger_ratio_mask", "Ideal ratio mask", "dB", 2,
+                         "The share of the true source in the level of each bin, with the mixture's phase."),
+    "wiener": Metric("ledger_wiener", "Multichannel Wiener filter", "dB", 2,
+                     "All channels, filtered with the true covariances of the source and of all else."),
+}
+# fmt: on
+"""What else knows the truth, to hold the ledger against."""
+
+
 def metric(name: str) -> Metric:
     """The metric of a name; one that is not known has just its name."""
-    return METRICS.get(name) or Metric(name, name.replace("_", " "), "", 3, "")
+    ledger = {one.name: one for one in (*LEDGER.values(), CEILING, *REFERENCES.values())}
+    return METRICS.get(name) or ledger.get(name) or Metric(name, name.replace("_", " "), "", 3, "")
 
 
 @dataclass(frozen=True)
@@ -162,6 +194,12 @@ class MetricName:
 def ordered_metrics(ranking: str) -> list[Metric]:
     """The metrics as they are shown: first the one that systems are ranked by."""
     return sorted(METRICS.values(), key=lambda metric: metric.name != ranking)
+
+
+def main_source(sources: Iterable[str]) -> str:
+    """The label source that a user has: the tagger, or else the first that is not the truth, if there is one."""
+    sources = list(sources)
+    return TAGGER if TAGGER in sources else next((source for source in sources if source != ORACLE), ORACLE)
 
 
 def ordered_sources(sources: Iterable[str]) -> list[str]:

@@ -122,6 +122,11 @@ def _entries(of: str, counted: Callable[[ClassScore], bool]) -> Callable[[Mixtur
     return part
 
 
+def class_part(label: str, of: Improvement = "improvement") -> Callable[[MixtureRow], Part]:
+    """What a row adds to the improvement of a class."""
+    return _entries(of, lambda score: score.label == label)
+
+
 def _source_accuracy(row: MixtureRow) -> Part:
     both = hits(row.predicted, row.true)
     return 100.0 * both, float(len(row.predicted) + len(row.true) - both)
@@ -200,12 +205,8 @@ def compare(
 
 def class_parts(rows: Iterable[MixtureRow], of: Improvement = "improvement") -> Parts[str]:
     """Parts of the mean of each class that is scored in the rows."""
-
-    def named(label: str) -> Callable[[ClassScore], bool]:
-        return lambda score: score.label == label
-
     labels = sorted({score.label for row in rows for score in row.scores})
-    return {label: _entries(of, named(label)) for label in labels}
+    return {label: class_part(label, of) for label in labels}
 
 
 def heard_often(rows: Iterable[MixtureRow], estimates: Mapping[str, Value]) -> dict[str, Value]:

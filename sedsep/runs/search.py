@@ -64,15 +64,13 @@ def _distribution(override: Override) -> BaseDistribution:
         raise UserError(f"{override.input_line} has the tag {min(tags)}, which means nothing here: leave it out.")
     try:
         if isinstance(value, IntervalSweep):
-            whole = isinstance(value.start, int) and isinstance(value.end, int)
-            kind: Any = IntDistribution if whole else FloatDistribution
-            return kind(value.start, value.end, log="log" in value.tags)
+            ends = [value.start, value.end]
+            kind: Any = IntDistribution if all(isinstance(end, int) for end in ends) else FloatDistribution
+            return kind(*ends, log="log" in value.tags)
         if isinstance(value, RangeSweep):
             numbers: list[Any] = list(override.sweep_iterator())
-            whole = all(isinstance(number, int) for number in numbers)
-            step = abs(value.step) if len(numbers) > 1 else 1
-            kind = IntDistribution if whole else FloatDistribution
-            return kind(min(numbers), max(numbers), step=step)
+            kind = IntDistribution if all(isinstance(number, int) for number in numbers) else FloatDistribution
+            return kind(min(numbers), max(numbers), step=abs(value.step) if len(numbers) > 1 else 1)
         return CategoricalDistribution(list(dict.fromkeys(override.sweep_string_iterator())))
     except ValueError as error:
         reason = printable(str(error)).rstrip(".")

@@ -7,7 +7,7 @@ played; its reverberation is not counted, as in other synthetic sets with strong
 
 The frame targets of training are not made by dcase_util's event-roll encoder: it rounds onsets down and offsets up, so
 that a frame counts which an event only touches, where the recipe scales spans in samples to frames and rounds both
-(`sedsep.training.sed.frame_labels`). The two differ by up to a frame at each end, and the trained networks follow the
+(`sedsep.labels.frame_labels`). The two differ by up to a frame at each end, and the trained networks follow the
 recipe.
 """
 

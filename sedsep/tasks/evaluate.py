@@ -63,6 +63,7 @@ def run(config: DictConfig, conclude: Callable[..., Any] = conclude) -> Any:
             "task.estimates=PATH of the wav files of another system."
         )
     recipe = parts.recipe(config)
+    parts.check_ledger(config, recipe)
     files = parts.tagger_files(config, options) if config.ckpt and recipe.kind == "separator" else {}
     task = config.task
     ear = ears.load(task.ear, Path(config.paths.cache), task.ear_labels, task.ear_rate) if task.ear else None

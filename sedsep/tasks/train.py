@@ -35,6 +35,7 @@ def run(config: DictConfig) -> dict[str, float]:
     if config.ckpt:
         raise UserError("ckpt goes on with one training: to go on with a sweep give sweep.resume=DIRECTORY.")
     recipe = parts.recipe(config)
+    parts.check_ledger(config, recipe)
     prerequisites = parts.prerequisites(config, needed_options(recipe, taggers_among(config.task.label_sources)))
     check_weights(recipe, prerequisites)
     run = Run.open(config)

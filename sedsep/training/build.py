@@ -12,7 +12,7 @@ from torch import nn
 from sedsep import checkpoints
 from sedsep.checkpoints.finding import find
 from sedsep.checkpoints.published import locate
-from sedsep.checkpoints.starting import start_backbone, start_separator, widened
+from sedsep.checkpoints.starting import start_backbone, start_separator, state_for
 from sedsep.errors import UserError
 from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
@@ -20,9 +20,6 @@ from sedsep.models.sed import SedModel
 from sedsep.training.recipe import Recipe
 from sedsep.training.system import System
 from sedsep.wiring import build
-
-FIRST = "separator.pre_conv.weight"
-"""What of a separator's checkpoint depends on the features that it hears."""
 
 
 @dataclass
@@ -60,16 +57,8 @@ def build_network(recipe: Recipe, seed: int, cache: Path) -> nn.Module:
     torch.manual_seed(seed)
     network = build(recipe.network)
     if recipe.ckpt:
-        weights = checkpoints.load(find(recipe.ckpt, cache), recipe.kind).network
-        state = weights.state_dict()
-        if (
-            isinstance(network, GuidedSeparator)
-            and isinstance(weights, GuidedSeparator)
-            and network.separator.spatial
-            and not weights.separator.spatial
-        ):
-            state[FIRST] = widened(network.separator, state[FIRST])
-        checkpoints.load_state(network, state, recipe.ckpt)
+        weights = checkpoints.load(find(recipe.ckpt, cache), recipe.kind)
+        checkpoints.load_state(network, state_for(network, weights.network), recipe.ckpt)
     elif start := starting_file(recipe, cache):
         if isinstance(network, GuidedSeparator):
             start_separator(network.separator, start)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sedsep.labels import LabelRule, named_classes
+from sedsep.labels import LabelRule, frame_labels, named_classes
 from sedsep.losses import sed_loss, tracks_loss
 from sedsep.metrics.aggregate import SedCurve
 from sedsep.metrics.labels import mixture_accuracy
@@ -109,22 +109,3 @@ def slot_classes(batch: Batch) -> Tensor:
     """Class index of every slot [B, K]; N for silence."""
     classes = batch.query.argmax(dim=2)
     return torch.where(batch.query.any(dim=2), classes, batch.query.shape[2])
-
-
-def frame_labels(batch: Batch, frames: int) -> Tensor:
-    """Activity of every class in every frame: spans in samples, scaled to frames and rounded, at least one frame each.
-
-    Args:
-        batch: scenes.
-        frames: S.
-
-    Returns:
-        0 or 1 [B, N, S].
-    """
-    length = batch.mixture.shape[-1]
-    bounds_bk2 = (batch.spans.double() * frames / length).round().long()
-    onset = bounds_bk2[..., 0].clamp(0, frames - 1)
-    offset = torch.maximum(bounds_bk2[..., 1], onset + 1)
-    frame = torch.arange(frames, device=batch.spans.device)
-    active_bks = (frame >= onset[..., None]) & (frame < offset[..., None])
-    return torch.einsum("bkn,bks->bns", batch.query, active_bks.to(batch.query.dtype)).clamp_max(1.0)

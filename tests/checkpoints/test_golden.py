@@ -22,7 +22,7 @@ from sedsep.models import GuidedSeparator, SedModel
 CONF = Path(__file__).parents[2] / "conf"
 MARKS = {  # dB that the answer must stand above its difference from the reference's
     "waveform_every16": 105,
-    "waveform_head": 110,
+    "waveform_head": 109,  # separator_iter_3: 109.8 by oneDNN without AVX-512, 111.6 there by torch's own convolutions
     "waveform_mid": 115,
     "waveform_rms": 110,
     "iterations_every16": 105,

@@ -20,7 +20,7 @@ from sedsep.types import SedOutput, Sources
 
 
 class Loudness(nn.Module):
-    """Hears `Bell` as likely as a clip is loud, `Dog` where its first sample is loud; keeps what it heard."""
+    """Hears `Bell` as likely as a clip is loud on average, `Dog` as its first sample is; keeps what it heard."""
 
     input_rate, microphones, reference_channel, shortest = RATE, 1, 0, 100
 
@@ -71,7 +71,7 @@ def test_another_rate_is_the_ear_s_before_it_listens() -> None:
 
 
 def scored(tagger: Loudness, labels: tuple[str, ...] = ("Bell", "Dog")) -> Evaluation:
-    """Bell, at a twentieth of what it is, and Cough for Dog, of a batch of two mixtures with Bell and Dog."""
+    """Bell at a twentieth of what it is, and Cough where there is Dog, of two mixtures with Bell and Dog."""
     batch = make_batch([[0, 2, None], [0, 2, None]])
     truth = dict(zip(batch.names, batch.targets, strict=True))
 

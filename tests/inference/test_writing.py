@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from dcase_util.containers import MetaDataContainer
-from minis import RATE, noise, refused
+from minis import RATE, make_sed, noise, refused
 from whole_systems import GUIDED, system, tagger
 
+from sedsep.evaluation.ear import Ear
 from sedsep.inference import Request, SeparationJob, from_array, from_file, write, writing
+from sedsep.inference.job import factor
 from sedsep.scenes import headers
 
 FRAMES = 12_000
@@ -49,6 +52,19 @@ def test_loud_recordings_are_neither_rescaled_nor_clipped(tmp_path: Path) -> Non
     folder = write(job(Request(("Dog",)), gain=5.0), tmp_path)
     stem, residual = (soundfile.read(folder / f"{name}.wav")[0] for name in ("Dog", "residual"))
     assert np.abs(stem + residual).max() > 5
+
+
+def test_an_ear_judges_what_was_written_at_the_level_that_networks_heard(tmp_path: Path) -> None:
+    ear = Ear(Path("ear.ckpt"), ("Bell", "Cough", "Dog", "Snow", "Speech"), make_sed().eval())
+    done = job(Request(("Dog", "Rain")), gain=0.0005)
+    assert done.gain_db > 10
+    folder = write(done, tmp_path, ear=ear)
+    dog, rain = json.loads((folder / "separation.json").read_text())["stems"]
+    for place, file in (("stem", dog["file"]), ("residual", "residual.wav")):
+        samples = torch.from_numpy(soundfile.read(folder / file, dtype="float32")[0])
+        assert dog["ear"][place] == pytest.approx(ear.hear(samples * factor(done.gain_db), 2 * RATE)["Dog"], abs=1e-3)
+    assert rain["ear"] == {"stem": None, "residual": None}  # it knows no rain
+    assert "ear" not in json.loads((write(done, tmp_path) / "separation.json").read_text())["stems"][0]
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

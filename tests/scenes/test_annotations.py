@@ -11,10 +11,9 @@ import torch
 from dcase_util.containers import MetaDataContainer
 from dcase_util.data import EventRollEncoder
 
-from sedsep.labels import LabelSet
+from sedsep.labels import LabelSet, frame_labels
 from sedsep.scenes.metadata import write_index
 from sedsep.scenes.sampling import SceneSampler
-from sedsep.training.sed import frame_labels
 from sedsep.types import Batch, SceneSpec
 
 RATE, FRAMES = 8000, 50

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from tiny import LABELS, TINY, write_tiny_set
 
+from sedsep.metrics.registry import LEDGER
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.metadata import load_index
 from sedsep.scenes.rendering import Renderer
@@ -66,7 +67,8 @@ def metrics(folder: Path) -> dict[str, float]:
 
 def test_a_run_directory_is_scored_as_its_run_was_after_any_number_of_passes(evaluate: Evaluate, home: Path) -> None:
     passes = "refinement.eval_iters=[1,3]"
-    done = evaluate("again", "task=evaluate", f"ckpt={home / 'trained'}", passes, "task.write_estimates=true")
+    more = ("task.write_estimates=true", "task.ledger=true")
+    done = evaluate("again", "task=evaluate", f"ckpt={home / 'trained'}", passes, *more)
     assert done.returncode == 0, done.stderr
     before, now = metrics(home / "trained"), metrics(home / "again")
     assert {name: now[name] for name in before} == pytest.approx(before, abs=1e-4, nan_ok=True)
@@ -82,6 +84,15 @@ def test_a_run_directory_is_scored_as_its_run_was_after_any_number_of_passes(eva
     account = json.loads((home / "again" / "evaluation.json").read_text())
     one = account["metrics"]["test/ca_sdri/oracle"]
     assert (one["low"], one["count"]) == (None, 3)  # too few for an interval
+
+    taken_apart = [row for row in rows if row["ledger_ceiling"]]
+    assert [(row["labels_from"], row["passes"]) for row in taken_apart] == [("tagger", "2")] * 3
+    for row in taken_apart:
+        lost = sum(float(row[f"ledger_{part}"]) for part in LEDGER)
+        assert lost == pytest.approx(float(row["ledger_ceiling"]) - float(row["ca_sdri"]), abs=1e-6)
+    lost = sum(now[f"test/ledger_{part}/tagger"] for part in LEDGER)
+    assert lost == pytest.approx(now["test/ledger_ceiling/tagger"] - now["test/ca_sdri/tagger"], abs=1e-6)
+    assert set(account["ledger"]["by_class"]) <= set(LABELS)
 
     # What was written is scored as it was when it was made, whoever made it.
     files = home / "again" / "estimates" / "tagger"
@@ -130,5 +141,7 @@ def test_a_command_that_does_not_fit_the_checkpoint_is_refused(evaluate: Evaluat
     sentence = done.stderr.strip().splitlines()[-1]
     assert "refinement.iters=3" in sentence
     assert "refinement.eval_iters" in sentence
+    files = evaluate("refused", "task=evaluate", f"task.estimates={home}", "task.ledger=true")
+    assert "which files cannot" in files.stderr.strip().splitlines()[-1]
     nothing = evaluate("refused", "task=evaluate")
     assert "task.estimates=PATH" in nothing.stderr.strip().splitlines()[-1]

@@ -16,12 +16,11 @@ from minis import CLASSES, MICROPHONES, RATE, fit, make_batch, make_sed, one_hot
 from torch.utils.data import DataLoader
 
 from sedsep.checkpoints import Description
-from sedsep.labels import LabelRule, choose_labels
+from sedsep.labels import LabelRule, choose_labels, frame_labels
 from sedsep.losses import sed_loss
 from sedsep.metrics.labels import mixture_accuracy
 from sedsep.metrics.sed import sed_scenes, segment_pauroc
 from sedsep.training import FrequencyWarp, Mixup, SedRates, SedSystem, warmup_constant
-from sedsep.training.sed import frame_labels
 from sedsep.types import FILLER, Batch
 
 

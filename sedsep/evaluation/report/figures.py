@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from sedsep.evaluation.ledger import Ledger
 from sedsep.evaluation.report.drawing import INK, SERIES_COLOURS, as_svg, colours, legend, plain
 from sedsep.metrics.bootstrap import Estimate
+from sedsep.metrics.registry import CEILING, LEDGER, REFERENCES
 
 LINE_STYLES, MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D")
 # A curve drawn 500 pixels wide shows no more than this, and a long run logs a hundred times as much.
@@ -123,6 +125,36 @@ def bar_figure(groups: Mapping[str, Mapping[str, Estimate]], series: Sequence[st
     axes.set_xlabel(unit)
     axes.grid(axis="x")
     legend(figure, handles, list(series))
+    return figure
+
+
+@as_svg
+def waterfall_figure(ledger: Ledger) -> Figure:
+    """Draw the way from a score to its ceiling: each part a bar from where the one before it ends, with the interval of
+    its length; what else knows the truth as lines."""
+    overall = ledger.overall
+    bars, reached = [("Score", 0.0, overall.score)], overall.score.value
+    for part, lost in overall.lost.items():
+        bars.append((LEDGER[part].title, reached, lost))
+        reached += lost.value
+    bars.append((CEILING.title, 0.0, overall.ceiling))
+    figure, axes = plain(0.75 + 0.26 * len(bars))
+    blue, orange, green, *_ = SERIES_COLOURS
+    for place, (_, start, one) in enumerate(bars):
+        whole = place in (0, len(bars) - 1)
+        colour = blue if whole else orange if one.value >= 0 else green
+        axes.barh(place, one.value, left=start, height=0.7, color=colour, alpha=BAR)
+        axes.hlines(place, start + one.low, start + one.high, color=INK, linewidth=0.9)
+    for style, (name, score) in zip(LINE_STYLES[1:], ledger.references.items(), strict=False):
+        axes.axvline(score.value, color=INK, linewidth=0.9, linestyle=style, label=REFERENCES[name].title)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(range(len(bars)), [name for name, *_ in bars])
+    axes.set_ylim(len(bars) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("dB")
+    axes.grid(axis="x")
+    legend(figure, *axes.get_legend_handles_labels())
     return figure
 
 

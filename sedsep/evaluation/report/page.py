@@ -10,6 +10,7 @@ from pathlib import Path
 from sedsep.evaluation.report.examples import Example, example_view
 from sedsep.evaluation.report.figures import Curve, curve_figure
 from sedsep.evaluation.report.html import MISSING, interval, number, write_page
+from sedsep.evaluation.report.ledger import ledger_view
 from sedsep.evaluation.report.scores import (
     breakdown_panels,
     by_source,
@@ -59,6 +60,7 @@ def write_report(
     settings, classes, breakdowns = setting_panels(evaluation), class_panel(evaluation), breakdown_panels(evaluation)
     source = evaluation.main_source
     confusion = confusion_view(source, evaluation.labels, evaluation.confusion(source)) if source != ORACLE else None
+    ledger = ledger_view(evaluation.ledger, evaluation.ranking) if evaluation.ledger else None
     drawn_curves = [(curve, curve_figure(curve), _ends(curve)) for curve in curves]
     page = folder / REPORT
     write_page(
@@ -69,6 +71,7 @@ def write_report(
         facts=facts,
         notes=[*notes, *_doubts(evaluation)],
         split=evaluation.split,
+        ledger=ledger,
         headline=METRICS[evaluation.ranking],
         improvements=by_source(evaluation, evaluation.ranking),
         accuracies=by_source(evaluation, "label_accuracy"),
@@ -88,6 +91,7 @@ def write_report(
     )
     figures = {panel.title: panel.svg for panel in (classes, *breakdowns, *(p for s in settings for p in s["panels"]))}
     figures |= {curve.title: svg for curve, svg, _ in drawn_curves}
+    figures["ledger"] = ledger["svg"] if ledger else None
     figures["confusion"] = confusion["svg"] if confusion else None
     files = [page]
     for name, svg in figures.items():

@@ -120,7 +120,7 @@ def test_an_estimate_of_a_repeated_class_stands_beside_the_event_it_was_matched_
     page = Page(report(examples=[Example("two", RATE, first + second, targets=targets, estimates=estimates)]))
     assert page.words.count("missed with tagger") == 1
     assert page.words.index("Bird 1 missed with tagger") < page.words.index("Bird 2") < page.words.index("1.0 dB SDRi")
-    assert {"dry target of Bird 1", "dry target of Bird 2", "estimate of Bird 2, tagger labels"} < set(sounds(page))
+    assert {"dry target of Bird 1", "dry target of Bird 2", "estimate of Bird 2 with tagger labels"} < set(sounds(page))
 
 
 def test_examples_come_in_order_with_their_captions() -> None:
@@ -164,10 +164,10 @@ def test_sound_decodes_to_the_waveforms_at_one_gain(text: str) -> None:
     gain = 0.9 / np.abs(example.mixture).max()
     originals = {
         "mixture scene_1": example.mixture,
-        "estimate of Bird, oracle labels": example.estimates["oracle"][0].waveform,
+        "estimate of Bird with oracle labels": example.estimates["oracle"][0].waveform,
         "dry target of Bird": example.targets[0][1],
         "dry target of Phone": example.targets[1][1],
-        "estimate of Tabla, tagger labels": example.estimates["tagger"][1].waveform,
+        "estimate of Tabla with tagger labels": example.estimates["tagger"][1].waveform,
     }
     for name, original in originals.items():
         error = played[name] - original * gain
@@ -192,7 +192,7 @@ def test_silence_stays_silent_and_what_broke_down_is_shown_as_such() -> None:
     played = sounds(page)
     assert not played["mixture quiet"].any()
     assert page.words.count("not finite") == 1
-    assert not played["estimate of Bird, tagger labels"][5:9].any()
+    assert not played["estimate of Bird with tagger labels"][5:9].any()
 
 
 @pytest.mark.parametrize(

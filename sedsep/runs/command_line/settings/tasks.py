@@ -57,6 +57,7 @@ class Train(Options):
     resamples: Annotated[int, whole(0, 1_000_000)]
     write_estimates: bool
     precision: Precision
+    ledger: bool
 
 
 class Evaluate(Train, Listening):

@@ -19,6 +19,21 @@ Sources = list[tuple[str, Tensor]]
 
 
 @dataclass(frozen=True)
+class Following:
+    """A sound after another one, of the same source.
+
+    Attributes:
+        source_file: as in `Event`; all of it sounds.
+        pause: before it, seconds.
+        duration: of the file, seconds.
+    """
+
+    source_file: str
+    pause: float
+    duration: float
+
+
+@dataclass(frozen=True)
 class Event:
     """One sound placed in a scene.
 
@@ -31,6 +46,8 @@ class Event:
         snr: level above the scene's `ref_db`, dB.
         position: source position as in the room's SOFA file (metres); `None` for the background.
         position_index: the measurement it was drawn from; `None` when only the coordinates are known.
+        following: more sounds of it, as augmented training scenes have them. No fixed scene has: they are left out of
+            what scenes are known by.
     """
 
     label: str | None
@@ -41,6 +58,12 @@ class Event:
     snr: float
     position: tuple[float, float, float] | None = None
     position_index: int | None = None
+    following: tuple[Following, ...] = field(default=(), repr=False)
+
+    @property
+    def length(self) -> float:
+        """Of all its sounds with the pauses between them, seconds."""
+        return self.event_duration + sum(sound.pause + sound.duration for sound in self.following)
 
 
 @dataclass(frozen=True)

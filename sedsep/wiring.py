@@ -22,10 +22,11 @@ _OURS = {
     "datasets.challenge": "Assembly Cleaning Curated Licence Speech ZenodoArchive prepared",
     "datasets.synthetic": "ensure_synthetic",
     "runs.tracking": "Csv Logging Mlflow",
+    "scenes.augment": "Equaliser Joining Rotation",
     "scenes.datamodule": "SceneDataModule",
     "scenes.sampling": "Repeats SceneSampler",
-    "training": "FrequencyWarp LastCheckpoint Mixup SedRates SedSystem SeparatorRates SeparatorSystem Speed "
-    "warmup_constant warmup_cosine warmup_linear",
+    "training": "EpochAverage FilterAugment FrequencyWarp LastCheckpoint Mixup MovingAverage SedRates SedSystem "
+    "SeparatorRates SeparatorSystem SpecAugment Speed warmup_constant warmup_cosine warmup_linear",
     "training.meters": "Meters",
 }
 _LIGHTNING = {

@@ -29,7 +29,7 @@ from sedsep.wiring import build
 def scenes(config: DictConfig, layout: Layout, labels: LabelSet, plan: Plan) -> SceneDataModule:
     """The scenes of a data set, in the batches and lengths of a plan."""
     make = build(plain(config.data.module), sampler=build(plain(config.data.sampler)))
-    return make(layout=layout, labels=labels, **plan.scenes())
+    return make(layout=layout, labels=labels, augment=build(plan.augment), **plan.scenes())
 
 
 def check_scenes(data: SceneDataModule) -> None:
@@ -49,8 +49,9 @@ def check_scenes(data: SceneDataModule) -> None:
 
 
 def recipe(config: DictConfig, option: str = "model") -> Recipe:
-    """The recipe of `model`, `tagger` or `baseline`."""
-    return Recipe.of(plain(config[option]), plain(config.scale), config.refinement.iters)
+    """The recipe of `model`, `tagger` or `baseline`; what is augmented is for the model that is asked for."""
+    augment = plain(config.augment) if option == "model" else None
+    return Recipe.of(plain(config[option]), plain(config.scale), config.refinement.iters, augment)
 
 
 def check_ledger(config: DictConfig, recipe: Recipe) -> None:

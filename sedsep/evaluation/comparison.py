@@ -117,8 +117,7 @@ class Comparison:
     bootstrap: Bootstrap = Bootstrap()  # noqa: RUF009
 
     def __post_init__(self) -> None:
-        for system in self.systems[1:]:
-            check_same(self.systems[0], system)
+        check_same(self.systems)
 
     @property
     def separated(self) -> bool:
@@ -228,25 +227,30 @@ class Comparison:
         return found
 
 
-def check_same(a: System, b: System) -> None:
-    """Make sure that two systems were scored on the same mixtures: by their names, the events in each, and how loud
-    each event is beside all else, which no two mixtures share.
+def check_same(systems: Sequence[System]) -> None:
+    """Make sure that systems were scored on the same mixtures: by their names, the events in each, and how loud each
+    event is beside all else, which no two mixtures share.
 
     Raises:
         UserError: they were not.
     """
+    for system in systems[1:]:
+        if why := _difference(systems[0], system):
+            a, b = (f"{one.letter} ({printable(one.source)})" for one in (systems[0], system))
+            raise UserError(
+                f"{b} was scored on other mixtures than {a}: {why}; score both on the same data (task=evaluate), and "
+                "compare these runs."
+            )
+
+
+def _difference(a: System, b: System) -> str:
+    """By what two systems' mixtures differ first; empty for nothing."""
     first, second = (_mixtures(system.evaluation) for system in (a, b))
     if missing := sorted(first.keys() ^ second.keys()):
         one = a if missing[0] in first else b
-        why = f"{printable(missing[0], 60)} is in {one.letter} alone, {len(first.keys() & second.keys())} are in both"
-    elif other := next((name for name in first if not _alike(first[name], second[name])), None):
-        why = f"in {printable(other, 60)} other events sound, or as loud"
-    else:
-        return
-    raise UserError(
-        f"{b.letter} ({printable(b.source)}) was scored on other mixtures than {a.letter} ({printable(a.source)}): "
-        f"{why}; score both on the same data (task=evaluate), and compare these runs."
-    )
+        return f"{printable(missing[0], 60)} is in {one.letter} alone, {len(first.keys() & second.keys())} are in both"
+    other = next((name for name in first if not _alike(first[name], second[name])), None)
+    return "" if other is None else f"in {printable(other, 60)} other events sound, or others as loud"
 
 
 def _mixtures(evaluation: Evaluation) -> dict[str, list[tuple[str, float | None]]]:

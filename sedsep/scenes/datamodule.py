@@ -77,6 +77,7 @@ class SceneDataModule(LightningDataModule):
         events: fewest and most targets of a training scene; `None` as the sampler has it.
         pool: training scenes that epochs go round, kept in the memory of workers; `None` for new ones without end.
         channels: the first ones of a training scene, all that it is left with, without targets; `None` for the whole.
+        augment: what is done to training scenes, by name; `joining` is the sampler's.
 
     Raises:
         UserError: the data set holds sound events that are no classes, an unknown choice, choices that exclude one
@@ -104,6 +105,7 @@ class SceneDataModule(LightningDataModule):
     events: Sequence[int] | None = None
     pool: int | None = None
     channels: int | None = None
+    augment: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -133,8 +135,12 @@ class SceneDataModule(LightningDataModule):
     def train_dataset(self) -> GeneratedScenes:
         """The scenes drawn for training."""
         own = {} if self.events is None else {"events": self.events}
-        sampler = self.sampler(split=self.layout.split(self.train_split), duration=self.duration, **own)
-        return GeneratedScenes(sampler, self.renderer, self.seed, self.epoch_size, self.on_error)
+        changes = dict(self.augment or {})
+        joining = changes.pop("joining", None)
+        split = self.layout.split(self.train_split)
+        sampler = self.sampler(split=split, duration=self.duration, joining=joining, **own)
+        changed = tuple(changes.values())
+        return GeneratedScenes(sampler, self.renderer, self.seed, self.epoch_size, self.on_error, changed)
 
     def val_dataloader(self) -> SceneLoader:
         """The validation scenes, in order; of several ranks, each has its share."""

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from sedsep.errors import UserError, choice
 from sedsep.labels import LabelSet
+from sedsep.scenes.augment import Augment
 from sedsep.scenes.mixing import SceneParts
 from sedsep.scenes.problems import FileError
 from sedsep.scenes.rendering import Renderer
@@ -49,6 +50,7 @@ class GeneratedScenes(Dataset[Scene]):
         seed: of all scenes.
         epoch_size: scenes of an epoch.
         on_error: what an unusable file does: `raise` ends with a sentence that names it; `skip` draws the scene anew.
+        augment: what is then done to a scene, one after the other.
 
     Raises:
         UserError: an unknown `on_error`.
@@ -59,6 +61,7 @@ class GeneratedScenes(Dataset[Scene]):
     seed: int
     epoch_size: int
     on_error: str = "raise"
+    augment: Sequence[Augment] = ()
 
     def __post_init__(self) -> None:
         choice(self.on_error, ON_ERROR, "data.on_error")
@@ -104,6 +107,10 @@ class GeneratedScenes(Dataset[Scene]):
                 last = str(error.path)
                 continue
             if not parts.silent:
+                # Beside the stream that drew the scene, which stays the same scene.
+                rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, index, attempt], spawn_key=(1,)))
+                for change in self.augment:
+                    parts = change(parts, rng)
                 return parts, skipped
             file = next(event.source_file for event in spec.foreground if event.label in parts.silent)
             last = str(self.renderer.root / spec.dirs.foreground / file)

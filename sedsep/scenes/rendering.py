@@ -22,6 +22,7 @@ Axes: M microphones, N taps, L samples of the scene.
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,10 @@ class Renderer:
         later = spec.edition >= 2026
         asked = path, event.source_time or 0.0, event.event_duration, not later
         source = self._decoded.get(asked, lambda: self._source(*asked))
+        for sound in event.following:
+            more = self.root / folder / sound.source_file, 0.0, sound.duration, not later
+            pause = np.zeros(int(sound.pause * self.sample_rate), np.float32)
+            source = np.concatenate([source, pause, self._decoded.get(more, partial(self._source, *more))])
         response = room.response_of(event)
         direct = (0, 0)
         if slot is not None:

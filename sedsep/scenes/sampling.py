@@ -15,9 +15,10 @@ import numpy as np
 
 from sedsep.errors import UserError
 from sedsep.labels import SILENCE
+from sedsep.scenes.augment import Joining
 from sedsep.scenes.layout import Split
 from sedsep.scenes.rooms import Room, open_room
-from sedsep.types import Event, SceneSpec
+from sedsep.types import Event, Following, SceneSpec
 
 T = TypeVar("T")
 
@@ -87,6 +88,7 @@ class SceneSampler:
         slots: target slots, filled in order of onset, then with silence.
         repeats: how classes sound more than once; `None` for events of different classes alone.
         edition: the year of the challenge whose synthesis renders them.
+        joining: how short sounds are followed by others of their class; `None` for single sounds.
 
     Raises:
         UserError: a range that cannot be drawn from, more events than slots or labels, or a room that cannot be read.
@@ -105,6 +107,7 @@ class SceneSampler:
     slots: int = 3
     repeats: Repeats | None = None
     edition: int = 2025
+    joining: Joining | None = None
 
     def __post_init__(self) -> None:
         split, events, (before, after) = self.split, list(self.events), self.direct_path_ms
@@ -205,7 +208,7 @@ class SceneSampler:
             own = [event for event in events if event.label == label]
             cosines = directions @ directions[[event.position_index for event in own]].T
             apart = np.flatnonzero((cosines < np.cos(np.radians(self.repeats.degrees))).all(axis=1)).tolist()
-            used = {self._recorded(event.source_file) for event in own}
+            used = {self._recorded(sound.source_file) for event in own for sound in (event, *event.following)}
             files = self.split.events[label]
             paths = [path for path in files if self._recorded(self.split.names[path]) not in used]
             if paths and apart:
@@ -233,6 +236,8 @@ class SceneSampler:
             length, source_time = self.split.duration(path), 0.0
             if length > self.duration:
                 source_time, length = float(rng.uniform(0, length - self.duration)), float(self.duration)
+            single, following = length, self._following(rng, paths, length)
+            length += sum(sound.pause + sound.duration for sound in following)
             for _ in range(ATTEMPTS):
                 onset = float(rng.uniform(0, self.duration - length))
                 if len(others) < self.max_overlap or not _crowded(onset, length, others, self.max_overlap):
@@ -243,22 +248,37 @@ class SceneSampler:
                         source_file=self.split.names[path],
                         source_time=source_time,
                         event_time=onset,
-                        event_duration=length,
+                        event_duration=single,
                         snr=float(rng.uniform(snr[0], snr[1])),
                         position=(x, y, z),
                         position_index=index,
+                        following=following,
                     )
         raise UserError(
             f"No placement of {len(others) + 1} events in {self.duration:g} s keeps at most {self.max_overlap} of them "
             f"sounding at once after {ATTEMPTS} attempts: allow more overlap, fewer events or longer scenes."
         )
 
+    def _following(self, rng: np.random.Generator, paths: list[Path], length: float) -> tuple[Following, ...]:
+        """What follows a sound of so many seconds: others of its class, up to an instant that is drawn."""
+        following: list[Following] = []
+        if self.joining is None or length >= self.joining.shorter or rng.random() >= self.joining.probability:
+            return ()
+        latest = rng.uniform(length, self.duration)
+        while True:
+            path, pause = _pick(rng, paths), float(rng.uniform(*self.joining.pause))
+            sound = Following(self.split.names[path], pause, self.split.duration(path))
+            length += sound.pause + sound.duration
+            if length > latest:
+                return tuple(following)
+            following.append(sound)
+
 
 def _crowded(onset: float, length: float, others: list[Event], limit: int) -> bool:
     """Whether at some instant of the span `limit` or more of the others sound."""
     instants = np.arange(onset, onset + length, GRID)
     starts = np.array([[event.event_time] for event in others])
-    ends = starts + np.array([[event.event_duration] for event in others])
+    ends = starts + np.array([[event.length] for event in others])
     sounding = (starts - GRID <= instants) & (instants <= ends + GRID)
     return bool((sounding.sum(axis=0) >= limit).any())
 

@@ -19,7 +19,7 @@ from sedsep.checkpoints.finding import find
 from sedsep.composition import common
 from sedsep.composition.conclusion import score
 from sedsep.errors import UserError
-from sedsep.evaluation.comparison import Comparison, Contrast, System
+from sedsep.evaluation.comparison import Comparison, Contrast, System, check_same
 from sedsep.evaluation.differences import main_scores, show_comparison, write_changes
 from sedsep.evaluation.estimates import holds_estimates
 from sedsep.evaluation.evaluator import AnyEvaluator
@@ -121,6 +121,7 @@ def run(config: DictConfig) -> None:
     base = next((source for source in sources if source.is_run), None)
     data = [] if base is None else [text for text in base.begun if not text.startswith(SCORED)]
     known = {source.name: read_scores(source.scores) for source in sources if source.scores}
+    check_same([System(source.letter, source.name, *known[source.name]) for source in sources if source.scores])
     job = Run.open(_composed([*data, *typed, "task=compare", *_given(sources)]))
     prepared: dict[str, Prepared] = {}
     for source in {source.name: source for source in sources}.values():  # the same thing is scored once
@@ -141,7 +142,7 @@ def run(config: DictConfig) -> None:
             comparison,
             title=" and ".join(system.letter for system in systems) + f" on {job.data_name}",
             subtitle=f"{len(systems[0].evaluation.mixtures)} mixtures, {date.today()}",
-            facts=[(system.letter, system.source) for system in systems] + job.facts(Path(job.config.data.root or "")),
+            facts=[(system.letter, system.source) for system in systems] + _facts(job),
             notes=notes,
             examples=examples,
         )
@@ -160,6 +161,12 @@ def _given(sources: Sequence[Source]) -> list[str]:
     return [f"a={first}", f"b=[{','.join(others)}]"]
 
 
+def _facts(job: Run) -> list[tuple[str, str]]:
+    """What a reader wants to know of the making; where the data lie is known where they are named."""
+    data = str(job.config.audio or job.config.data.root or job.data_name)
+    return [(name, data if name == "Data" else value) for name, value in job.facts(Path())]
+
+
 def _composed(overrides: list[str]) -> DictConfig:
     """The config of a job, complete and resolved."""
     config = at_its_scale(compose(CONFIG, overrides), overrides)
@@ -175,7 +182,7 @@ def _prepared(job: Run, source: Source, base: Source | None, typed: Sequence[str
     Raises:
         UserError: as of `task=evaluate`.
     """
-    own = ["task=evaluate", "logger=none", "trainer.devices=1", "trainer.num_nodes=1"]
+    own = ["task=evaluate", "logger=none", "trainer.devices=1", "++trainer.num_nodes=1"]
     own.append(f"paths.run={quoted(str(job.directory / source.letter))}")
     if source.is_run or base is None:
         config = _composed([*source.begun, *typed, *own])

@@ -1,6 +1,7 @@
 """Lightning systems: step, log, optimiser groups."""
 
-from sedsep.training.augment import FrequencyWarp, Mixup
+from sedsep.training.augment import FilterAugment, FrequencyWarp, Mixup, SpecAugment
+from sedsep.training.averaging import EpochAverage, MovingAverage
 from sedsep.training.checkpointing import LastCheckpoint
 from sedsep.training.groups import SedRates, SeparatorRates
 from sedsep.training.schedules import warmup_constant, warmup_cosine, warmup_linear
@@ -9,13 +10,17 @@ from sedsep.training.separator import SeparatorSystem
 from sedsep.training.speed import Speed
 
 __all__ = [
+    "EpochAverage",
+    "FilterAugment",
     "FrequencyWarp",
     "LastCheckpoint",
     "Mixup",
+    "MovingAverage",
     "SedRates",
     "SedSystem",
     "SeparatorRates",
     "SeparatorSystem",
+    "SpecAugment",
     "Speed",
     "warmup_constant",
     "warmup_cosine",

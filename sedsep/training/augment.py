@@ -1,4 +1,4 @@
-"""What a SED model may train on in place of a scene: two scenes mixed, a spectrogram stretched along frequency.
+"""What a SED model may train on in place of a scene: two scenes mixed, a spectrogram stretched, masked or filtered.
 
 All draws come from torch's own generator. With a probability of 0, the paper's, nothing is drawn.
 
@@ -7,11 +7,13 @@ Axes: B batch, Q mel bands, T mel frames.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torchaudio.functional import mask_along_axis_iid
 
 from sedsep.errors import UserError
 
@@ -86,6 +88,93 @@ class FrequencyWarp:
             return mel_bqt.gather(1, band_bq[..., None].expand(-1, -1, frames))
 
         return torch.lerp(at(below_bq), at(below_bq + 1), (position_bq - below_bq)[..., None])
+
+
+@dataclass(frozen=True)
+class SpecAugment:
+    """Masks of bands and of stretches of time (Park et al. 2019), each scene's its own; what is masked is at the mean.
+
+    Labels stay, also where a stretch of their event is masked: keep stretches short.
+
+    Attributes:
+        band_masks: masks of bands.
+        widest: share of the bands that a mask covers at most; its width is uniform from none.
+        time_masks: masks of stretches of time.
+        longest: share of the time that one covers at most, likewise.
+
+    Raises:
+        UserError: a share that is none.
+    """
+
+    band_masks: int = 2
+    widest: float = 0.15
+    time_masks: int = 2
+    longest: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("widest", "longest"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"specaugment.{name}={getattr(self, name)} is no share: choose one from 0 to 1.")
+
+    def __call__(self, mel_bqt: Tensor) -> Tensor:
+        """[B, Q, T] to the same shape."""
+        _, bands, frames = mel_bqt.shape
+        masks = [(1, self.widest * bands)] * self.band_masks + [(2, self.longest * frames)] * self.time_masks
+        for axis, most in masks:
+            mel_bqt = mask_along_axis_iid(mel_bqt, int(most) + 1, 0.0, axis)  # from 0 to below this
+        return mel_bqt
+
+
+@dataclass(frozen=True)
+class FilterAugment:
+    """Gains drawn at the edges of a few random bands, and interpolated in between (Nam et al. 2022, linear type): other
+    microphones, rooms and distances.
+
+    Attributes:
+        gain_db: most that an edge goes up or down, uniform.
+        bands: fewest and most of them, alike for the scenes of a batch, as their edges are.
+        narrowest: mel bands of one.
+        std: of the log-mels, which the spectrogram is in units of.
+
+    Raises:
+        UserError: numbers that are none of their kind.
+    """
+
+    gain_db: float
+    bands: tuple[int, int]
+    narrowest: int
+    std: float
+
+    def __post_init__(self) -> None:
+        if self.gain_db < 0 or self.std <= 0 or not 1 <= self.bands[0] <= self.bands[1] or self.narrowest < 1:
+            raise UserError(
+                f"filteraugment has gain_db={self.gain_db}, bands={list(self.bands)}, narrowest={self.narrowest}, "
+                f"std={self.std}: choose a gain from 0, bands from 1, the smaller number first, and a std above 0."
+            )
+
+    def __call__(self, mel_bqt: Tensor) -> Tensor:
+        """[B, Q, T] to the same shape.
+
+        Raises:
+            UserError: the spectrogram has too few bands.
+        """
+        batch, mels, _ = mel_bqt.shape
+        count = int(torch.randint(self.bands[0], self.bands[1] + 1, ()))
+        spare = mels - count * self.narrowest
+        if spare < 0:
+            raise UserError(
+                f"filteraugment.bands={list(self.bands)} of {self.narrowest} mel bands and more do not fit into "
+                f"{mels}: choose fewer, or a smaller filteraugment.narrowest."
+            )
+        inner = torch.randint(spare + 1, (count - 1,)).sort().values + self.narrowest * torch.arange(1, count)
+        edges = torch.cat([torch.tensor([0]), inner, torch.tensor([mels])])
+        gains_db = self.gain_db * (2 * torch.rand(batch, count + 1) - 1)
+        # Of each mel band: the edge below it, and how far it lies from there to the next.
+        band = torch.arange(mels)
+        below = torch.searchsorted(edges, band, right=True) - 1
+        share = (band - edges[below]) / (edges[below + 1] - edges[below])
+        filter_bq = torch.lerp(gains_db[:, below], gains_db[:, below + 1], share)
+        return mel_bqt + (filter_bq * math.log(10) / 10 / self.std).to(mel_bqt)[..., None]
 
 
 def _check_probability(value: float, name: str) -> None:

@@ -33,6 +33,9 @@ from sedsep.wiring import build
 
 log = logging.getLogger(__name__)
 
+AVERAGE = "average"
+"""The callback that averages weights, where there is one."""
+
 ONE_DEVICE = {"devices": 1, "num_nodes": 1, "strategy": "auto", "sync_batchnorm": False}
 
 
@@ -61,11 +64,16 @@ class Trainings:
     callbacks: Mapping[str, Any]
 
     def ordinary(self) -> Trainings:
-        """The same without overfitting, which is for the model that is asked for and not for those it leans on."""
-        if "overfit_batches" not in self.trainer:
+        """The same without overfitting and averages, which are for the model that is asked for and not for those it
+        leans on."""
+        if "overfit_batches" not in self.trainer and AVERAGE not in self.callbacks:
             return self
-        own = {name: value for name, value in self.trainer.items() if name not in ("overfit_batches", "max_epochs")}
-        return replace(self, trainer=own)
+        overfitting = ("overfit_batches", "max_epochs") if "overfit_batches" in self.trainer else ()
+        return replace(
+            self,
+            trainer={name: value for name, value in self.trainer.items() if name not in overfitting},
+            callbacks={name: value for name, value in self.callbacks.items() if name != AVERAGE},
+        )
 
     def fit(
         self,
@@ -133,7 +141,8 @@ class Trainings:
     def settings(self, recipe: Recipe) -> dict[str, Any]:
         """What a training cannot change on its way."""
         names = list(self.labels.names)
-        return {"seed": self.seed, "model": recipe.fixed(), "data": dict(self.data), "labels": names}
+        average = {AVERAGE: self.callbacks[AVERAGE]} if AVERAGE in self.callbacks else {}
+        return {"seed": self.seed, "model": recipe.fixed(), "data": dict(self.data), "labels": names, **average}
 
     def _interrupted(self, recipe: Recipe, directory: Path) -> Path | None:
         """The checkpoint of a training begun in `directory`, and a note there of how it was begun."""

@@ -103,7 +103,8 @@ class Prerequisites:
 def keep_for_others(recipe: Recipe, trainings: Trainings, directory: Path, cache: Path) -> None:
     """Keep a SED model where trainings that lean on one like it find it, as a whole or not at all.
 
-    One that started from weights of the command's own, overfits, or was trained on several devices, is like none.
+    One that started from weights of the command's own, overfits, averages weights, or was trained on several devices,
+    is like none.
 
     Args:
         recipe: it was trained by.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from sedsep.errors import PROGRAM, UserError
 
 RECIPE_VERSION = 1
 """Of the code that networks, losses, optimisers and scenes are made by. Raise it whenever that code gives other numbers
@@ -26,6 +28,7 @@ class Plan:
         events: fewest and most targets of a training scene; `None` as the scenes are drawn anyway.
         pool: mixtures that training goes round, kept in memory; `None` for new ones without end.
         channels: the first ones of a mixture, which are all that training needs; `None` for all, and the targets.
+        augment: what `build` makes of how training scenes are changed, by name.
     """
 
     epochs: int
@@ -38,9 +41,10 @@ class Plan:
     events: list[int] | None = None
     pool: int | None = None
     channels: int | None = None
+    augment: dict[str, Any] = field(default_factory=dict)
 
     def scenes(self) -> dict[str, Any]:
-        """What a `SceneDataModule` takes of it."""
+        """What a `SceneDataModule` takes of it as it is."""
         names = ("epoch_size", "batch_size", "eval_batch_size", "duration", "events", "pool", "channels")
         return {name: getattr(self, name) for name in names}
 
@@ -76,13 +80,23 @@ class Recipe:
     published: str | None = None
 
     @classmethod
-    def of(cls, node: Mapping[str, Any], scale: Mapping[str, Any], iters: int) -> Recipe:
+    def of(
+        cls,
+        node: Mapping[str, Any],
+        scale: Mapping[str, Any],
+        iters: int,
+        augment: Mapping[str, dict[str, Any]] | None = None,
+    ) -> Recipe:
         """The recipe in a model node.
 
         Args:
             node: as the config has it, resolved to plain values; what is `None` in its `training` is the scale's.
             scale: the sizes, with a plan for each `part`.
             iters: refinement passes, which large batches leave no memory for.
+            augment: as the config has it; `None` for nothing.
+
+        Raises:
+            UserError: spectrograms are to be augmented, and the model is no SED model.
         """
         own = {name: value for name, value in node["training"].items() if value is not None}
         plan = {**scale[node["part"]]["training"], **own}
@@ -91,12 +105,21 @@ class Recipe:
         if node["kind"] == "sed":
             network = node["network"]
             plan["channels"] = max(network["reference_channel"] + 1, network["microphones"])
+        system, augment = node["system"], augment or {}
+        plan["augment"] = augment.get("scenes", {})
+        if spectrogram := augment.get("spectrogram"):
+            if node["kind"] != "sed":
+                raise UserError(
+                    f"augment={','.join(spectrogram)} is for SED models, not for {node['name']}: leave it out, or "
+                    f"train one ({PROGRAM} model=tagger)."
+                )
+            system = {**system, "augment": spectrogram}
         optim = node["optim"]
         return cls(
             name=node["name"],
             kind=node["kind"],
             network=node["network"],
-            system=node["system"],
+            system=system,
             optimizer=optim["optimizer"],
             schedule=optim["schedule"],
             weight_decay=optim["weight_decay"],
@@ -119,5 +142,6 @@ class Recipe:
         return {
             **{name: getattr(self, name) for name in ("name", "kind", "network", "system", "ckpt", "start")},
             "optim": {"optimizer": optimizer, "schedule": self.schedule, "weight_decay": self.weight_decay},
-            "training": asdict(self.plan),
+            # Without augmentation it is the recipe that it was before there was any.
+            "training": {name: value for name, value in asdict(self.plan).items() if value != {}},
         }

@@ -5,7 +5,7 @@ Axes: B batch, K slots, M microphones, L samples, N classes, S SED frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ class SedSystem(System):
         thresholds: at which label accuracy is logged each validation.
         mixup: trains on two scenes mixed; `None` for the scene itself.
         frequency_warp: trains on stretched spectrograms; `None` for the spectrogram itself.
+        augment: what is then done to a spectrogram [B, Q, T], by name, one after the other.
         common: of `System`.
     """
 
@@ -48,12 +49,14 @@ class SedSystem(System):
         thresholds: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9),
         mixup: Mixup | None = None,
         frequency_warp: FrequencyWarp | None = None,
+        augment: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
         **common: Any,
     ) -> None:
         super().__init__(network, **common)
         self.rates, self.thresholds = rates, tuple(thresholds)
         self.clip_weight, self.frame_weight = clip_weight, frame_weight
         self.mixup, self.frequency_warp = mixup or Mixup(), frequency_warp or FrequencyWarp()
+        self.augment = dict(augment or {})
         self.valid_loss = mean_metric()
         self.valid_accuracies: Any = nn.ModuleList(mean_metric() for _ in self.thresholds)
         self.valid_pauroc = SedCurve([str(index) for index in range(network.classes)])
@@ -63,8 +66,14 @@ class SedSystem(System):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         mix = self.mixup.draw(len(batch.names))
-        output = self.network(mix(batch.mixture), warp=self.frequency_warp)
+        output = self.network(mix(batch.mixture), warp=self.warp)
         return self.loss(output, batch, mix)
+
+    def warp(self, mel_bqt: Tensor) -> Tensor:
+        """What is trained on in place of a mel spectrogram."""
+        for change in (self.frequency_warp, *self.augment.values()):
+            mel_bqt = change(mel_bqt)
+        return mel_bqt
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         batch = batch.counted()

@@ -22,7 +22,7 @@ CONF = PROJECT / "conf"
 MODELLING = ("scale", "model", "conditioning", "refinement")
 CHOICES = [
     f"{group}={path.stem}"
-    for group in (*MODELLING, "trainer", "logger", "task", "hydra/launcher", "hydra/sweeper")
+    for group in (*MODELLING, "augment", "callbacks", "trainer", "logger", "task", "hydra/launcher", "hydra/sweeper")
     for path in sorted((CONF / group).glob("[a-z]*.yaml"))
 ]
 Check = Callable[..., object]
@@ -38,7 +38,8 @@ def check() -> Iterator[Check]:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_is_as_its_types_say(check: Check, choice: str) -> None:
-    needed = {"task=convert": ["task.source=x.ckpt"], "task=publish": ["task.licence=mit"]}
+    needed = {f"augment={name}": ["model=tagger"] for name in ("specaugment", "filteraugment")}
+    needed |= {"task=convert": ["task.source=x.ckpt"], "task=publish": ["task.licence=mit"]}
     needed["hydra/sweeper=optuna"] = ["hydra.sweeper.study_name=widths"]
     check(choice, *needed.get(choice, []))
 
@@ -64,11 +65,15 @@ def test_every_choice_is_as_its_types_say(check: Check, choice: str) -> None:
             "ckpt=[a,b] names several networks, whose mean is for task=evaluate, separate, submission alone",
         ),
         ("ckpt=[]", "ckpt=[] is not right"),
+        ("augment=rotaton", "did you mean rotation"),
+        ("augment=rotation microphones=2", "microphones=4 and data.sampler.ref_channel=0"),
+        ("augment=equaliser augment.scenes.equaliser.probability=2", "a number from 0 to 1 is expected"),
+        ("callbacks=ema callbacks.average.decay=1", "a number between 0 and 1 is expected"),
     ],
 )
 def test_a_mistake_names_the_option_and_what_it_takes(check: Check, override: str, says: str) -> None:
     with pytest.raises(UserError) as caught:
-        check(override)
+        check(*override.split())
     assert says in str(caught.value)
 
 

@@ -62,13 +62,27 @@ def test_a_tagger_that_is_trained_alone_lies_where_separators_look(composed: Com
     assert (kept / "last.ckpt").read_text() == "weights"
 
 
-def test_what_is_overfitted_is_what_was_asked_for(composed: Compose) -> None:
+def test_what_is_overfitted_or_averaged_is_what_was_asked_for(composed: Compose) -> None:
     def trainings(*overrides: str) -> Trainings:
         config, layout = composed(*overrides), SimpleNamespace()
         return parts.trainings(config, common.class_labels(config), lambda: layout)  # type: ignore[arg-type, return-value]
 
     assert trainings("trainer=overfit").trainer["overfit_batches"] == 2
     assert trainings("trainer=overfit").ordinary().trainer == trainings().trainer == trainings().ordinary().trainer
+    assert "average" in trainings("callbacks=ema").callbacks
+    assert trainings("callbacks=ema").ordinary() == trainings()
+
+
+def test_what_is_augmented_is_what_was_asked_for(composed: Compose) -> None:
+    everything = "augment=[rotation,equaliser,joining,specaugment,filteraugment]"
+    plain, changed = composed("model=tagger"), composed("model=tagger", everything)
+    assert parts.recipe(changed, "tagger") == parts.recipe(plain, "tagger")
+    assert list(parts.recipe(changed).plan.augment) == ["rotation", "equaliser", "joining"]
+    assert list(parts.recipe(changed).system["augment"]) == ["specaugment", "filteraugment"]
+    assert key(changed) != key(plain)
+    assert "augment" not in str(parts.recipe(plain).fixed())  # known as before there was any
+    with refused("augment=specaugment is for SED models, not for separator"):
+        parts.recipe(composed("augment=specaugment"))
 
 
 def needed(config: DictConfig) -> list[str]:

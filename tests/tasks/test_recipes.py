@@ -31,7 +31,7 @@ BASELINES = ["baseline_resunet", "baseline_resunetk", "dcase2026_resunetk"]
 
 # Paper scale.
 
-ALL = {"duration": 10.0, "keep": "best", "pool": None, "events": None}
+ALL = {"duration": 10.0, "keep": "best", "pool": None, "events": None, "augment": {}}
 SEPARATOR = {"epochs": 36, "epoch_size": 100_000, "validate_every": 1, "channels": None, **ALL}
 TAGGER = {"epochs": 70, "epoch_size": 10_000, "validate_every": 2, "channels": 1, **ALL}
 # What 2026's plans have of their own: of its separator's mixtures the challenge counts no epochs.
@@ -277,6 +277,8 @@ def test_the_challenge_s_tagger_goes_on_from_its_head_at_a_rate_of_its_own(
         "model=tagger optim@model.optim=sgd schedule@model.optim.schedule=linear model.optim.weight_decay=0.01",
         "experiment=separator_dprnn optim@model.optim=adamw_constant trainer.accumulate_grad_batches=3",
         "model=tagger optim@model.optim=sgd speed.fused=true",
+        "model=tagger augment=[specaugment,filteraugment,equaliser,joining] callbacks=ema",
+        "augment=[rotation,equaliser,joining] callbacks=swa data.render=device",
     ],
 )
 def test_every_way_to_train_trains(small: Compose, tmp_path: Path, options: str) -> None:

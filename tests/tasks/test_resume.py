@@ -157,6 +157,28 @@ def train_until_requeued(root: Path, where: Path, *overrides: str) -> None:
     short_training.train(root, where, *overrides)
 
 
+@pytest.mark.parametrize("average", [("callbacks=ema", "callbacks.average.decay=0.8"), ("callbacks=swa",)])
+def test_averages_of_weights_are_gone_on_with(root: Path, tmp_path: Path, average: tuple[str, ...]) -> None:
+    overrides = (*REFINING, *average)
+    finish(root, tmp_path / "whole", *overrides)
+    process = processes.Process(target=train_until_requeued, args=(root, tmp_path / "run", *overrides))
+    process.start()
+    process.join(300)
+    assert process.exitcode == REQUEUED
+    finish(root, tmp_path / "run", *overrides)
+    for name in ("last.ckpt", "best.ckpt"):
+        one, other = (torch.load(tmp_path / where / name, weights_only=True) for where in ("whole", "run"))
+        for part in ("state_dict", "current_model_state", "averaging_state"):
+            assert one[part].keys() == other[part].keys()
+            assert all(torch.equal(one[part][key], other[part][key]) for key in one[part])
+        assert any(
+            not torch.equal(one["state_dict"][key], one["current_model_state"][key]) for key in one["state_dict"]
+        )
+    assert measured(tmp_path / "whole") == measured(tmp_path / "run")
+    with refused("begun with average.*: go on with the settings it was begun with"):
+        short_training.train(root, tmp_path / "run", *REFINING)
+
+
 def test_other_settings_are_refused(root: Path, uninterrupted: tuple[Path, float]) -> None:
     where = uninterrupted[0]
     with refused(r"begun with seed=0, not 1: go on with the settings it was begun with"):

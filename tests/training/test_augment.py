@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from minis import noise, refused
 from torch import Tensor
 
-from sedsep.training import FrequencyWarp, Mixup
+from sedsep.training import FilterAugment, FrequencyWarp, Mixup, SpecAugment
 
 
 def test_what_is_switched_off_changes_and_draws_nothing() -> None:
@@ -73,7 +75,52 @@ def test_a_warp_comes_with_its_probability_and_can_take_all_bands() -> None:
     assert torch.allclose(FrequencyWarp(probability=1.0, smallest=1.0)(mel), mel, atol=1e-5)
 
 
+def test_masks_cover_whole_bands_and_whole_stretches_of_each_scene_at_the_mean() -> None:
+    ones = torch.ones(300, 40, 100)
+    bands = SpecAugment(band_masks=1, widest=0.25, time_masks=0)(ones)
+    assert torch.equal(bands, bands[..., :1].expand_as(bands))
+    widths = (bands[..., 0] == 0).sum(1)
+    assert (widths.min(), widths.max()) == (0, 10)
+    assert widths.float().mean() == pytest.approx(5.0, abs=0.6)
+    time = SpecAugment(band_masks=0, time_masks=1, longest=0.1)(ones)
+    assert torch.equal(time, time[:, :1].expand_as(time))
+    assert (time[:, 0] == 0).sum(1).max() == 10
+    both = SpecAugment()(ones)
+    assert len(both.flatten(1).unique(dim=0)) > 250  # each scene's its own
+    assert torch.equal(ones, torch.ones_like(ones))  # in place of the spectrogram, not in its place
+    x = noise(3, 8, 20)
+    assert torch.equal(SpecAugment(0, 0.5, 0, 0.5)(x), x)
+
+
+def test_a_filter_is_added_in_decibels_alike_in_every_frame_and_bends_at_few_bands() -> None:
+    mel = noise(50, 64, 6)
+    torch.manual_seed(0)
+    filtered = [FilterAugment(gain_db=6.0, bands=(3, 6), narrowest=6, std=2.5)(mel) - mel for _ in range(40)]
+    for change in filtered:
+        assert torch.allclose(change, change[..., :1].expand_as(change), atol=1e-5)
+        steps = (change[:, 1:, 0] - change[:, :-1, 0]).double()
+        bends = ((steps[:, 1:] - steps[:, :-1]).abs() > 1e-5).any(0)  # of all scenes at the same bands
+        assert 1 <= bends.sum() <= 5
+        at = bends.nonzero()[:, 0] + 1
+        assert (at.diff() >= 6).all()
+        assert at.min() >= 6
+    largest = torch.stack(filtered).abs().max().item()
+    assert largest == pytest.approx(6.0 * math.log(10) / 10 / 2.5, rel=0.05)  # of power, natural logarithm
+    assert torch.stack(filtered).mean().abs() < 0.05
+
+
+def test_a_filter_of_one_band_is_a_tilt() -> None:
+    change = FilterAugment(gain_db=6.0, bands=(1, 1), narrowest=6, std=1.0)(torch.zeros(4, 16, 2))[..., 0]
+    assert torch.allclose(change.diff(dim=1), change.diff(dim=1)[:, :1].expand(-1, 15), atol=1e-5)
+
+
 def test_values_out_of_range_are_refused() -> None:
+    with refused("specaugment.widest=2"):
+        SpecAugment(widest=2)
+    with refused("filteraugment has gain_db=-1"):
+        FilterAugment(gain_db=-1, bands=(3, 6), narrowest=6, std=1.0)
+    with refused("do not fit into 8"):
+        FilterAugment(gain_db=6, bands=(3, 6), narrowest=6, std=1.0)(noise(1, 8, 4))
     with refused("mixup.probability=2 is no probability"):
         Mixup(probability=2)
     with refused("mixup.alpha=0"):

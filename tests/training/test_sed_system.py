@@ -20,7 +20,7 @@ from sedsep.labels import LabelRule, choose_labels, frame_labels
 from sedsep.losses import sed_loss
 from sedsep.metrics.labels import mixture_accuracy
 from sedsep.metrics.sed import sed_scenes, segment_pauroc
-from sedsep.training import FrequencyWarp, Mixup, SedRates, SedSystem, warmup_constant
+from sedsep.training import FilterAugment, FrequencyWarp, Mixup, SedRates, SedSystem, SpecAugment, warmup_constant
 from sedsep.types import FILLER, Batch
 
 
@@ -187,9 +187,16 @@ def test_mixed_scenes_are_asked_for_what_was_mixed_into_them() -> None:
 
 
 @torch.no_grad()
-def test_a_warp_acts_in_training_alone() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"frequency_warp": FrequencyWarp(probability=1.0, smallest=0.3)},
+        {"augment": {"specaugment": SpecAugment(widest=0.9), "filteraugment": FilterAugment(20.0, (1, 2), 2, 4.0)}},
+    ],
+)
+def test_spectrograms_change_in_training_alone(changes: dict[str, Any]) -> None:
     plain = make_system(make_sed()).eval()
-    warped = make_system(plain.network, frequency_warp=FrequencyWarp(probability=1.0, smallest=0.3)).eval()
+    warped = make_system(plain.network, **changes).eval()
     batch = make_batch([[0, 2, None], [1, None, None]])
     assert warped.training_step(batch, 0).item() != pytest.approx(plain.training_step(batch, 0).item(), rel=1e-6)
     losses = []

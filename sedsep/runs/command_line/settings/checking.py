@@ -29,7 +29,7 @@ from sedsep.runs.command_line.settings.fields import (
     whole,
 )
 from sedsep.runs.command_line.settings.networks import Conditioning, Microphones, Passes, Slots
-from sedsep.runs.command_line.settings.recipes import SedModel, Separator
+from sedsep.runs.command_line.settings.recipes import Augment, SedModel, Separator
 from sedsep.runs.command_line.settings.runs import Launcher, Logger, Sweeper
 from sedsep.runs.command_line.settings.scale import Scale
 from sedsep.runs.command_line.settings.tasks import TASKS
@@ -100,6 +100,7 @@ class Job(Options):
     scale: Scale
     conditioning: Conditioning
     data: Data
+    augment: Augment
     model: Annotated[SedModel | Separator, Field(discriminator="kind")]
     tagger: SedModel
     baseline: SedModel
@@ -193,11 +194,18 @@ def _check_together(values: Mapping[str, Any], default: DictConfig | None) -> No
     """Refuse options that are right by themselves, and not beside others.
 
     Raises:
-        UserError: classes that nothing names; a number of epochs that the trainer would overrule.
+        UserError: classes that nothing names; a rotation of what cannot be turned; a number of epochs that the trainer
+            would overrule.
     """
     if values["labels"]["names"] is None and values["data"]["root"] is None:
         raise UserError(
             "Nothing names the classes: give data=folder data.root=PATH, which brings them, or labels.names=[...]."
+        )
+    foa, reference = values["microphones"] == 4, values["data"]["sampler"]["ref_channel"]
+    if values["augment"]["scenes"].get("rotation") and not (foa and reference == 0):
+        raise UserError(
+            "augment=rotation turns first-order ambisonics, whose targets are taken at W: leave it out, or set "
+            "microphones=4 and data.sampler.ref_channel=0."
         )
     if longest := values["trainer"].get("max_epochs"):
         for place in ("model", "scale.tagger", "scale.baseline", "scale.separator"):

@@ -77,6 +77,39 @@ class EditionOptions(Options):
     repeats: Repeats | None
 
 
+class Rotation(Options):
+    """Scenes turned and mirrored."""
+
+    target: Annotated[Literal["sedsep.scenes.augment.Rotation"], Field(alias=TARGET)]
+    probability: Probability
+
+
+class Equaliser(Options):
+    """Sounds coloured."""
+
+    target: Annotated[Literal["sedsep.scenes.augment.Equaliser"], Field(alias=TARGET)]
+    probability: Probability
+    level_db: Annotated[float, number(0, 100, "dB")]
+    octave_db: Annotated[float, number(0, 100, "dB")]
+
+
+class Joining(Options):
+    """Short sounds in a row."""
+
+    target: Annotated[Literal["sedsep.scenes.augment.Joining"], Field(alias=TARGET)]
+    probability: Probability
+    shorter: Seconds
+    pause: Annotated[list[Annotated[float, number(0, 3600)]], *pair("numbers from 0 (seconds)")]
+
+
+class SceneAugment(Options):
+    """How training scenes are changed."""
+
+    rotation: Rotation | None = None
+    equaliser: Equaliser | None = None
+    joining: Joining | None = None
+
+
 class Sampler(Part):
     """How scenes are drawn."""
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
+from sedsep.runs.command_line.settings.data import SceneAugment
 from sedsep.runs.command_line.settings.fields import (
     OTHER,
     TARGET,
@@ -23,6 +24,7 @@ from sedsep.runs.command_line.settings.fields import (
     above,
     by_target,
     number,
+    pair,
     whole,
 )
 from sedsep.runs.command_line.settings.networks import Features, GuidedNetwork, SedNetwork
@@ -69,6 +71,40 @@ class FrequencyWarp(Options):
     target: Annotated[Literal["sedsep.training.FrequencyWarp"], Field(alias=TARGET)]
     probability: Probability
     smallest: Annotated[float, above(0, 1)]
+
+
+class SpecAugment(Options):
+    """A spectrogram with masks."""
+
+    target: Annotated[Literal["sedsep.training.SpecAugment"], Field(alias=TARGET)]
+    band_masks: Annotated[int, whole(0, 100)]
+    widest: Probability
+    time_masks: Annotated[int, whole(0, 100)]
+    longest: Probability
+
+
+class FilterAugment(Options):
+    """A spectrogram with other gains."""
+
+    target: Annotated[Literal["sedsep.training.FilterAugment"], Field(alias=TARGET)]
+    gain_db: Annotated[float, number(0, 100, "dB")]
+    bands: Annotated[list[Annotated[int, whole(1, 100)]], *pair("whole numbers from 1 to 100")]
+    narrowest: Annotated[int, whole(1, 1000)]
+    std: Annotated[float, above(0, 1000)]
+
+
+class SpectrogramAugment(Options):
+    """How spectrograms of SED models are changed."""
+
+    specaugment: SpecAugment | None = None
+    filteraugment: FilterAugment | None = None
+
+
+class Augment(Options):
+    """How what a model is trained on is changed."""
+
+    scenes: SceneAugment
+    spectrogram: SpectrogramAugment
 
 
 class SedSystem(Part):

@@ -114,6 +114,20 @@ class SpeedCallback(Options):
     checkpoint: Literal["none", "stages"] = "none"
 
 
+class MovingAverage(Options):
+    """Of the weights, over steps."""
+
+    target: Annotated[Literal["sedsep.training.MovingAverage"], Field(alias=TARGET)]
+    decay: Annotated[float, Field(gt=0, lt=1, description="a number between 0 and 1")]
+
+
+class EpochAverage(Options):
+    """Of the weights, over epochs."""
+
+    target: Annotated[Literal["sedsep.training.EpochAverage"], Field(alias=TARGET)]
+    first: Annotated[int, whole(0, 1_000_000)]
+
+
 class Callbacks(Options):
     """Those of the suite, and others by name."""
 
@@ -125,3 +139,4 @@ class Callbacks(Options):
     learning_rate: LearningRate | None = None
     speed: SpeedCallback
     meters: Foreign | None = None
+    average: Annotated[MovingAverage | EpochAverage, Field(discriminator="target")] | None = None

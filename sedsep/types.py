@@ -61,6 +61,11 @@ class Event:
     following: tuple[Following, ...] = field(default=(), repr=False)
 
     @property
+    def source_files(self) -> tuple[str, ...]:
+        """Of all its sounds."""
+        return self.source_file, *(sound.source_file for sound in self.following)
+
+    @property
     def length(self) -> float:
         """Of all its sounds with the pauses between them, seconds."""
         return self.event_duration + sum(sound.pause + sound.duration for sound in self.following)

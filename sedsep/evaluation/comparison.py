@@ -6,7 +6,7 @@ Axes: n mixtures, K systems.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from sedsep.metrics.registry import METRICS, Metric, MetricName, ordered_sources
 from sedsep.metrics.rows import (
     PARTS,
     MixtureRow,
-    Parts,
+    Part,
     band_name,
     class_parts,
     compare,
@@ -201,7 +201,7 @@ class Comparison:
     def _metrics(self, sources: Sequence[str], k: int) -> dict[MetricName, Difference]:
         """What each metric that A and another system have is in that one above A."""
         a, b = self.systems[0], self.systems[k]
-        parts: dict[int | None, dict[str, Parts[str]]] = {}
+        parts: dict[int | None, dict[str, Callable[[MixtureRow], Part]]] = {}
         found = {}
         for name, value in a.metrics.items():
             score = MetricName.parse(name)
@@ -221,8 +221,8 @@ class Comparison:
             passes = score.setting if isinstance(score.setting, float) else None
             parts.setdefault(None if passes is None else int(passes), {})[str(short)] = part
         for passes, some in parts.items():
-            rows = (self._rows(index, sources[index], passes) for index in (0, k))
-            for name, difference in compare(*rows, some, self.bootstrap).items():
+            before_rows, after_rows = (self._rows(index, sources[index], passes) for index in (0, k))
+            for name, difference in compare(before_rows, after_rows, some, self.bootstrap).items():
                 found[MetricName.parse(name)] = difference
         return found
 
@@ -259,7 +259,8 @@ def _mixtures(evaluation: Evaluation) -> dict[str, list[tuple[str, float | None]
     for mixture in evaluation.mixtures:
         row = next((row for row in mixture.rows if row.scores), mixture.rows[0])
         known = [(score.label, score.input_sdr) for score in row.scores if score.input_sdr is not None]
-        found[mixture.name] = sorted(known or [(label, None) for label in row.true], key=lambda e: (e[0], e[1] or 0))
+        events: list[tuple[str, float | None]] = [*known] or [(label, None) for label in row.true]
+        found[mixture.name] = sorted(events, key=lambda e: (e[0], e[1] or 0))
     return found
 
 

@@ -95,7 +95,7 @@ class Equaliser:
 
     def _change(self, sound: Sound, rng: Generator) -> Sound:
         level_db = sound.level_db + rng.uniform(-self.level_db, self.level_db)
-        octaves = 2.0 ** np.arange(-7, 1)  # of the highest frequency: 125 Hz to 16 kHz at 32 kHz
+        octaves = 2.0 ** np.arange(-7, 1, dtype=np.float64)  # of the highest frequency: 125 Hz to 16 kHz at 32 kHz
         gains_db = rng.uniform(-self.octave_db, self.octave_db, len(octaves))
         return replace(sound, level_db=level_db, source=equalised(sound.source, octaves, gains_db))
 

@@ -208,7 +208,7 @@ class SceneSampler:
             own = [event for event in events if event.label == label]
             cosines = directions @ directions[[event.position_index for event in own]].T
             apart = np.flatnonzero((cosines < np.cos(np.radians(self.repeats.degrees))).all(axis=1)).tolist()
-            used = {self._recorded(sound.source_file) for event in own for sound in (event, *event.following)}
+            used = {self._recorded(file) for event in own for file in event.source_files}
             files = self.split.events[label]
             paths = [path for path in files if self._recorded(self.split.names[path]) not in used]
             if paths and apart:

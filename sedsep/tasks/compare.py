@@ -266,7 +266,7 @@ def _caption(comparison: Comparison, contrast: Contrast) -> str:
 
 def _numbers(comparison: Comparison) -> dict[str, float]:
     """What tracking keeps: differences by system, metric and label source, and how probable it is that it is better."""
-    numbers = {}
+    numbers: dict[str, float] = {}
     for change in comparison.changes:
         if change.table == "all":
             name = f"{change.system}/{replace(change.score, source=change.labels)}"

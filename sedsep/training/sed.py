@@ -71,7 +71,8 @@ class SedSystem(System):
 
     def warp(self, mel_bqt: Tensor) -> Tensor:
         """What is trained on in place of a mel spectrogram."""
-        for change in (self.frequency_warp, *self.augment.values()):
+        changes: list[Callable[[Tensor], Tensor]] = [self.frequency_warp, *self.augment.values()]
+        for change in changes:
             mel_bqt = change(mel_bqt)
         return mel_bqt
 

@@ -42,6 +42,7 @@ class _Mixture(_Line):
     true: str = ""
     predicted: str = ""
     ca_sdri: float | None = None
+    matched_sdri: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def read_scores(folder: Path) -> tuple[Evaluation, dict[str, float | None]]:
         known.add(line.key)
         true, predicted = (_split(text, labels, folder / MIXTURES) for text in (line.true, line.predicted))
         scores = tuple(entries.get(line.key, ()))
-        row = MixtureRow(line.mixture, line.labels_from, true, predicted, line.passes, scores, line.ca_sdri)
+        by_mixture = line.ca_sdri, line.matched_sdri
+        row = MixtureRow(line.mixture, line.labels_from, true, predicted, line.passes, scores, *by_mixture)
         results.setdefault(line.mixture, MixtureResult(line.mixture, [])).rows.append(row)
     if not known or not known >= entries.keys():
         raise _damaged(folder / MIXTURES, f"it lacks mixtures that {ENTRIES} has" if known else "it is empty")

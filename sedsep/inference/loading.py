@@ -60,9 +60,9 @@ def load(
     """
     if cache is None:
         cache = Path(os.environ.get("SEDSEP_CACHE") or platformdirs.user_cache_dir("sedsep"))
-    if separator == BOX:
-        log.warning(BOX_IS)
     sources = each(separator)
+    if BOX in sources:
+        log.warning(BOX_IS)
     files = [find(hub.address(one), cache) for one in sources]
     networks = [exported.network(file, "separator") for file in files]
     check_classes([(file, theirs.names) for file, (_, theirs) in zip(files, networks, strict=True)])

@@ -50,7 +50,7 @@ def evaluation(
                 scores.append(ClassScore(other, "false_alarm", level=-7.0, estimate=0))
             named = tuple(score.label for score in scores if score.outcome != "miss")
             mean = sum(score.improvement for score in scores) / len(scores)
-            rows.append(MixtureRow(f"m{index:02}", source, true, named, 1, tuple(scores), mean))
+            rows.append(MixtureRow(f"m{index:02}", source, true, named, 1, tuple(scores), mean, mean - 0.5))
         results.append(MixtureResult(f"m{index:02}", rows))
     return replace(Evaluation("test", LABELS, results, 1), **changes)
 

@@ -183,7 +183,7 @@ def test_what_cannot_be_searched_is_refused_before_anything_runs(sweep: Sweep, t
     with refused("has no end of values: search it with hydra/sweeper=optuna"):
         combinations(["duration=interval(1,2)"])
     assert not launcher.batches
-    sweep(Launcher(), "hydra.sweeper.n_trials=1", name="begun")
+    sweep(Launcher(), "hydra.sweeper.n_trials=3", name="begun")
     with refused("searches something else"):
         sweep(launcher, name="begun", tried=["seed=1,2"])
     (tmp_path / "multirun" / "begun" / "sweep.json").unlink()

@@ -104,14 +104,14 @@ def show_comparison(comparison: Comparison) -> None:
             if change.system == system.letter:
                 one, digits = change.difference, change.metric.digits
                 better = "" if math.isnan(change.better) else f"{100 * change.better:.0f} %"
-                cells = (f"{value:.{digits}f}" for value in (one.a, one.b))
+                cells = (f"{value:z.{digits}f}" for value in (one.a, one.b))
                 table.add_row(change.metric.axis, *cells, _number(one.value, one.low, one.high, digits), better)
         print_table(table)
 
 
 def _number(value: float, low: float, high: float, digits: int) -> Text:
-    interval = "" if math.isnan(low) else f"\n{low:.{digits}f} to {high:.{digits}f}"
-    return Text(f"{value:.{digits}f}").append(interval, style="dim")
+    interval = "" if math.isnan(low) else f"\n{low:z.{digits}f} to {high:z.{digits}f}"
+    return Text(f"{value:z.{digits}f}").append(interval, style="dim")
 
 
 def main_scores(comparison: Comparison) -> str:
@@ -119,8 +119,8 @@ def main_scores(comparison: Comparison) -> str:
     lines = ["| metric | system | A | its own | difference | better |", "| --- | --- | ---: | ---: | ---: | ---: |"]
     for change in comparison.main_changes:
         one, digits = change.difference, change.metric.digits
-        interval = "" if math.isnan(one.low) else f" ({one.low:.{digits}f} to {one.high:.{digits}f})"
+        interval = "" if math.isnan(one.low) else f" ({one.low:z.{digits}f} to {one.high:z.{digits}f})"
         better = "" if math.isnan(change.better) else f"{100 * change.better:.0f} %"
-        cells = [change.metric.axis, change.system, *(f"{value:.{digits}f}" for value in (one.a, one.b))]
-        lines.append("| " + " | ".join([*cells, f"{one.value:+.{digits}f}{interval}", better]) + " |")
+        cells = [change.metric.axis, change.system, *(f"{value:z.{digits}f}" for value in (one.a, one.b))]
+        lines.append("| " + " | ".join([*cells, f"{one.value:+z.{digits}f}{interval}", better]) + " |")
     return "\n".join(lines)

@@ -174,9 +174,8 @@ def matched_sdri(estimates: Waveforms, references: Waveforms, mixture: Tensor) -
     named, true = pairs(estimates), pairs(references)
     if not named or not true:
         return 0.0 if named or true else None
-    reference_r1l = torch.stack([waveform for _, waveform in true]).float()[:, None]
     estimate_el = torch.stack([*(waveform for _, waveform in named), mixture]).float()
-    sdr_re = snr_db(reference_r1l, estimate_el)
+    sdr_re = torch.stack([snr_db(waveform.float(), estimate_el) for _, waveform in true])  # row by row: less memory
     gains = (sdr_re[:, :-1] - sdr_re[:, -1:]).tolist()
     right = (gains[r][e] for r, e in match(gains).items() if true[r][0] == named[e][0])
     return sum(right) / max(len(named), len(true))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sedsep.errors import UserError, printable
+from sedsep.labelling import Expected, PerClass, likeliest
 from sedsep.types import Batch, SedOutput
 
 SILENCE = "silence"
@@ -110,18 +111,20 @@ class LabelRule:
         threshold: probability from which a class is named.
         at_least: the likeliest so many are named where fewer reach the threshold.
         at_most: the likeliest so many are named where more reach it; `None` for all.
+        labelling: fitted on validation scenes, which chooses in the threshold's place; `None` for the threshold.
     """
 
     threshold: float = 0.5
     at_least: int = 1
     at_most: int | None = None
+    labelling: PerClass | Expected | None = None
 
 
 def choose_labels(probabilities_bn: Tensor, rule: LabelRule) -> list[list[int]]:
     """Class indices of every clip, most probable first, from the probabilities [B, N]."""
-    ranked = probabilities_bn.sort(dim=1, descending=True)
-    counts = (probabilities_bn >= rule.threshold).sum(1).clamp(rule.at_least, rule.at_most).tolist()
-    return [ranked.indices[row, :count].tolist() for row, count in enumerate(counts)]
+    if rule.labelling is not None:
+        return rule.labelling.choose(probabilities_bn, rule.at_least, rule.at_most)
+    return likeliest(probabilities_bn, rule.threshold, rule.at_least, rule.at_most)
 
 
 def named_classes(output: SedOutput, rule: LabelRule) -> list[list[int]]:

@@ -21,6 +21,7 @@ PACKAGES = (*NETWORKS, "torch.optim")
 _OURS = {
     "datasets.challenge": "Assembly Cleaning Curated Licence Speech ZenodoArchive prepared",
     "datasets.synthetic": "ensure_synthetic",
+    "evaluation.fitting": "fit_expected fit_per_class",
     "runs.tracking": "Csv Logging Mlflow",
     "scenes.augment": "Equaliser Joining Rotation",
     "scenes.datamodule": "SceneDataModule",

@@ -32,7 +32,7 @@ CODE = re.compile(r"`[^`]+`")
 SHELL = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PROGRAM = re.compile(r"^python (run|experiments/\w+/study)\.py\b")
-OF_STUDIES = ("seed=", "weights=", "out=", "--collect")
+OF_STUDIES = ("systems=", "seed=", "weights=", "out=", "--collect")
 """Arguments that a study takes beside overrides."""
 
 

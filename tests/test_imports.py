@@ -14,7 +14,7 @@ PACKAGE = PROJECT / "sedsep"
 
 GROUND = {
     "console", "errors", "signals", "events", "labels", "types", "dsp", "memory", "files", "fingerprint", "devices",
-    "downloads", "losses", "wiring",
+    "downloads", "labelling", "losses", "wiring",
 }  # fmt: skip
 PARTS = GROUND | {"modules", "metrics", "scenes"}
 NETWORKS = PARTS | {"conditioning", "models"}
@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "files": {"errors"},
     "fingerprint": set(),
     "devices": {"errors"},
-    "labels": {"errors", "types"},
+    "labelling": {"errors"},
+    "labels": {"errors", "labelling", "types"},
     "types": {"errors"},
     "dsp": {"errors"},
     "downloads": {"errors", "files"},

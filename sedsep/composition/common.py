@@ -10,7 +10,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from sedsep.errors import UserError
+from sedsep.evaluation.scored import Fitted
 from sedsep.events import EventRule
+from sedsep.files import read_json
+from sedsep.labelling import Expected, PerClass, check_classes
 from sedsep.labels import LabelRule, LabelSet
 from sedsep.scenes.layout import Layout
 from sedsep.scenes.local_copy import local_copy
@@ -55,6 +59,23 @@ def data_set(config: DictConfig) -> Layout:
 def label_rule(config: DictConfig, threshold: float) -> LabelRule:
     """How taggers' labels are chosen, from a probability on: at least one of them, where every scene holds a target."""
     return LabelRule(threshold, min(1, config.data.sampler.events[0]), config.slots)
+
+
+def fitted_labelling(config: DictConfig, labels: LabelSet) -> dict[str, PerClass | Expected]:
+    """What `labelling.file` says, by label source; nothing where there is no file.
+
+    Raises:
+        UserError: it says nothing of `labelling`, or is for other classes.
+    """
+    if not config.labelling.file:
+        return {}
+    path, name = Path(config.labelling.file), config.labelling.name
+    fitted = read_json(path, Fitted, f"give one that task=evaluate labelling={name} wrote, as labelling.file").labelling
+    if not fitted or any(labelling.rule != name for labelling in fitted.values()):
+        raise UserError(f"{path} holds no labelling={name}: give evaluation.json of a run that was scored with it.")
+    for labelling in fitted.values():
+        check_classes(labelling, labels)
+    return fitted
 
 
 def event_rule(config: DictConfig) -> EventRule:

@@ -18,7 +18,7 @@ from sedsep.composition.common import event_rule, label_rule, plain
 from sedsep.composition.parts import recipe
 from sedsep.evaluation.accounts import NAMED_BY, dev_results
 from sedsep.evaluation.evaluator import AnyEvaluator
-from sedsep.evaluation.report import show_scores, take_apart, training_curves, write_report
+from sedsep.evaluation.report import reliability_curves, show_scores, take_apart, training_curves, write_report
 from sedsep.evaluation.results import Evaluation
 from sedsep.evaluation.scored import TaggerFile
 from sedsep.evaluation.writing import main_scores, write_scores
@@ -51,6 +51,7 @@ def score(run: Run, labels: LabelSet, scenes: Dataset[Scene], evaluator: AnyEval
         event_rule(config),
         bootstrap=Bootstrap(config.task.resamples),
         ranking=config.edition.ranking,
+        labelling=evaluator.labelling,
     )
 
 
@@ -95,6 +96,7 @@ def conclude(
     about = {
         "facts": dict(facts),
         "checkpoints": {name: one_or_all(paths) for name, paths in files_of.items()},
+        "labelling": {source: asdict(labelling) for source, labelling in evaluator.labelling.items()},
         "taggers": {
             option: asdict(TaggerFile.of(those[0].checkpoint)) for option, those in taggers.items() if len(those) == 1
         },
@@ -127,7 +129,7 @@ def conclude(
         subtitle=f"{scored}{run.differences and f', {run.differences}'}, seed {config.seed}, {date.today()}",
         facts=facts,
         notes=notes,
-        curves=curves,
+        curves=[*curves, *reliability_curves(evaluation)],
         examples=take_apart(evaluation, scenes, evaluator, config.task.examples, config.sample_rate, run.device),
         config_yaml=OmegaConf.to_yaml(config),
     )

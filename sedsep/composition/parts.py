@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from torch.utils.data import Dataset
 
 from sedsep.checkpoints.finding import find_all
 from sedsep.composition.common import label_rule, plain
+from sedsep.composition.labelling import labellings
 from sedsep.errors import PROGRAM, UserError
 from sedsep.evaluation.ear import Ear
 from sedsep.evaluation.ensemble import AnySeparator, combined
@@ -23,6 +25,7 @@ from sedsep.training.build import TrainedModel
 from sedsep.training.fit import Trainings
 from sedsep.training.prerequisites import Prerequisites
 from sedsep.training.recipe import Plan, Recipe
+from sedsep.types import Scene
 from sedsep.wiring import build
 
 
@@ -133,6 +136,7 @@ def evaluator(
     run: Run,
     labels: LabelSet,
     taggers: Mapping[str, Sequence[TrainedModel]],
+    validation: Callable[[], Dataset[Scene]],
     separator: AnySeparator | None = None,
     ear: Ear | None = None,
 ) -> Evaluator:
@@ -142,14 +146,16 @@ def evaluator(
         run: of the task.
         labels: the classes.
         taggers: by label source; of several the probabilities are averaged.
+        validation: gives the scenes that labelling is fitted on, if it is.
         separator: `None` to score the taggers themselves.
         ear: listens to what was separated; `None` for none.
 
     Raises:
-        UserError: refinement passes that the separator has not.
+        UserError: refinement passes that the separator has not, or labelling that cannot be fitted.
     """
     config = run.config
     networks = {source: combined([tagger.network for tagger in those]) for source, those in taggers.items()}
+    batch_size = recipe(config).plan.eval_batch_size
     return Evaluator(
         labels,
         config.sample_rate,
@@ -162,4 +168,5 @@ def evaluator(
         config.task.precision,
         ear,
         config.task.ledger,
+        labellings(run, labels, taggers, networks, separator, validation, batch_size),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from sedsep.evaluation.ear import Ear, HeardStem, listen
 from sedsep.evaluation.ensemble import AnySeparator, SeparatorEnsemble
 from sedsep.evaluation.estimates import write_estimates
 from sedsep.evaluation.separating import separate, true_classes, true_sources
+from sedsep.labelling import Expected, PerClass
 from sedsep.labels import LabelRule, LabelSet, each_once, named_classes, named_sources
 from sedsep.metrics.registry import FILES, ORACLE, main_source
 from sedsep.metrics.rows import MixtureRow, score_estimates
@@ -73,6 +75,7 @@ class Evaluator(nn.Module):
         passes: numbers of refinement passes to score.
         oracle: whether a separator is asked for the true labels, too.
         rule: how labels are chosen from the taggers' probabilities.
+        labelling: in its threshold's place, by label source.
         folder: for the estimates after as many passes as the separator was trained for, in a folder a label source;
             `None` keeps none.
         precision: of the networks, whatever they are trained in (`computing`).
@@ -93,10 +96,13 @@ class Evaluator(nn.Module):
         precision: str = "fp32",
         ear: Ear | None = None,
         ledger: bool = False,
+        labelling: Mapping[str, PerClass | Expected] = MappingProxyType({}),
     ) -> None:
         super().__init__()
-        self.labels, self.rate, self.passes, self.rule, self.folder = labels, rate, tuple(passes), rule, folder
+        self.labels, self.rate, self.passes, self.folder = labels, rate, tuple(passes), folder
         self.precision, self.ledger = precision, ledger
+        self.labelling = dict(labelling)
+        self.rules = {source: replace(rule, labelling=labelling.get(source)) for source in taggers}
         self.oracle = oracle and separator is not None
         self.trained_passes = None if separator is None else separator.trained_passes
         self.taggers = nn.ModuleDict(taggers)
@@ -119,7 +125,7 @@ class Evaluator(nn.Module):
             none, frames = [None] * len(batch.names), output.strong_probabilities
             clips = output.clip_probabilities.tolist() if output.tracks is None else none
             scenes = none if frames is None else sed_scenes(frames, batch, self.rate)
-            heard = named_sources(output, self.rule)
+            heard = named_sources(output, self.rules[source])
             if self.separator is not None and self.separator.outputs == 1:
                 heard = [each_once(clip) for clip in heard]
             named = [[probability for _, probability in clip] for clip in heard]
@@ -156,7 +162,7 @@ class Evaluator(nn.Module):
     def classes(self, batch: Batch, outputs: Mapping[str, SedOutput]) -> dict[str, list[list[int]]]:
         """Label source to the classes that it names in each mixture, from the outputs of the taggers; for a separator
         with one answer a class each once, however often it is named."""
-        classes = {source: named_classes(output, self.rule) for source, output in outputs.items()}
+        classes = {source: named_classes(output, self.rules[source]) for source, output in outputs.items()}
         if self.oracle:
             classes[ORACLE] = true_classes(batch)
         if self.separator is not None and self.separator.outputs == 1:
@@ -175,6 +181,7 @@ class FileEvaluator(nn.Module):
     """
 
     folder = trained_passes = None
+    labelling: Mapping[str, PerClass | Expected] = MappingProxyType({})
 
     def __init__(
         self, labels: LabelSet, rate: int, estimates: Callable[[str, int], Sources], ear: Ear | None = None

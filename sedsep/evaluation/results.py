@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ from sedsep.evaluation.ear import worth
 from sedsep.evaluation.evaluator import MixtureResult
 from sedsep.evaluation.ledger import Ledger, make_ledger
 from sedsep.events import EventRule
+from sedsep.labelling import Expected, PerClass
 from sedsep.labels import LabelRule, choose_labels
 from sedsep.metrics.bootstrap import Bootstrap, Estimate
 from sedsep.metrics.labels import constant_answer_accuracy
@@ -42,6 +43,7 @@ class Evaluation:
         mixtures: in the order of the split.
         passes: the number of refinement passes that metrics without one are for; `None` where nothing was separated.
         rule: by which labels were chosen.
+        labelling: what chose them in its threshold's place, by label source.
         events: how events are read from the taggers' frames.
         thresholds: more of them, at which accuracies are given.
         bootstrap: of the intervals.
@@ -58,6 +60,7 @@ class Evaluation:
     thresholds: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     bootstrap: Bootstrap = Bootstrap()  # noqa: RUF009
     ranking: str = RANKINGS[0]
+    labelling: Mapping[str, PerClass | Expected] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> dict[tuple[str, int | None], list[MixtureRow]]:

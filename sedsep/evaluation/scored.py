@@ -6,6 +6,7 @@ nothing but checkpoints that are those it means.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from sedsep.checkpoints import hub
 from sedsep.errors import UserError, printable, reason
 from sedsep.files import read_json
 from sedsep.fingerprint import fingerprint
+from sedsep.labelling import Expected, Labelling, PerClass
 from sedsep.metrics.registry import SCORE_FILES
 
 ACCOUNT = SCORE_FILES[1]
@@ -44,7 +46,18 @@ class TaggerFile:
 
 
 @dataclass(frozen=True)
-class ScoredWith:
+class Fitted:
+    """What was fitted on validation scenes.
+
+    Attributes:
+        labelling: how labels were chosen, by label source; of none, by one threshold.
+    """
+
+    labelling: dict[str, Labelling] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScoredWith(Fitted):
     """What a run was scored with.
 
     Attributes:
@@ -52,8 +65,19 @@ class ScoredWith:
         taggers: that it was scored or trained with, by their options.
     """
 
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    threshold: Annotated[float, Field(ge=0, le=1)] = field(kw_only=True)
     taggers: dict[str, TaggerFile] = field(default_factory=dict)
+
+    def labelling_for(self, option: str, tagger: Path) -> PerClass | Expected | None:
+        """How labels of a tagger are chosen; `None` by a threshold, and where the run was scored with another one.
+
+        Args:
+            option: `tagger` or `baseline`.
+            tagger: its checkpoint; that of the run itself where it is of a tagger.
+        """
+        if option in self.taggers and self.taggers[option].digest != fingerprint(tagger):
+            return None
+        return self.labelling.get(option)
 
     def tagger(self, option: str) -> Path | None:
         """The checkpoint of a tagger; `None` where the run had none.
@@ -99,6 +123,28 @@ def scored_with(checkpoint: Path) -> ScoredWith | None:
     if folder is None or not (folder / ACCOUNT).exists():
         return None
     return read_json(folder / ACCOUNT, ScoredWith, ADVICE)
+
+
+def labelling_of(separators: Sequence[Path], taggers: Sequence[Path]) -> PerClass | Expected | None:
+    """How labels of a tagger are chosen: as it was scored with a separator, or else by itself; `None` by a threshold.
+
+    Averaged probabilities of several taggers are by a threshold: what was fitted for one is for that one alone.
+
+    Args:
+        separators: the checkpoints of the separator, or of the members of an ensemble.
+        taggers: the same of the tagger.
+
+    Raises:
+        UserError: the account of a run is damaged.
+    """
+    if len(taggers) != 1:
+        return None
+    (tagger,) = taggers
+    for scored in filter(None, map(scored_with, (*separators, tagger))):
+        for option in scored.labelling:
+            if fitted := scored.labelling_for(option, tagger):
+                return fitted
+    return None
 
 
 def run_of(checkpoint: Path) -> Path | None:

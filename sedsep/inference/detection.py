@@ -5,7 +5,7 @@ Axes: N classes, S frames of the whole recording, P pieces, s frames of a piece.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -60,10 +60,10 @@ class Detection:
         highest = dict(zip(self.names, self.pieces.max(axis=1).tolist(), strict=True))
         return dict(sorted(highest.items(), key=lambda item: -item[1]))
 
-    def events(self, labels: Iterable[str], threshold: float, rule: EventRule = EventRule()) -> list[SoundEvent]:  # noqa: B008
-        """When each of some classes is at or above a threshold, without flicker, in order of onset."""
+    def events(self, thresholds: Mapping[str, float], rule: EventRule = EventRule()) -> list[SoundEvent]:  # noqa: B008
+        """When each of some classes is at or above its threshold, without flicker, in order of onset."""
         smooth, events = rule.smooth(self.activity, self.names, self.frame_s), []
-        for label in labels:
+        for label, threshold in thresholds.items():
             row = self.names.index(label)
             curve, active = self.activity[row], smooth[row] >= threshold
             turns = np.flatnonzero(np.diff(active, prepend=False, append=False)).reshape(-1, 2)

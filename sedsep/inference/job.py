@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ from sedsep.inference.chunks import FrameQueue, Span, joined, resampled, windows
 from sedsep.inference.detection import Detection, SoundEvent, combine
 from sedsep.inference.guide import guide_of
 from sedsep.inference.recordings import Recording, channel_mix
+from sedsep.labelling import Expected, PerClass
 from sedsep.labels import LabelRule, choose_labels
 from sedsep.types import FloatArray, Guidance
 
@@ -47,6 +49,8 @@ class Request:
     Attributes:
         labels: the sounds to separate; `None` for those that are heard.
         threshold: probability above which a sound is heard.
+        labelling: decides in each chunk what is heard there, in the threshold's place. Frames are held against its
+            thresholds, if it has any, or else against that one.
         per_chunk: ask the separator in each chunk for the sounds heard there alone; otherwise for all in all.
         iters: refinement passes; `None` for as many as the separator is made for.
         level_db: (lowest, highest) mean level at which networks hear, dB re full scale. A recording beyond is brought
@@ -63,6 +67,16 @@ class Request:
     level_db: tuple[float, float] | None = TRAINED_LEVELS
     events: EventRule = EventRule()  # noqa: RUF009
     guided_by_chunk: bool = False
+    labelling: PerClass | Expected | None = None
+
+    def names(self, clips_pn: Tensor) -> list[list[int]]:
+        """Class indices of what is heard in each of some chunks with probabilities [P, N]."""
+        return choose_labels(clips_pn, LabelRule(self.threshold, at_least=0, labelling=self.labelling))
+
+    def frame_thresholds(self, labels: Iterable[str]) -> dict[str, float]:
+        """Probability from which a frame of each class is part of an event."""
+        own = self.labelling.thresholds if isinstance(self.labelling, PerClass) else {}
+        return {label: own.get(label, self.threshold) for label in labels}
 
 
 class SeparationJob:
@@ -92,35 +106,40 @@ class SeparationJob:
         if system.listener is not None:
             clips, strong = zip(*self._listen(system.listener), strict=True)
             self.detection = combine(system.labels, clips, strong, self.pieces, system.rate)
-        self.labels = self._chosen()
+        self._decide()
 
     def again(self, request: Request, watch: Watch = lambda *_: None) -> SeparationJob:
         """The same recording with something else wanted of it: it is not listened to again, and heard at its level."""
         job = copy.copy(self)
         job.request, job._watch = replace(request, level_db=self.request.level_db), watch
-        job.labels = job._chosen()
+        job._decide()
         return job
+
+    def _decide(self) -> None:
+        """What is heard in each chunk, and what is to be separated."""
+        pieces = None if self.detection is None else torch.from_numpy(self.detection.pieces.T)
+        self._heard = [] if pieces is None else self.request.names(pieces)
+        self.labels = self._chosen()
 
     def _chosen(self) -> tuple[str, ...]:
         """The sounds that are named, or else those that are heard."""
-        request = self.request
-        if self.detection is None or request.labels is not None:
-            return request.labels or ()
-        highest = torch.from_numpy(self.detection.pieces).amax(dim=1)
-        classes = choose_labels(highest[None], LabelRule(request.threshold, at_least=0))[0]
-        return tuple(self.system.labels[index] for index in classes)
+        if self.detection is None or self.request.labels is not None:
+            return self.request.labels or ()
+        anywhere = set(chain(*self._heard))
+        return tuple(label for label in self.detection.probabilities if self.system.label_set.index(label) in anywhere)
 
     @property
     def events(self) -> list[SoundEvent]:
         """When the sounds to separate were heard."""
-        request = self.request
-        return [] if self.detection is None else self.detection.events(self.labels, request.threshold, request.events)
+        if self.detection is None:
+            return []
+        return self.detection.events(self.request.frame_thresholds(self.labels), self.request.events)
 
     def asks(self, label: str, piece: int) -> bool:
         """Whether a sound is asked for in a piece."""
         if not self.request.per_chunk or self.detection is None:
             return True
-        return bool(self.detection.pieces[self.system.label_set.index(label), piece] >= self.request.threshold)
+        return self.system.label_set.index(label) in self._heard[piece]
 
     def stems(self) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Stems [f, K] and the residual [f], block by block, at the recording's rate, level and length."""

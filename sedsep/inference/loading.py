@@ -20,7 +20,7 @@ from sedsep.checkpoints.published import PUBLISHED
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError
 from sedsep.evaluation.ensemble import check_classes, combined
-from sedsep.evaluation.scored import scored_with
+from sedsep.evaluation.scored import labelling_of, scored_with
 from sedsep.inference.separator import SceneSeparator
 from sedsep.inference.streaming import SceneStream
 from sedsep.metrics.registry import BASELINE, TAGGER
@@ -81,9 +81,10 @@ def load(
         raise UserError(f"precision={precision} is none of exported networks, which compute in float32: leave it out.")
     if scored:
         threshold = fmean(account.threshold for account in scored)
+    labelling = labelling_of(files, tagger_files)
     network, sed = combined([network for network, _ in networks]), combined(taggers) if taggers else None
     device = device or evaluation_device()
-    return SceneSeparator(network, labels, sed, chunk_s, device, threshold, tagger_files, lack, precision)
+    return SceneSeparator(network, labels, sed, chunk_s, device, threshold, tagger_files, lack, precision, labelling)
 
 
 def stream(

@@ -6,7 +6,7 @@ Axes: f frames at the recording's rate, N classes, S SED frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sedsep.inference.detection import SoundEvent
 from sedsep.inference.job import TRAINED_LEVELS, Request, SeparationJob, Watch
 from sedsep.inference.recordings import Recording, frames_first, from_array, is_number
 from sedsep.inference.streaming import SceneStream
+from sedsep.labelling import Expected, PerClass, check_classes
 from sedsep.labels import LabelSet
 from sedsep.types import FloatArray
 
@@ -75,6 +76,7 @@ class SceneSeparator:
         tagger_files: the checkpoints of the tagger, or of the members of an ensemble, if it comes from files.
         lack: why a tagger that should name the sounds cannot be had, a sentence; `None` where nothing is lacking.
         precision: in which networks compute (`computing`).
+        labelling: decides what is heard, in the threshold's place, where a request names no threshold.
 
     Raises:
         UserError: networks of different rates, chunks too short for them, or an unknown precision.
@@ -91,8 +93,12 @@ class SceneSeparator:
         tagger_files: Sequence[Path] = (),
         lack: str | None = None,
         precision: str = "fp32",
+        labelling: PerClass | Expected | None = None,
     ) -> None:
-        self.threshold, self.tagger_files, self.lack = threshold, tuple(tagger_files), lack
+        if labelling is not None:
+            check_classes(labelling, labels)
+        self.threshold, self.labelling = threshold, labelling
+        self.tagger_files, self.lack = tuple(tagger_files), lack
         self.device = torch.device(device)
         computing(self.device, precision)
         self.precision = precision
@@ -170,6 +176,12 @@ class SceneSeparator:
             raise UserError(f"iters={request.iters} is no number of passes: give a whole one.")
         self.network.check_passes(request.iters)
 
+    def deciding(self, request: Request, threshold: float | None) -> Request:
+        """A request in which sounds are heard from a threshold on, or else as the separator's run was scored."""
+        if threshold is not None:
+            return replace(request, threshold=threshold)
+        return replace(request, threshold=self.threshold, labelling=self.labelling)
+
     def begin(self, recording: Recording, request: Request, watch: Watch = lambda *_: None) -> SeparationJob:
         """Listen to a recording and decide on its sounds; `SeparationJob.stems` then separates them."""
         return SeparationJob(self, recording, request, watch)
@@ -199,8 +211,9 @@ class SceneSeparator:
         Raises:
             UserError: as `check`, or a waveform that cannot be used.
         """
-        threshold = self.threshold if threshold is None else threshold
-        request = Request(_distinct(labels), threshold, per_chunk, iters, level_db)
+        request = self.deciding(
+            Request(_distinct(labels), per_chunk=per_chunk, iters=iters, level_db=level_db), threshold
+        )
         self.check(request)
         job = self.begin(from_array(frames_first(waveform), sample_rate), request)
         stems, residual = (np.concatenate(blocks) for blocks in zip(*job.stems(), strict=True))
@@ -245,8 +258,8 @@ class SceneSeparator:
         Raises:
             UserError: as `check`; while it is iterated, samples that cannot be used.
         """
-        threshold = self.threshold if threshold is None else threshold
-        request = Request(_distinct(labels), threshold, per_chunk, iters, level_db=None)
+        request = Request(_distinct(labels), per_chunk=per_chunk, iters=iters, level_db=None)
+        request = self.deciding(request, threshold)
         return SceneStream(self, blocks, sample_rate, request, gain_db)
 
 

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from sedsep.errors import UserError
@@ -115,7 +116,8 @@ class SceneStream:
         if request.per_chunk:
             assert system.listener is not None
             clip, _ = listened(system, system.listener, mixture, piece)
-            asked = [bool(clip[system.label_set.index(label)] >= request.threshold) for label in self.labels]
+            named = request.names(torch.from_numpy(clip)[None])[0]
+            asked = [system.label_set.index(label) in named for label in self.labels]
         stems = separated(system, mixture, piece, self.labels, asked, request, self._gain_db)
         self._busy += time.perf_counter() - begin
         return stems

@@ -131,6 +131,7 @@ def _account(
             "over": "each chunk" if request.per_chunk else "the whole recording",
             "by": system.named_by,
             "threshold": request.threshold,
+            "labelling": None if request.labelling is None else asdict(request.labelling),
         },
         "events_by": asdict(request.events),
         "passes": system.network.trained_passes if request.iters is None else request.iters,

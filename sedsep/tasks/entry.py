@@ -30,7 +30,7 @@ from sedsep.signals import stoppable, whole_stop
 log = logging.getLogger(__name__)
 
 TASKS = (
-    *("benchmark", "compare", "convert", "demo", "evaluate", "export", "inspect", "prepare"),
+    *("alarms", "benchmark", "compare", "convert", "demo", "evaluate", "export", "inspect", "prepare"),
     *("publish", "separate", "submission", "sync", "train", "verify"),
 )
 """The options of the config group `task`, each a module of this package with a function `run`."""

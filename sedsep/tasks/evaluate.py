@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from torch.utils.data import Dataset
 
 from sedsep.checkpoints.finding import find_all
 from sedsep.composition import common, parts
@@ -28,6 +29,7 @@ from sedsep.scenes.layout import Layout
 from sedsep.scenes.recorded import RecordedScenes
 from sedsep.training.build import TrainedModel, load_model
 from sedsep.training.recipe import Recipe
+from sedsep.types import Scene
 
 log = logging.getLogger(__name__)
 
@@ -92,13 +94,19 @@ def run(config: DictConfig, conclude: Callable[..., Any] = conclude) -> Any:
     if ear is not None:
         ear.check(labels.names)
     scenes = _scenes(config, recipe, layout, labels)
+
+    def validation() -> Dataset[Scene]:
+        data = parts.scenes(config, layout(), labels, recipe.plan)
+        return data.eval_dataset(data.valid_split)
+
     with run.tracker() as tracker:
         tracker.tags({"sedsep.checkpoint": ", ".join(str(model.checkpoint) for model in models)})
         if recipe.kind == "sed":
             if ear is not None:
                 raise UserError("task.ear listens to what was separated: score a separator, or leave task.ear out.")
             taggers = {parts.label_source(config, recipe): models}
-            return conclude(run, tracker, data, labels, scenes, parts.evaluator(run, labels, taggers), models)
+            evaluator = parts.evaluator(run, labels, taggers, validation)
+            return conclude(run, tracker, data, labels, scenes, evaluator, models)
         for model in models:
             assert isinstance(model.network, GuidedSeparator)
             _check_command(config, model.network, model.checkpoint)
@@ -107,7 +115,7 @@ def run(config: DictConfig, conclude: Callable[..., Any] = conclude) -> Any:
             option: [load_model(config[option].name, "sed", file, scale, rate, labels) for file in those]
             for option, those in files.items()
         }
-        evaluator = parts.evaluator(run, labels, taggers, network, ear)
+        evaluator = parts.evaluator(run, labels, taggers, validation, network, ear)
         return conclude(run, tracker, data, labels, scenes, evaluator, models, taggers)
 
 

@@ -13,7 +13,7 @@ from sedsep.checkpoints.files import read_weights
 from sedsep.checkpoints.finding import find
 from sedsep.errors import UserError
 from sedsep.evaluation.card import Scored, model_card
-from sedsep.evaluation.scored import ACCOUNT, ScoredWith, TaggerFile, run_of, scored_with
+from sedsep.evaluation.scored import ACCOUNT, ScoredWith, TaggerFile, labelling_of, run_of, scored_with
 from sedsep.files import read_json, write_json, write_whole
 from sedsep.labels import LabelSet
 from sedsep.metrics.registry import BASELINE, TAGGER
@@ -30,18 +30,20 @@ def run(config: DictConfig) -> None:
         raise UserError("task=publish needs a trained model: add ckpt=PATH (a run's directory will do), or ckpt=last.")
     path = find(config.ckpt, Path(config.paths.cache))
     model = checkpoints.rebuild(read_weights(path), path)
-    scored_by = scored_with(path) or ScoredWith(config.scale.threshold)
+    scored_by = scored_with(path) or ScoredWith(threshold=config.scale.threshold)
     taggers = _tagger(config, model, scored_by) if model.description.kind == "separator" else {}
     scores = _scores(path, task.scored)
 
     folder = Path(task.target) if task.target else Path(config.paths.run, "model")
     checkpoints.save(folder / hub.MODEL, model.network, model.description)
     (folder / hub.TAGGER).unlink(missing_ok=True)
-    files = {}
+    files, labelling = {}, {} if taggers else dict(scored_by.labelling)
     for option, tagger in taggers.items():
+        if how := labelling_of([path], [tagger.path]):
+            labelling[option] = how
         checkpoints.save(folder / hub.TAGGER, tagger.network, tagger.description)
         files[option] = replace(TaggerFile.of(folder / hub.TAGGER), checkpoint=hub.TAGGER)
-    about = asdict(ScoredWith(scored_by.threshold, files))
+    about = asdict(ScoredWith(labelling, threshold=scored_by.threshold, taggers=files))
     write_json(folder / hub.ACCOUNT, {"library_name": "sedsep", **model.description.entry(), **about})
     card = folder / hub.CARD
     if not card.exists():  # else it may have been written on by hand

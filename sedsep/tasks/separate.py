@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from sedsep.checkpoints.finding import BOX, each, find_all, one_or_all
-from sedsep.composition.common import event_rule
+from sedsep.composition.common import event_rule, fitted_labelling
 from sedsep.devices import evaluation_device
 from sedsep.errors import UserError, printable
 from sedsep.evaluation import ear as ears
@@ -42,8 +41,9 @@ def run(config: DictConfig) -> None:
     threshold, precision = config.scale.threshold, config.task.precision
     ckpt = config.ckpt or BOX
     system = load(each(ckpt), config.tagger.ckpt, device, chunk, cache, threshold, precision)
-    if config.task.threshold is None:
-        request = replace(request, threshold=system.threshold)
+    if given := fitted_labelling(config, system.label_set):
+        system.labelling = next(iter(given.values()))
+    request = system.deciding(request, config.task.threshold)
     system.check(request)
     task = config.task
     ear = ears.load(task.ear, cache, task.ear_labels, task.ear_rate) if task.ear else None
@@ -54,7 +54,10 @@ def run(config: DictConfig) -> None:
         files = ", ".join(map(str, system.tagger_files))
         named_by = f"{system.named_by}{f' ({files})' if files else ''}"
         hint = "" if files else " (tagger.ckpt=PATH gives a tagger)"
-        console.print(f"Sounds are named by {named_by}, from a probability of {request.threshold:g}{hint}.")
+        how = f"from a probability of {request.threshold:g}"
+        if request.labelling is not None:
+            how = f"by labelling={request.labelling.rule} as fitted on validation scenes"
+        console.print(f"Sounds are named by {named_by}, {how}{hint}.")
     parent = Path(config.task.output or config.paths.run)
     # Of a name, the very file that it means here; of an ensemble all of them.
     parts = {"separator": find_all(ckpt, cache), "tagger": system.tagger_files}
@@ -81,7 +84,6 @@ def _request(config: DictConfig) -> Request:
     labels = [task.labels] if isinstance(task.labels, str) else task.labels
     return Request(
         labels=None if labels is None else tuple(dict.fromkeys(str(label) for label in labels)),
-        threshold=Request.threshold if task.threshold is None else task.threshold,
         per_chunk=task.decide == "chunk",
         iters=task.iters,
         level_db=None if task.level is None else (task.level[0], task.level[1]),
@@ -139,4 +141,6 @@ def _sounds(job: SeparationJob) -> str:
     assert job.detection is not None
     likeliest = list(job.detection.probabilities.items())[:LIKELIEST]
     names = ", ".join(f"{label} {probability:.2f}" for label, probability in likeliest)
-    return f"nothing heard at task.threshold={job.request.threshold} (likeliest: {names}), all is residual"
+    rule = job.request.labelling
+    how = f"task.threshold={job.request.threshold}" if rule is None else f"labelling={rule.rule}"
+    return f"nothing heard at {how} (likeliest: {names}), all is residual"

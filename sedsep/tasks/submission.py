@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
@@ -21,7 +22,7 @@ from sedsep.errors import PROGRAM, UserError
 from sedsep.evaluation.accounts import NAMED_BY, DevResults, meta, parameters, system_config
 from sedsep.evaluation.checking import Rules, Verdict, check
 from sedsep.evaluation.ensemble import check_classes, combined
-from sedsep.evaluation.scored import run_of, scored_with
+from sedsep.evaluation.scored import labelling_of, run_of, scored_with
 from sedsep.evaluation.submission import (
     About,
     System,
@@ -102,6 +103,7 @@ def _make(config: DictConfig, form: str, account: Path) -> None:
             "separator": one_or_all([str(one.path) for one in separators]),
             "tagger": one_or_all([str(one.path) for one in taggers]),
             "threshold": system.rule.threshold,
+            "labelling": None if system.rule.labelling is None else asdict(system.rule.labelling),
             "precision": system.precision,
         }
         write_json(account, {"submission": str(path.absolute()), "form": form, **origin, **verdict.account()})
@@ -180,6 +182,10 @@ def _load(config: DictConfig) -> tuple[list[Checkpoint], list[Checkpoint], Syste
         loaded.network.to(evaluation_device(config.trainer.accelerator)).eval()
     separator, tagger = (combined([one.network for one in those]) for those in (separators, taggers))
     rule = common.label_rule(config, threshold)
+    if config.task.threshold is None:
+        files = ([one.path for one in those] for those in (separators, taggers))
+        given = next(iter(common.fitted_labelling(config, labels).values()), labelling_of(*files))
+        rule = replace(rule, labelling=given)
     return separators, taggers, System(separator, tagger, labels, rule, config.task.precision)
 
 

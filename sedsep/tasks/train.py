@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from omegaconf import DictConfig
 
@@ -48,23 +49,24 @@ def run(config: DictConfig) -> dict[str, float]:
             taggers: dict[str, TrainedModel] = {}
             network = build_network(recipe, config.seed, run.cache)
             trainings = parts.trainings(config, labels, lambda: layout)
+            validation = partial(data.eval_dataset, data.valid_split)
             directory, logger = run.directory / "checkpoints" / recipe.name, tracker.logger(recipe.name)
             if isinstance(network, GuidedSeparator):
                 passes_to_score(config.refinement.eval_iters, network)  # what is asked for is refused now, not then
                 taggers = prerequisites.models(trainings, config.sample_rate, tracker)
                 if network.sed is not None:
                     start_stage_two(network.sed, recipe.network["sed"]["backbone"]["frontend"], taggers[TAGGER])
-                validation = _validation_labels(run, data, taggers[BASELINE]) if BASELINE in taggers else None
-                scored = {"validation_labels": validation, "ranking": config.edition.ranking}
+                table = _validation_labels(run, data, taggers[BASELINE]) if BASELINE in taggers else None
+                scored = {"validation_labels": table, "ranking": config.edition.ranking}
                 model = trainings.fit(recipe, network, directory, logger, **scored)
                 assert isinstance(model.network, GuidedSeparator)
                 sources = {source: [taggers[source]] for source in taggers_among(config.task.label_sources)}
-                evaluator = parts.evaluator(run, labels, sources, model.network)
+                evaluator = parts.evaluator(run, labels, sources, validation, model.network)
             else:
                 model = trainings.fit(recipe, network, directory, logger)
                 if is_main_process() and config.scale.trains_prerequisites:
                     keep_for_others(recipe, trainings, directory, run.cache)
-                evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): [model]})
+                evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): [model]}, validation)
             tracker.tags({"sedsep.checkpoint": str(model.checkpoint)})
             test_scenes = data.eval_dataset(data.test_split)
             named_by = {option: [tagger] for option, tagger in taggers.items()}

@@ -37,7 +37,8 @@ def test_a_folder_holds_everything(tmp_path: Path) -> None:
     np.testing.assert_allclose(sum(samples for samples, _ in stems) + residual, mixture, atol=1e-6)
     assert account["file"] == "x.wav"
     assert account["heard"]["as"].startswith("2 channels")
-    assert account["labels"] == {"chosen": "heard", "over": "each chunk", "by": "the tagger", "threshold": 0.0}
+    labels = {"chosen": "heard", "over": "each chunk", "by": "the tagger", "threshold": 0.0, "labelling": None}
+    assert account["labels"] == labels
     assert account["stems"][0]["chunks"] == list(range(len(account["chunks"])))
     assert (folder / "events.svg").read_bytes() == b"<svg/>"
     events = [(event["label"], round(event["onset"], 3), round(event["offset"], 3)) for event in account["events"]]

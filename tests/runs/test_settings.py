@@ -19,7 +19,7 @@ from sedsep.runs.command_line.starting import checked
 from sedsep.runs.provenance import PROJECT
 
 CONF = PROJECT / "conf"
-MODELLING = ("scale", "model", "conditioning", "refinement")
+MODELLING = ("scale", "model", "conditioning", "refinement", "labelling")
 CHOICES = [
     f"{group}={path.stem}"
     for group in (*MODELLING, "augment", "callbacks", "trainer", "logger", "task", "hydra/launcher", "hydra/sweeper")

@@ -89,6 +89,8 @@ def setting_panels(evaluation: Evaluation) -> list[dict[str, Any]]:
     for setting, (title, own_name, meaning) in SETTINGS.items():
         threshold = setting == "threshold"
         own = evaluation.rule.threshold if threshold else evaluation.passes
+        if threshold and evaluation.labelling:
+            own = None  # no threshold chose the labels
         panels = []
         for metric in (metric for metric in ordered_metrics(evaluation.ranking) if metric.setting == setting):
             places = evaluation.thresholds if threshold else evaluation.all_passes

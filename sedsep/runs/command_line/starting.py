@@ -33,6 +33,8 @@ from sedsep.runs.provenance import PROJECT, SNAPSHOT
 from sedsep.runs.sweeps import Manifest
 
 OPTION, TASK = "ckpt=", "task="
+SCORERS = ("evaluate", "alarms")
+"""Tasks that score a run's model, on its data."""
 USERS = ("demo", "export", "publish", "separate", "submission")
 """Tasks that use a separator."""
 
@@ -46,7 +48,7 @@ def continued(arguments: Sequence[str]) -> list[str]:
     """
     tasks = [argument for argument in arguments if argument.startswith(TASK)]
     checkpoints = [argument.removeprefix(OPTION) for argument in arguments if argument.startswith(OPTION)]
-    scores, uses = tasks == [f"{TASK}evaluate"], tasks in [[f"{TASK}{task}"] for task in USERS]
+    scores, uses = (tasks in [[f"{TASK}{task}"] for task in some] for some in (SCORERS, USERS))
     if not checkpoints or checkpoints[-1] == "null" or not (scores or uses or tasks in ([], [f"{TASK}train"])):
         return list(arguments)
     rest = [argument for argument in arguments if not argument.startswith(OPTION)]
@@ -71,7 +73,8 @@ def continued(arguments: Sequence[str]) -> list[str]:
     if left_out:
         print(f"Warning: {inherited.warning(left_out, run_dir)}", file=sys.stderr)
     before = [text for text in taken if text.startswith(TASK) and text != f"{TASK}train"]
-    taken = [text for text in taken if not text.startswith((OPTION, TASK))]
+    own = (OPTION, TASK, "task.") if tasks == [f"{TASK}alarms"] else (OPTION, TASK)  # it has other options
+    taken = [text for text in taken if not text.startswith(own)]
     if scores:  # data, scale and seed are what they were
         flags = list(takewhile(lambda argument: "=" not in argument, rest))  # Hydra takes them first
         scored = checkpoints[-1] if several else quoted(str(run_dir))

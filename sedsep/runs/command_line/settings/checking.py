@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +18,7 @@ from sedsep.runs.command_line.arguments import unknown
 from sedsep.runs.command_line.settings.data import Data, EditionOptions
 from sedsep.runs.command_line.settings.fields import (
     Checkpoints,
+    Foreign,
     Hertz,
     Name,
     Options,
@@ -47,6 +48,20 @@ class Labels(Options):
 
     names: Annotated[list[Name], Field(min_length=1, description="a list of class names, as [Bell,Dog]")] | None
     count: Annotated[None, Field(description="null (they are counted when a job starts: labels.names=[...])")]
+
+
+class Fit(Foreign):
+    """What fits labelling."""
+
+    rounds: Annotated[int, whole(0, 1000)] = 0
+
+
+class Labelling(Options):
+    """How labels are chosen."""
+
+    name: Literal["threshold", "per_class", "expected"]
+    fit: Fit | None
+    file: Place | None
 
 
 class Refinement(Options):
@@ -96,6 +111,7 @@ class Job(Options):
     speed: Speed
     labels: Labels
     edition: EditionOptions
+    labelling: Labelling
     refinement: Refinement
     scale: Scale
     conditioning: Conditioning

@@ -17,6 +17,7 @@ from sedsep.runs.command_line.settings.fields import (
     Seconds,
     Size,
     Whole,
+    above,
     number,
     pair,
     whole,
@@ -86,6 +87,13 @@ class Separate(Listening):
     level: Annotated[list[Decibels], *pair("numbers (dB)")] | None
     precision: Precision
     output: Place | None
+
+
+class Alarms(Options):
+    """`alarms`."""
+
+    rate: Annotated[float, above(0, 3600, "an hour")]
+    window: Seconds
 
 
 class Demo(Options):
@@ -214,6 +222,7 @@ TASKS: dict[str, type[Options]] = {
     "evaluate": Evaluate,
     "compare": Compare,
     "separate": Separate,
+    "alarms": Alarms,
     "demo": Demo,
     "submission": Submission,
     "prepare": Prepare,

@@ -36,7 +36,14 @@ def write_alarms(
         points = [one for one in alarms.curve(label) if one.alarms_per_hour <= most]
         line = ([one.alarms_per_hour for one in points], [one.recall for one in points])
         curves[label] = curve_figure(
-            Curve(label, "False alarms an hour", "Recall (%)", {label: line}, mark=(rate, f"{rate:g} an hour"))
+            Curve(
+                label,
+                "False alarms an hour",
+                "Recall (%)",
+                {"recall": line},
+                mark=(rate, f"{rate:g} an hour"),
+                share=True,
+            )
         )
     write_page(
         path,

@@ -48,6 +48,7 @@ class Curve:
         series: name of a line to its (x, y) values, equally many of each; NaN leaves a gap.
         bounds: name of a line to the (lower, upper) bounds of its y values, as far as they are known.
         mark: an x value to point out, and why.
+        share: whether y values are shares in %, drawn from 0 to 100 wherever they lie.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Curve:
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]]
     bounds: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
     mark: tuple[float, str] | None = None
+    share: bool = False
 
 
 @as_svg
@@ -91,6 +93,8 @@ def curve_figure(curve: Curve) -> Figure:
         names.append(why)
     if all(float(x).is_integer() for xs, _ in curve.series.values() for x in xs):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    if curve.share:
+        axes.set_ylim(-4, 104)
     axes.set_xlabel(curve.xlabel)
     axes.set_ylabel(curve.ylabel)
     axes.grid()

@@ -34,7 +34,7 @@ def reliability_curves(evaluation: Evaluation) -> list[Curve]:
         for name, probability_vn in kinds.items():
             points, error = reliability(probability_vn, true_vn)
             series[f"{name}, {error:.1f} % off"] = points
-        curves.append(Curve(f"{source}: reliability", "Probability", "Of these, sound (%)", series))
+        curves.append(Curve(f"{source}: reliability", "Probability", "Of these, sound (%)", series, share=True))
     return curves
 
 

@@ -55,10 +55,10 @@ def heard(
     listening = Evaluator(labels, config.sample_rate, taggers)
     separating = None if separator is None else Evaluator(labels, config.sample_rate, {}, separator)
     results = []
-    for number, scene in enumerate(scenes):
+    for number in range(len(scenes)):
         if number % 20 == 0:
             print(f"{split}: {number} of {len(scenes)}", flush=True)
-        batch = collate([scene], labels)
+        batch = collate([scenes[number]], labels)
         (result,) = listening(batch)
         rows = result.rows if separating is None else separating(batch)[0].rows
         results.append(MixtureResult(result.name, rows, result.outputs))

@@ -70,14 +70,15 @@ class Expected:
     its calibrated probability says, and gain when named what they gain on average.
 
     Attributes:
-        temperatures: that the log-odds of each class are divided by (Guo et al. 2017, On Calibration of Modern Neural
-            Networks), in the order of the classes.
+        temperatures: that the log-odds of each class are divided by, in the order of the classes.
+        offsets: that are added to them then (Platt 1999, Probabilistic outputs for support vector machines).
         gains: improvement to be expected of each class where it is named and sounds, dB; of all the same number, they
             are the share of labels that are right.
         most: labels of a clip.
     """
 
     temperatures: dict[str, Annotated[float, Field(gt=0, le=100)]]
+    offsets: dict[str, Annotated[float, Field(ge=-100, le=100)]]
     gains: dict[str, Annotated[float, Field(ge=0, le=1000)]]
     most: Annotated[int, Field(ge=1, le=MOST_LABELS)] = 3
     rule: Literal["expected"] = "expected"
@@ -89,8 +90,11 @@ class Expected:
 
     def calibrated(self, probabilities_bn: Tensor) -> Floats:
         """Probabilities [B, N] that are meant as such."""
-        temperatures = torch.tensor(list(self.temperatures.values()), dtype=torch.float64)
-        return (logits(probabilities_bn) / temperatures).sigmoid().numpy()
+        temperature_n, offset_n = (
+            torch.tensor([values[label] for label in self.classes], dtype=torch.float64)
+            for values in (self.temperatures, self.offsets)
+        )
+        return (logits(probabilities_bn) / temperature_n + offset_n).sigmoid().numpy()
 
     def choose(self, probabilities_bn: Tensor, at_least: int, at_most: int | None) -> list[list[int]]:
         """Class indices of every clip, most probable first.

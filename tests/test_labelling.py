@@ -17,8 +17,9 @@ def per_class(*thresholds: float) -> PerClass:
     return PerClass(dict(zip(NAMES, thresholds, strict=True)))
 
 
-def expected(gains: tuple[float, ...], temperature: float = 1.0) -> Expected:
-    return Expected(dict.fromkeys(NAMES, temperature), dict(zip(NAMES, gains, strict=True)))
+def expected(gains: tuple[float, ...], temperature: float = 1.0, offset: float = 0.0) -> Expected:
+    gain_of = dict(zip(NAMES, gains, strict=True))
+    return Expected(dict.fromkeys(NAMES, temperature), dict.fromkeys(NAMES, offset), gain_of)
 
 
 def drawn(classes: int, seed: int) -> tuple[Floats, Floats]:
@@ -97,9 +98,10 @@ def test_nothing_is_named_where_most_likely_nothing_sounds_unless_something_must
     assert choose_labels(clips, LabelRule(at_least=1, labelling=expected((1, 1, 1, 1)))) == [[0]]
 
 
-def test_temperatures_calibrate_log_odds() -> None:
+def test_temperatures_and_offsets_calibrate_log_odds() -> None:
     clips = torch.tensor([[0.9, 0.5, 0.1, 0.5]])
     assert expected((1, 1, 1, 1), 2.0).calibrated(clips) == pytest.approx(np.array([[0.75, 0.5, 0.25, 0.5]]))
+    assert expected((1, 1, 1, 1), 2.0, np.log(3)).calibrated(clips) == pytest.approx(np.array([[0.9, 0.75, 0.5, 0.75]]))
 
 
 def test_a_labelling_of_other_classes_is_refused() -> None:

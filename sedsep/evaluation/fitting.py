@@ -12,7 +12,7 @@ from statistics import fmean
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from torch import Tensor
 
 from sedsep.errors import UserError
@@ -25,9 +25,9 @@ GRID = (0.02, *(step / 20 for step in range(1, 20)), 0.98)
 """Thresholds to choose from."""
 LEAST_SCENES = 20
 """To fit on; of fewer, numbers of classes say nothing."""
-PRIOR_SOURCES = 5
-"""So many sources of average gain are counted to those of each class: means of a few would be luck."""
-TEMPERATURES = (0.1, 10.0)
+PRIOR_SOURCES = 200
+"""So many sources of average gain are counted to those of each class: scenes share a few recordings of it, and their
+mean says more of these than of the class."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def fit_per_class(heard: Heard, rule: LabelRule, rounds: int) -> PerClass:
 
 
 def fit_expected(heard: Heard, rule: LabelRule) -> Expected:
-    """Temperatures and gains of classes.
+    """Temperatures, offsets and gains of classes.
 
     Args:
         heard: of the scenes.
@@ -138,25 +138,27 @@ def fit_expected(heard: Heard, rule: LabelRule) -> Expected:
             "or labelling=per_class."
         )
     odds_vn = logits(heard.probabilities).numpy()
-    temperatures = [temperature(odds_vn[:, n], heard.true[:, n]) for n in range(len(heard.labels))]
-    return Expected(
-        dict(zip(heard.labels, temperatures, strict=True)),
-        dict(zip(heard.labels, expected_gains(heard), strict=True)),
-        rule.at_most,
+    fits = (calibration(odds_vn[:, n], heard.true[:, n]) for n in range(len(heard.labels)))
+    temperatures, offsets = zip(*fits, strict=True)
+    of_classes = (
+        dict(zip(heard.labels, values, strict=True)) for values in (temperatures, offsets, expected_gains(heard))
     )
+    return Expected(*of_classes, rule.at_most)
 
 
-def temperature(odds_v: Floats, true_v: NDArray[np.bool_]) -> float:
-    """What the log-odds of a class are divided by so that its cross-entropy is lowest.
+def calibration(odds_v: Floats, true_v: NDArray[np.bool_]) -> tuple[float, float]:
+    """(temperature, offset) of a class with which its cross-entropy is lowest.
 
-    The logarithm of a temperature is a priori normal, of deviation 1: a class that hardly sounds has one near 1.
+    The logarithm of the temperature and the offset are a priori normal, of deviation 1: a class that hardly sounds
+    stays about as it is.
     """
 
-    def loss(log_temperature: float) -> float:
-        odds = odds_v / np.exp(log_temperature)
-        return float(np.logaddexp(0, np.where(true_v, -odds, odds)).sum() + log_temperature**2 / 2)
+    def loss(guess: NDArray[np.float64]) -> float:
+        odds = odds_v / np.exp(guess[0]) + guess[1]
+        return float(np.logaddexp(0, np.where(true_v, -odds, odds)).sum() + guess @ guess / 2)
 
-    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+    log_temperature, offset = minimize(loss, np.zeros(2)).x
+    return float(np.exp(log_temperature)), float(offset)
 
 
 def expected_gains(heard: Heard) -> list[float]:

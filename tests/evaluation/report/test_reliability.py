@@ -32,6 +32,6 @@ def test_each_tagger_whose_labels_were_fitted_has_a_diagram_before_and_after_cal
     ]
     labels = ("Bell", "Dog")
     assert reliability_curves(Evaluation("test", labels, mixtures)) == []
-    fitted = Expected({"Bell": 0.5, "Dog": 0.5}, {"Bell": 1.0, "Dog": 1.0})
+    fitted = Expected({"Bell": 0.5, "Dog": 0.5}, {"Bell": 0.0, "Dog": 0.0}, {"Bell": 1.0, "Dog": 1.0})
     (curve,) = reliability_curves(Evaluation("test", labels, mixtures, labelling={"tagger": fitted}))
     assert list(curve.series) == ["as it should be", "as said, 10.0 % off", "calibrated, 1.2 % off"]

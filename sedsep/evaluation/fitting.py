@@ -29,6 +29,9 @@ PRIOR_SOURCES = 200
 """So many sources of average gain are counted to those of each class: scenes share a few recordings of it, and their
 mean says more of these than of the class."""
 
+PRIOR_DEVIATIONS = (1.0, 3.0)
+"""Of the logarithm of a temperature, and of an offset: taggers that learn from rare sounds begin with low odds."""
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -149,13 +152,15 @@ def fit_expected(heard: Heard, rule: LabelRule) -> Expected:
 def calibration(odds_v: Floats, true_v: NDArray[np.bool_]) -> tuple[float, float]:
     """(temperature, offset) of a class with which its cross-entropy is lowest.
 
-    The logarithm of the temperature and the offset are a priori normal, of deviation 1: a class that hardly sounds
-    stays about as it is.
+    The logarithm of the temperature and the offset are a priori normal, of `PRIOR_DEVIATIONS`: a class that hardly
+    sounds stays about as it is.
     """
 
     def loss(guess: NDArray[np.float64]) -> float:
         odds = odds_v / np.exp(guess[0]) + guess[1]
-        return float(np.logaddexp(0, np.where(true_v, -odds, odds)).sum() + guess @ guess / 2)
+        return float(
+            np.logaddexp(0, np.where(true_v, -odds, odds)).sum() + np.square(guess / PRIOR_DEVIATIONS).sum() / 2
+        )
 
     log_temperature, offset = minimize(loss, np.zeros(2)).x
     return float(np.exp(log_temperature)), float(offset)

@@ -84,6 +84,7 @@ def run(config: DictConfig) -> None:
         page,
         alarms,
         config.task.rate,
+        config.scale.threshold,
         title=f"False alarms of {tagger.path.parent.name}",
         subtitle=f"{hours:.2f} h of {config.audio}; recall on {len(results)} mixtures of the {data.test_split} split",
         facts=run.facts(layout.root),

@@ -14,7 +14,14 @@ SHOWN = 20
 
 
 def write_alarms(
-    path: Path, alarms: Alarms, rate: float, *, title: str, subtitle: str, facts: Sequence[tuple[str, str]]
+    path: Path,
+    alarms: Alarms,
+    rate: float,
+    threshold: float,
+    *,
+    title: str,
+    subtitle: str,
+    facts: Sequence[tuple[str, str]],
 ) -> None:
     """Write a self-contained page.
 
@@ -22,6 +29,7 @@ def write_alarms(
         path: the HTML file.
         alarms: what was heard.
         rate: wanted alarms of a class an hour.
+        threshold: that taggers name classes from where nothing else is said.
         title: heading.
         subtitle: the line below it.
         facts: (name, value) pairs on where it is from.
@@ -55,6 +63,8 @@ def write_alarms(
         windows=len(alarms.windows),
         scenes=len(alarms.scenes),
         rate=rate,
+        threshold=threshold,
+        so_far=sum(alarms.at(label, threshold).alarms_per_hour for label in alarms.labels),
         too_short=rate * alarms.hours < 1,
         sounds={label: int(alarms.true[:, index].sum()) for index, label in enumerate(alarms.labels)},
         wanted=wanted,

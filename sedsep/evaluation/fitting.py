@@ -141,12 +141,13 @@ def fit_expected(heard: Heard, rule: LabelRule) -> Expected:
             "or labelling=per_class."
         )
     odds_vn = logits(heard.probabilities).numpy()
-    fits = (calibration(odds_vn[:, n], heard.true[:, n]) for n in range(len(heard.labels)))
-    temperatures, offsets = zip(*fits, strict=True)
-    of_classes = (
-        dict(zip(heard.labels, values, strict=True)) for values in (temperatures, offsets, expected_gains(heard))
+    fits = [calibration(odds_vn[:, n], heard.true[:, n]) for n in range(len(heard.labels))]
+    return Expected(
+        {label: temperature for label, (temperature, _) in zip(heard.labels, fits, strict=True)},
+        {label: offset for label, (_, offset) in zip(heard.labels, fits, strict=True)},
+        dict(zip(heard.labels, expected_gains(heard), strict=True)),
+        rule.at_most,
     )
-    return Expected(*of_classes, rule.at_most)
 
 
 def calibration(odds_v: Floats, true_v: NDArray[np.bool_]) -> tuple[float, float]:

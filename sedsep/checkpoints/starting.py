@@ -19,6 +19,7 @@ from sedsep.checkpoints.files import named_tensors, read_weights
 from sedsep.checkpoints.names import NoPlace, Rules, rename, separator_state
 from sedsep.checkpoints.reference import check_mel_basis
 from sedsep.errors import UserError
+from sedsep.models.features import MAGNITUDE
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import Separator
@@ -86,31 +87,34 @@ def _fitted(separator: Separator, name: str, value: Tensor) -> Tensor:
     """AudioSep's tensor for our numbers of microphones and outputs."""
     microphones, outputs = separator.microphones, separator.outputs
     if name == "pre_conv.weight":  # [C, 1, 1, 1] to [C, M, 1, 1], and what else is heard
-        return widened(separator, value.repeat(1, microphones, 1, 1) / microphones)
+        spread = value.repeat(1, microphones, 1, 1) / microphones
+        return widened(spread, {MAGNITUDE: microphones}, separator.heard)
     if name.startswith("after_conv."):  # [3, ...] to [K * M * 3, ...]
         return value.repeat(microphones * outputs, *[1] * (value.ndim - 1))
     return value
 
 
 def state_for(network: nn.Module, theirs: nn.Module) -> dict[str, Tensor]:
-    """The weights of a network for another, whose spatial features start unheard where the first one knows none."""
+    """The weights of a network for another; what that one hears beside what the first one does starts unheard."""
     state = theirs.state_dict()
     if isinstance(network, GuidedSeparator) and isinstance(theirs, GuidedSeparator):
-        ours, name = network.separator, "separator.pre_conv.weight"
-        if ours.spatial and not theirs.separator.spatial:
-            state[name] = widened(ours, state[name])
+        heard, known, name = network.separator.heard, theirs.separator.heard, "separator.pre_conv.weight"
+        if heard.keys() > known.keys():
+            state[name] = widened(state[name], known, heard)
     return state
 
 
-def widened(separator: Separator, weight: Tensor) -> Tensor:
-    """First weights of a separator that hears more than the one they are from, to the same effect.
+def widened(weight: Tensor, known: Mapping[str, int], heard: Mapping[str, int]) -> Tensor:
+    """A separator's first weights for one that hears more, to the same effect.
 
     Args:
-        separator: that hears more: spatial features, or the feedback.
-        weight: [C, M, 1, 1] of the magnitudes, or with the feedback's behind them.
+        weight: [C, ..., 1, 1] of what is known.
+        known: channels of what the first separator hears, in order.
+        heard: those of the other (`Separator.heard`).
     """
-    unheard = weight.new_zeros(len(weight), max(0, separator.pre_conv.in_channels - weight.shape[1]), 1, 1)
-    return torch.cat([weight[:, : separator.microphones], unheard, weight[:, separator.microphones :]], dim=1)
+    parts = dict(zip(known, weight.split(list(known.values()), dim=1), strict=True))
+    unheard = {name: weight.new_zeros(len(weight), channels, 1, 1) for name, channels in heard.items()}
+    return torch.cat([parts.get(name, unheard[name]) for name in heard], dim=1)
 
 
 def start_backbone(sed: SedModel, path: Path | str) -> Account:

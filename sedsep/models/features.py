@@ -29,24 +29,26 @@ def intensity(real: Tensor, imag: Tensor) -> Tensor:
     """
     power = real.square() + imag.square()
     energy = (power[:, :1] + power[:, 1:].sum(1, keepdim=True)) / 2
-    return _product(real, imag)[0] / energy.clamp_min(POWER_FLOOR)
+    return _product(real[:, 1:], imag[:, 1:], real[:, :1], imag[:, :1])[0] / energy.clamp_min(POWER_FLOOR)
 
 
 def phase(real: Tensor, imag: Tensor) -> Tensor:
     """Cosine and sine of each microphone's phase against the first one's, [B, 2 * (M - 1), T, F] (Wang et al. 2018,
-    "Multi-channel deep clustering"); zeros in silence."""
-    product_real, product_imag = _product(real, imag)
-    length = (product_real.square() + product_imag.square()).sqrt().clamp_min(POWER_FLOOR)
-    return torch.cat([product_real / length, product_imag / length], dim=1)
+    "Multi-channel deep clustering")."""
+    return angle(real[:, 1:], imag[:, 1:], real[:, :1], imag[:, :1])
 
 
-def _product(real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor]:
-    """Each microphone but the first times the first one's conjugate."""
-    first_real, first_imag, others_real, others_imag = real[:, :1], imag[:, :1], real[:, 1:], imag[:, 1:]
-    return (
-        others_real * first_real + others_imag * first_imag,
-        others_imag * first_real - others_real * first_imag,
-    )
+def angle(real: Tensor, imag: Tensor, first_real: Tensor, first_imag: Tensor) -> Tensor:
+    """Cosines and then sines of the angles of spectra [B, C, T, F] to a first one [B, 1, T, F], [B, 2 * C, T, F]; zeros
+    where either is silent."""
+    cosine, sine = _product(real, imag, first_real, first_imag)
+    length_inverse = (cosine.square() + sine.square()).clamp_min(POWER_FLOOR**2).rsqrt()
+    return torch.cat([cosine * length_inverse, sine * length_inverse], dim=1)
+
+
+def _product(real: Tensor, imag: Tensor, first_real: Tensor, first_imag: Tensor) -> tuple[Tensor, Tensor]:
+    """Spectra times the conjugate of a first one."""
+    return real * first_real + imag * first_imag, imag * first_real - real * first_imag
 
 
 SPATIAL: Mapping[str, tuple[Callable[[Tensor, Tensor], Tensor], int]] = {
@@ -56,8 +58,8 @@ SPATIAL: Mapping[str, tuple[Callable[[Tensor, Tensor], Tensor], int]] = {
 """Features beside the magnitudes, and the channels that each has for a microphone but the first."""
 
 
-def spatial(features: Sequence[str], microphones: int) -> tuple[list[str], int]:
-    """Those of `features` that stand beside the magnitudes, and their channels in all.
+def spatial(features: Sequence[str], microphones: int) -> dict[str, int]:
+    """Those of `features` that stand beside the magnitudes, and the channels of each.
 
     Raises:
         UserError: one is not known, magnitudes are not among them, or nothing tells them.
@@ -68,4 +70,4 @@ def spatial(features: Sequence[str], microphones: int) -> tuple[list[str], int]:
     names.remove(MAGNITUDE)
     if names and microphones == 1:
         raise UserError(f"One microphone tells no {names[0]}: leave it out of model.features.")
-    return names, sum(SPATIAL[name][1] for name in names) * (microphones - 1)
+    return {name: SPATIAL[name][1] * (microphones - 1) for name in names}

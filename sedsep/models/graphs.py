@@ -19,7 +19,7 @@ from torchaudio.transforms import Resample
 
 from sedsep.dsp import Stft
 from sedsep.errors import UserError
-from sedsep.models.features import POWER_FLOOR, magnitude
+from sedsep.models.features import magnitude
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.m2d import LOG_EPS, LogMel
 from sedsep.models.masks import MASK_PARTS, ROTATION_FLOOR
@@ -201,18 +201,22 @@ class SeparatorGraph(nn.Module):
         rows = self._rows(query)
         terms, at_bottleneck = separator.prepare(rows, sed, maps, shared)
         sounds = (rows.query.unflatten(1, (separator.outputs, -1)).abs().amax(2, keepdim=True) > 0).to(query.dtype)
-        spec_rm2tf, given = spec[rows.item], separator.hear(*spec.unbind(2))[rows.item]
+        given, affine = separator.hear(*spec.unbind(2))
+        spec_rm2tf, given = spec[rows.item], given[rows.item]
         feedback = None
-        for _ in range(self.passes):
+        for index in range(self.passes):
             x = given
             if separator.bn0_feedback is not None:
-                heard = torch.zeros_like(given[:, : separator.outputs]) + POWER_FLOOR**0.5
+                estimate = torch.zeros_like(spec_rm2tf[:, :1]).expand(-1, separator.outputs, -1, -1, -1)
                 if feedback is not None:
-                    heard = magnitude(*self.spectrum(feedback.flatten(0, 1)).unbind(1))
-                    heard = heard.unflatten(0, (-1, separator.outputs))
-                x = torch.cat([x, separator.bn0_feedback(heard)], dim=1)
+                    estimate = self.spectrum(feedback.flatten(0, 1)).unflatten(0, (-1, separator.outputs))
+                real, imag = estimate.unbind(2)
+                heard = separator.bn0_feedback(magnitude(real, imag), index, affine)
+                phases = separator.feedback.phases(real, imag, *spec_rm2tf[:, :1].unbind(2))
+                x = torch.cat([x, heard, *phases], dim=1)
             x = F.pad(x[..., :-1], (0, 0, 0, maps.frames - frames))
-            x = separator.unet(x, terms, at_bottleneck, separator.pre_conv, separator.after_conv)
+            told = terms if separator.pass_film is None else separator.pass_film(terms, index)
+            x = separator.unet(x, told, at_bottleneck, separator.pre_conv, separator.after_conv)
             estimate = self._synthesise(x.narrow(2, 0, frames), spec_rm2tf, waveform.shape[1])
             feedback = sounds * estimate
         assert feedback is not None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sedsep.errors import UserError
+from sedsep.models.feedback import Gradient
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import Separator
 from sedsep.types import SedOutput, Separation
@@ -114,7 +115,13 @@ class GuidedSeparator(nn.Module):
             return self.sed(mixture, layers="layers" in self.separator.reads)
 
     def forward(
-        self, mixture: Tensor, query: Tensor, passes: int | None = None, guidance: SedOutput | None = None
+        self,
+        mixture: Tensor,
+        query: Tensor,
+        passes: int | None = None,
+        guidance: SedOutput | None = None,
+        gradient: Gradient = "last",
     ) -> Separation:
         """See `Separator.forward`; `guidance` is what the SED model gave where it has listened already."""
-        return self.separator(mixture, query, self.listen(mixture) if guidance is None else guidance, passes)
+        sed = self.listen(mixture) if guidance is None else guidance
+        return self.separator(mixture, query, sed, passes, gradient)

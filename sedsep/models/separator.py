@@ -7,7 +7,6 @@ of a row, T frames, F bins, C channels, N classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,13 +17,15 @@ from sedsep.conditioning import Condition, Host, LabelFilm, Maps
 from sedsep.dsp import Stft, fit_length, resample
 from sedsep.errors import UserError
 from sedsep.models.features import MAGNITUDE, SPATIAL, magnitude, spatial
+from sedsep.models.feedback import Feedback, Gradient, PassFilm
 from sedsep.models.masks import MASK_PARTS, masked, masked_in_tiles
 from sedsep.models.remade import remake
 from sedsep.models.resunet import UNet
 from sedsep.models.rows import Rows
+from sedsep.models.spectra import Spectrum
 from sedsep.models.tf_attention import TfAttention
 from sedsep.modules.dprnn import Dprnn
-from sedsep.modules.film import BinNorm, FilmTerm
+from sedsep.modules.film import Affine, BinNorm, FilmTerm
 from sedsep.types import SedOutput, Separation
 
 
@@ -41,6 +42,7 @@ class Separator(nn.Module):
         widths: channels of the network's maps, outermost first; the U-Net's stages.
         condition_width: width of label and time embeddings.
         iters: refinement passes it is made for; 0 leaves the feedback out, a channel for each output.
+        feedback: how estimates are fed back; `None` as published.
         outputs: waveforms a row gives: 1 a query, or K at once from the concatenated queries (ResUNetK).
         time_film: makes Time-FiLM from a `Host`; `None` leaves it out.
         injection: makes the embedding injection from a `Host`; `None` leaves it out.
@@ -70,6 +72,7 @@ class Separator(nn.Module):
         widths: Sequence[int],
         condition_width: int,
         iters: int = 0,
+        feedback: Feedback | None = None,
         outputs: int = 1,
         time_film: Callable[[Host], Condition] | None = None,
         injection: Callable[[Host], Condition] | None = None,
@@ -86,11 +89,14 @@ class Separator(nn.Module):
         self.trained_passes = max(1, iters)
         self.stft = Stft(n_fft, hop)
         self.unet = UNet(widths) if body is None else body(widths)  # under the U-Net's name, whatever it is
-        self.spatial, directions = spatial(features, microphones)
+        self.spatial = spatial(features, microphones)
         self._check_sizes()
         self.bn0 = BinNorm(self.stft.bins)
-        self.bn0_feedback = BinNorm(self.stft.bins) if iters else None
-        self.pre_conv = nn.Conv2d(microphones + directions + (outputs if iters else 0), widths[0], 1)
+        self.feedback = feedback or Feedback()
+        self.bn0_feedback = self.feedback.norm(self.stft.bins, iters) if iters else None
+        self.pass_film = PassFilm(iters, self.unet.sites) if iters and self.feedback.numbered else None
+        self.heard = {MAGNITUDE: microphones, **self.spatial, **(self.feedback.channels(outputs) if iters else {})}
+        self.pre_conv = nn.Conv2d(sum(self.heard.values()), widths[0], 1)
         self.after_conv = nn.Conv2d(widths[0], microphones * MASK_PARTS * outputs, 1)
         self.out_conv = nn.Conv2d(microphones, 1, 1)
         query, sites = classes * outputs, self.unet.sites
@@ -137,7 +143,12 @@ class Separator(nn.Module):
         return frozenset().union(*(condition.reads for condition in self.conditions.values()))
 
     def forward(
-        self, mixture: Tensor, query: Tensor, sed: SedOutput | None = None, passes: int | None = None
+        self,
+        mixture: Tensor,
+        query: Tensor,
+        sed: SedOutput | None = None,
+        passes: int | None = None,
+        gradient: Gradient = "last",
     ) -> Separation:
         """Separate the queried classes.
 
@@ -145,7 +156,8 @@ class Separator(nn.Module):
             mixture: [B, M, L] at `input_rate`.
             query: one-hot rows [B, K, N]; a row of zeros is silence and gives exact zeros.
             sed: of the same mixtures, where it `reads` any.
-            passes: refinement passes; by default `trained_passes`. In training only the last one carries a gradient.
+            passes: refinement passes; by default `trained_passes`.
+            gradient: in training, which passes carry one.
 
         Raises:
             UserError: inputs that it was not built for.
@@ -157,24 +169,28 @@ class Separator(nn.Module):
             return Separation(silence, [silence] * passes)
         waveform = resample(mixture, self.input_rate, self.sample_rate)
         spec = self.stft(waveform)
-        spectrum = _Spectrum(spec, self.hear(spec.real, spec.imag), waveform.shape[-1])
+        spectrum = Spectrum(spec, *self.hear(spec.real, spec.imag), waveform.shape[-1])
         maps = self.maps(spec.shape[2])
         conditions = self.conditions
         shared = {name: part.prepare(query, sed, maps) for name, part in conditions.items() if not part.per_row}
 
         rows = Rows.of(query, together=self.outputs > 1, silent=self.training)
         split = [rows] if self._recording else rows.split(2 * self.pre_conv.out_channels * maps.frames * self.stft.bins)
-        parts = [self._refine(part, spectrum, sed, maps, shared, passes) for part in split]
+        gradient = gradient if self.training else "through"
+        parts = [self._refine(part, spectrum, sed, maps, shared, passes, gradient) for part in split]
         estimates = []
         for rows_rol in zip(*parts, strict=True):
             resampled = resample(torch.cat(list(rows_rol)), self.sample_rate, self.input_rate)
             estimates.append(rows.assemble(fit_length(resampled, mixture.shape[-1]), query))
         return Separation(estimates[-1], estimates)
 
-    def hear(self, real: Tensor, imag: Tensor) -> Tensor:
-        """Features of a spectrum's parts [B, M, T, F]: normalised magnitudes, and what `features` has beside them."""
-        heard = [self.bn0(magnitude(real, imag)), *(SPATIAL[name][0](real, imag) for name in self.spatial)]
-        return torch.cat(heard, dim=1)
+    def hear(self, real: Tensor, imag: Tensor) -> tuple[Tensor, Affine | None]:
+        """Features of a spectrum's parts [B, M, T, F], normalised magnitudes and what `features` has beside them; and
+        scale and shift of that normalisation, where feedback is normalised alike."""
+        magnitudes = magnitude(real, imag)
+        affine = self.bn0.affine(magnitudes) if self.feedback.statistics == "mixture" else None
+        heard = [self.bn0(magnitudes), *(SPATIAL[name][0](real, imag) for name in self.spatial)]
+        return torch.cat(heard, dim=1), affine
 
     def maps(self, frames: int) -> Maps:
         """What it offers its conditions for spectra of some frames."""
@@ -209,11 +225,12 @@ class Separator(nn.Module):
     def _refine(
         self,
         rows: Rows,
-        spectrum: _Spectrum,
+        spectrum: Spectrum,
         sed: SedOutput | None,
         maps: Maps,
         shared: Mapping[str, Tensor],
         passes: int,
+        gradient: Gradient,
     ) -> list[Tensor]:
         """Estimates of some rows after each pass, [R, O, l] at the working rate."""
         spectrum = spectrum.of(rows.item)
@@ -222,18 +239,19 @@ class Separator(nn.Module):
         feedback = torch.zeros(len(rows.item), self.outputs, spectrum.length, device=rows.item.device)
         estimates = []
         for index in range(passes):
-            last = index == passes - 1
-            with torch.set_grad_enabled(torch.is_grad_enabled() and (last or not self.training)):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and (gradient != "last" or index == passes - 1)):
                 x = spectrum.heard
                 if self.bn0_feedback is not None:
-                    spec = self.stft(feedback)
-                    x = torch.cat([x, self.bn0_feedback(magnitude(spec.real, spec.imag))], dim=1)
-                frames = x.shape[2]
-                x = nn.functional.pad(x[..., :-1], (0, 0, 0, maps.frames - frames))
+                    spec, given = self.stft(feedback), spectrum.spec[:, :1]
+                    heard = self.bn0_feedback(magnitude(spec.real, spec.imag), index, spectrum.affine)
+                    phases = self.feedback.phases(spec.real, spec.imag, given.real, given.imag)
+                    x = torch.cat([x, heard, *phases], dim=1)
+                x = nn.functional.pad(x[..., :-1], (0, 0, 0, maps.frames - x.shape[2]))
                 x = x.contiguous(memory_format=torch.channels_last)
-                x = self.unet(x, terms, at_bottleneck, self.pre_conv, self.after_conv if self._recording else None)
+                told = terms if self.pass_film is None else self.pass_film(terms, index)
+                x = self.unet(x, told, at_bottleneck, self.pre_conv, self.after_conv if self._recording else None)
                 estimates.append(self._synthesise(x, spectrum))
-            feedback = sounds * (estimates[-1].detach() if self.training else estimates[-1])
+            feedback = sounds * (estimates[-1] if gradient == "through" else estimates[-1].detach())
         return estimates
 
     def prepare(
@@ -260,7 +278,7 @@ class Separator(nn.Module):
         """Whether autograd records, in this pass or in another."""
         return self.training or torch.is_grad_enabled()
 
-    def _synthesise(self, x: Tensor, spectrum: _Spectrum) -> Tensor:
+    def _synthesise(self, x: Tensor, spectrum: Spectrum) -> Tensor:
         """Mask the mixture's bins and transform back: [R, O, l].
 
         Args:
@@ -278,22 +296,3 @@ class Separator(nn.Module):
             bias = self.out_conv.bias
             assert bias is not None
             return self.stft.inverse(mixed + torch.complex(bias, bias), spectrum.length)
-
-
-@dataclass(frozen=True)
-class _Spectrum:
-    """Mixtures at the working rate, [B, ..., T, F] each, or those of rows.
-
-    Attributes:
-        spec: complex.
-        heard: features.
-        length: samples of the waveforms.
-    """
-
-    spec: Tensor
-    heard: Tensor
-    length: int
-
-    def of(self, item: Tensor) -> _Spectrum:
-        """Those of rows, by the mixture of each."""
-        return _Spectrum(self.spec[item], self.heard[item], self.length)

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.nn import functional as F
 
 BATCH_NORM_MOMENTUM = 0.01  # the separator's published value
 LEAKY_SLOPE = 0.01
+
+Affine = tuple[Tensor, Tensor]
+"""Scale and shift [C] of a norm."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class FilmBank(nn.Module):
         return self.linear(embedded).split(self.channels, dim=-1)
 
 
-def affine_of(bn: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, Tensor]:
+def affine_of(bn: nn.modules.batchnorm._BatchNorm) -> Affine:
     """Scale and shift [C] that an evaluated BatchNorm amounts to."""
     assert bn.running_mean is not None and bn.running_var is not None
     scale = torch.rsqrt(bn.running_var + bn.eps)
@@ -73,6 +78,13 @@ def affine_of(bn: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, Tensor]:
         scale = scale * bn.weight
     shift = -bn.running_mean * scale
     return scale, shift if bn.bias is None else shift + bn.bias
+
+
+def processes(bn: nn.Module | None) -> Any:
+    """The processes whose batches a BatchNorm normalises together; `None` for this one alone."""
+    if not isinstance(bn, nn.SyncBatchNorm) or not bn.training or not dist.is_initialized():
+        return None
+    return bn.process_group or dist.group.WORLD
 
 
 class FilmNorm(nn.Module):
@@ -105,12 +117,27 @@ class FilmNorm(nn.Module):
 class BinNorm(nn.Module):
     """BatchNorm over the frequency bins of a spectrogram [B, M, T, F]: each bin has its own statistics."""
 
-    def __init__(self, bins: int) -> None:
+    def __init__(self, bins: int, affine: bool = True) -> None:
         super().__init__()
-        self.bn = nn.BatchNorm2d(bins, momentum=BATCH_NORM_MOMENTUM)
+        self.bn = nn.BatchNorm2d(bins, momentum=BATCH_NORM_MOMENTUM, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             return self.bn(x.transpose(1, 3)).transpose(1, 3)
         scale, shift = affine_of(self.bn)
         return torch.addcmul(shift, x, scale)
+
+    def affine(self, x: Tensor) -> Affine:
+        """Scale and shift [F] that `forward` amounts to for x."""
+        if not self.bn.training:
+            return affine_of(self.bn)
+        variance, mean = torch.var_mean(x, (0, 1, 2), correction=0)
+        if group := processes(self.bn):
+            sums = (
+                x.numel() // len(mean) * torch.stack([torch.ones_like(mean), mean, variance + mean.square()]).double()
+            )
+            dist.all_reduce(sums, group=group)
+            mean, square = (sums[1:] / sums[0]).to(mean)
+            variance = square - mean.square()
+        scale = self.bn.weight * torch.rsqrt(variance + self.bn.eps)
+        return scale, self.bn.bias - mean * scale

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn import functional as F
 
-from sedsep.modules.film import LEAKY_SLOPE, FilmNorm, FilmTerm
+from sedsep.modules.film import LEAKY_SLOPE, FilmNorm, FilmTerm, processes
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
@@ -57,10 +57,7 @@ class Step(NamedTuple):
     @property
     def group(self) -> Any:
         """The processes whose batches are normalised together; `None` for this one alone."""
-        bn = None if self.norm is None else self.norm.bn
-        if not isinstance(bn, nn.SyncBatchNorm) or not bn.training or not dist.is_initialized():
-            return None
-        return bn.process_group or dist.group.WORLD
+        return processes(None if self.norm is None else self.norm.bn)
 
     def measure(self, parts: Sequence[Tensor]) -> Step:
         """With the statistics of the concatenation of `parts`, which the running ones take in; or with these, where

@@ -16,6 +16,7 @@ from sedsep.labels import LabelSet
 from sedsep.losses import class_aware_negative_snr, negative_snr
 from sedsep.metrics.registry import BASELINE, ORACLE, RANKINGS
 from sedsep.metrics.sdri import ca_sdri, score_mixture
+from sedsep.models.feedback import Gradient
 from sedsep.models.guided import GuidedSeparator
 from sedsep.training.groups import SeparatorRates, separator_groups
 from sedsep.training.system import System, draw, mean_metric
@@ -35,6 +36,9 @@ class SeparatorSystem(System):
         ranking: what that score is called: CAPI-SDRi, which is CA-SDRi where no class repeats.
         score_every: epochs between two such scores.
         averaged_over: what the loss of several outputs is a mean over (`class_aware_negative_snr`).
+        pass_decay: the weight of a refinement pass in the loss is that of the next one times this, and a step takes all
+            of them; `None` draws how many it takes, and has a loss on the last alone.
+        through: whether a pass learns, too, by way of what it feeds back to the next.
         common: of `System`.
     """
 
@@ -49,26 +53,38 @@ class SeparatorSystem(System):
         ranking: str = RANKINGS[0],
         score_every: int = 1,
         averaged_over: Literal["sources", "slots"] = "sources",
+        pass_decay: float | None = None,
+        through: bool = False,
         **common: Any,
     ) -> None:
         super().__init__(network, **common)
         self.labels, self.rates = labels, rates
         self.validation_labels, self.ranking = validation_labels, ranking
         self.score_every, self.averaged_over = score_every, averaged_over
+        self.pass_decay = pass_decay
+        self.gradient: Gradient = "through" if through else "last" if pass_decay is None else "each"
         self.valid_loss, self.valid_improvement = mean_metric(), mean_metric()
 
     def groups(self) -> list[dict[str, Any]]:
         return separator_groups(self.network, self.rates, self.weight_decay)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        query, targets, passes = batch.query, batch.targets, self.draw_passes()
+        query, targets = batch.query, batch.targets
+        if self.network.outputs == 1:
+            slot = self.draw_slots(batch)
+            row = torch.arange(len(slot), device=slot.device)
+            query, targets = query[row, slot][:, None], targets[row, slot][:, None]
+        passes = self.network(batch.mixture, query, self.draw_passes(), gradient=self.gradient).passes
+        if self.pass_decay is None:
+            return self.loss(passes[-1], targets, query)
+        weights = [self.pass_decay**later for later in reversed(range(len(passes)))]
+        losses = torch.stack([self.loss(estimates, targets, query) for estimates in passes])
+        return (losses * losses.new_tensor(weights)).sum() / sum(weights)
+
+    def loss(self, estimates: Tensor, targets: Tensor, query: Tensor) -> Tensor:
+        """Of one pass, all [B, K, ...]."""
         if self.network.outputs > 1:
-            estimates = self.network(batch.mixture, query, passes).estimates
             return class_aware_negative_snr(estimates, targets, query, self.averaged_over)
-        slot = self.draw_slots(batch)
-        row = torch.arange(len(slot), device=slot.device)
-        query, targets = query[row, slot][:, None], targets[row, slot][:, None]
-        estimates = self.network(batch.mixture, query, passes).estimates
         active = query.any(dim=2)
         if not active.any():
             return 0.0 * estimates.sum()  # nothing sounds: nothing to learn
@@ -85,9 +101,11 @@ class SeparatorSystem(System):
 
     def draw_passes(self) -> int | None:
         """1 to `iters` refinement passes, uniform (Morocutti et al. 2025); a function of run seed and step,
-        alike on every rank."""
+        alike on every rank. `None` for all of them."""
         iters = self.network.iters
-        return draw(self.seed, "passes", self.global_step) % iters + 1 if iters > 1 else None
+        if iters <= 1 or self.pass_decay is not None:
+            return None
+        return draw(self.seed, "passes", self.global_step) % iters + 1
 
     @property
     def scores_epoch(self) -> bool:

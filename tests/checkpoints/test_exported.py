@@ -26,6 +26,19 @@ pytest.importorskip("onnxruntime")
 VARIANTS: dict[str, dict[str, Any]] = {
     "label": {"sample_rate": RATE // 2},
     "refined": {**GUIDED, "iters": 2},
+    "refined by other feedback": {
+        "iters": 2,
+        "feedback": {
+            "_target_": "sedsep.models.Feedback",
+            "statistics": "mixture",
+            "phase": True,
+            "numbered": True,
+        },
+    },
+    "refined by each pass's statistics": {
+        "iters": 3,
+        "feedback": {"_target_": "sedsep.models.Feedback", "statistics": "pass"},
+    },
     "three at once": {"outputs": 3},
     "attention": {**ATTENTION, **GUIDED, "iters": 2},
 }

@@ -28,7 +28,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sedsep.conditioning import Soundbeam, TimeFilm
 from sedsep.dsp import snr_db
 from sedsep.losses import negative_snr
-from sedsep.models import GuidedSeparator, Separator
+from sedsep.models import Feedback, GuidedSeparator, Separator
+from sedsep.models.features import angle, magnitude
+from sedsep.models.feedback import PassStatistics
 from sedsep.modules.dprnn import Dprnn
 
 PAPER = {"time_film": TimeFilm, "injection": Soundbeam}
@@ -52,6 +54,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "concat, made for 2 passes": {"time_film": TimeFilm, "injection": partial(Soundbeam, merge="concat"), "iters": 2},
     "paper, dprnn, made for 3 passes": {**PAPER, "dprnn": DPRNN, "iters": 3},
     "three outputs, paper, made for 2 passes": {**PAPER, "outputs": 3, "iters": 2},
+    "fed back by the mixture's statistics, with phase": {"iters": 2, "feedback": Feedback("mixture", phase=True)},
+    "paper, fed back by each pass's statistics, numbered": {
+        **PAPER,
+        "iters": 3,
+        "feedback": Feedback("pass", numbered=True),
+    },
+    "three outputs, all ways of feedback": {"outputs": 3, "iters": 2, "feedback": Feedback("mixture", True, True)},
     "paper, at half the rate": {**PAPER, "sample_rate": RATE // 2},
     "spatial": SPATIAL,
     "spatial, paper, made for 2 passes": {**SPATIAL, **PAPER, "iters": 2},
@@ -172,11 +181,15 @@ def test_bfloat16_is_near_float32(variant: str) -> None:
 @torch.no_grad()
 def test_one_pass_of_a_refining_network_is_the_plain_network_fed_silence(variant: str) -> None:
     refining = shaken(build(**(VARIANTS[variant] | {"iters": 1})))
-    feedback = refining.separator.bn0_feedback.bn
-    feedback.running_mean.fill_(1e-5)  # the magnitude's floor: what silence looks like
-    feedback.bias.zero_()
+    separator = refining.separator
+    norms = [module for module in separator.bn0_feedback.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms or [separator.bn0.bn]:  # one without any has the mixture's
+        norm.running_mean.fill_(1e-5)  # the magnitude's floor: what silence looks like
+        for shift in (norm.bias, getattr(separator.bn0_feedback, "bias", None)):
+            if shift is not None:
+                shift.zero_()
     plain = build(**(VARIANTS[variant] | {"iters": 0})).eval()
-    state = {name: value for name, value in refining.state_dict().items() if "bn0_feedback" not in name}
+    state = {n: value for n, value in refining.state_dict().items() if "bn0_feedback" not in n and "pass_film" not in n}
     heard = plain.separator.pre_conv.in_channels
     state["separator.pre_conv.weight"] = state["separator.pre_conv.weight"][:, :heard]
     plain.load_state_dict(state)
@@ -192,6 +205,39 @@ def test_each_pass_is_what_a_run_of_that_many_passes_ends_with(variant: str) -> 
     close(second, refining(MIXTURE, QUERY).estimates)
     assert (second - first).abs().max() > 1e-3
     assert (third - second).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_feedback_by_the_mixture_s_statistics_looks_like_the_mixture_in_training_too() -> None:
+    separator = shaken(build(iters=2, feedback=Feedback("mixture"))).separator
+    for mode in (False, True):
+        separator.train(mode)
+        spec = separator.stft(MIXTURE)
+        heard = magnitude(spec.real, spec.imag)
+        affine = separator.bn0.affine(heard)  # before its running statistics move
+        close(separator.bn0_feedback(heard, 1, affine), separator.bn0(heard), 1e-4)
+
+
+@torch.no_grad()
+def test_each_pass_has_its_statistics_and_later_ones_the_last_one_s() -> None:
+    norm = PassStatistics(5, passes=2).train()
+    x = noise(2, 1, 50, 5)
+    for index, level in ((0, 0.0), (1, 3.0), (2, 3.0)):
+        norm(x + level, index)
+    first, second = (one.bn for one in norm.passes)
+    assert (first.num_batches_tracked, second.num_batches_tracked) == (1, 2)
+    assert (second.running_mean > first.running_mean).all()
+
+
+@torch.no_grad()
+def test_phase_is_told_against_the_mixture_and_silence_has_none() -> None:
+    spec = torch.view_as_complex(noise(2, 1, 3, 5, 2))
+    turned = 0.3 * spec * torch.exp(torch.tensor(1j) * 0.7)
+    told = angle(turned.real, turned.imag, spec.real, spec.imag)
+    cosine, sine = torch.tensor(0.7).cos(), torch.tensor(0.7).sin()
+    close(told, torch.stack([cosine, sine])[None, :, None, None].expand_as(told))
+    silence = torch.zeros_like(spec)
+    assert not angle(silence.real, silence.imag, spec.real, spec.imag).any()
 
 
 # Gradients.
@@ -221,6 +267,38 @@ def test_gradients_reach_what_learns_and_nothing_else(variant: str) -> None:
     assert meant - reached <= WITHOUT_EFFECT
     assert {name for name, p in parameters.items() if p.grad is not None} == meant
     assert {name for name, p in parameters.items() if p.requires_grad} >= meant
+
+
+@pytest.mark.parametrize("gradient", ["last", "each", "through"])
+def test_passes_learn_as_they_are_told_to(gradient: str) -> None:
+    learner = build(iters=2, feedback=Feedback("mixture", phase=True)).train()
+    query = one_hot([[1], [3]])
+    passes = learner(MIXTURE, query, gradient=gradient).passes
+    assert [estimate.requires_grad for estimate in passes] == [gradient != "last", True]
+    negative_snr(passes[-1], noise(*query.shape[:2], LENGTH)).backward()
+    assert all(p.grad.isfinite().all() for p in learner.parameters() if p.grad is not None)
+
+
+def test_a_gradient_through_the_feedback_is_that_of_a_difference() -> None:
+    learner = shaken(build(iters=2, feedback=Feedback("mixture", numbered=True))).train()
+    for module in learner.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+    weight = learner.separator.after_conv.weight
+
+    def loss(gradient: str = "through") -> Tensor:
+        return learner(MIXTURE, one_hot([[1], [3]]), gradient=gradient).estimates.square().mean()
+
+    (slope,) = torch.autograd.grad(loss(), weight)
+    (alone,) = torch.autograd.grad(loss("each"), weight)
+    step = 1e-3 * slope / slope.norm()
+    with torch.no_grad():
+        weight.add_(step)
+        above = loss()
+        weight.sub_(2 * step)
+        below = loss()
+    assert slope.norm().item() == pytest.approx(((above - below) / 2e-3).item(), rel=0.02)
+    assert (slope - alone).norm() > 0.03 * slope.norm()
 
 
 @over_variants

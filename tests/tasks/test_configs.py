@@ -14,7 +14,7 @@ from minis import noise
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from sedsep.models import GuidedSeparator, SedModel
+from sedsep.models import Feedback, GuidedSeparator, SedModel
 from sedsep.training import SedRates
 
 ROOT = Path(__file__).parents[2]
@@ -187,13 +187,21 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
         "model=tf_attention refinement=iterative",
         {
             "separator.unet.time_stride": 2,
-            "separator.spatial": ["intensity", "phase"],
+            "separator.spatial": {"intensity": 3, "phase": 6},
             "separator.iters": 3,
             "separator.injection.merge": "add",
             "separator.pre_conv.in_channels": 4 + 3 + 6 + 1,
         },
     ),
-    ("model.features=[magnitude,phase]", {"separator.spatial": ["phase"], "separator.pre_conv.in_channels": 4 + 6}),
+    ("model.features=[magnitude,phase]", {"separator.spatial": {"phase": 6}, "separator.pre_conv.in_channels": 4 + 6}),
+    (
+        "refinement.iters=2 refinement.feedback.statistics=pass refinement.feedback.numbered=true",
+        {"separator.feedback": Feedback("pass", numbered=True), "separator.pass_film.biases.shape": (1, 864)},
+    ),
+    (
+        "refinement.iters=2 refinement.feedback.statistics=mixture refinement.feedback.phase=true",
+        {"separator.feedback": Feedback("mixture", phase=True), "separator.pre_conv.in_channels": 7},
+    ),
     # A baseline is itself, whatever the conditioning and refinement beside it.
     ("model=baseline_resunet refinement=iterative", {"sed": None, "separator.iters": 0, "separator.time_film": None}),
     ("model=baseline_resunetk slots=2", {"sed": None, "separator.outputs": 2}),

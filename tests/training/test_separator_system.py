@@ -31,10 +31,12 @@ class Recorder(nn.Module):
         self.iters, self.outputs = iters, outputs
         self.queries: list[Tensor] = []
         self.passes: list[int | None] = []
+        self.gradients: list[str] = []
 
-    def forward(self, mixture: Tensor, query: Tensor, passes: int | None = None) -> Separation:
+    def forward(self, mixture: Tensor, query: Tensor, passes: int | None = None, gradient: str = "last") -> Separation:
         self.queries.append(query)
         self.passes.append(passes)
+        self.gradients.append(gradient)
         estimates = mixture[:, :1] * query.any(2, keepdim=True)
         return Separation(estimates, [estimates])
 
@@ -90,7 +92,7 @@ def test_sources_of_one_class_may_come_in_any_order_and_others_may_not(over: str
     for order, kept in (([2, 1, 0], True), ([1, 0, 2], False)):
         estimates = (gains[..., None] * batch.targets)[:, order]
         estimates[1] = gains[1, :, None] * batch.targets[1]
-        network.forward = lambda *_, estimates=estimates: Separation(estimates, [estimates])
+        network.forward = lambda *_, estimates=estimates, **__: Separation(estimates, [estimates])
         loss = make_system(network, averaged_over=over).training_step(batch, 0).item()
         assert (loss == pytest.approx(-snr.sum().item() / counted, abs=1e-4)) is kept
 
@@ -112,11 +114,26 @@ def test_passes_are_drawn_evenly_from_one_to_iters_and_alike_on_every_rank(monke
     assert network.passes == first
 
 
-@pytest.mark.parametrize("iters", [0, 1])
-def test_a_separator_of_one_pass_draws_nothing(iters: int) -> None:
+@pytest.mark.parametrize(("iters", "pass_decay"), [(0, None), (1, None), (3, 1.0)])
+def test_one_pass_or_a_loss_on_every_pass_draws_nothing(iters: int, pass_decay: float | None) -> None:
     network = Recorder(iters=iters)
-    make_system(network).training_step(make_batch([[1, None, None]], length=8), 0)
+    make_system(network, pass_decay=pass_decay).training_step(make_batch([[1, None, None]], length=8), 0)
     assert network.passes == [None]
+
+
+@pytest.mark.parametrize(
+    ("options", "gradient"),
+    [({}, "last"), ({"through": True}, "through"), ({"pass_decay": 0.5}, "each")],
+)
+def test_a_loss_on_every_pass_weighs_early_ones_less(options: dict[str, Any], gradient: str) -> None:
+    network, batch = Recorder(iters=3), make_batch([[1, None, None]])
+    target = batch.targets[:, :1]
+    passes = [gain * target for gain in (0.5, 0.75, 0.9)]
+    network.forward = lambda *_, gradient: network.gradients.append(gradient) or Separation(passes[-1], passes)
+    first, second, third = (-snr_db(target, estimate).item() for estimate in passes)
+    expected = (first / 4 + second / 2 + third) / 1.75 if "pass_decay" in options else third
+    assert make_system(network, **options).training_step(batch, 0).item() == pytest.approx(expected, abs=1e-4)
+    assert network.gradients == [gradient]
 
 
 # Optimiser groups.

@@ -17,6 +17,7 @@ from sedsep.errors import UserError
 from sedsep.runs.command_line.arguments import unknown
 from sedsep.runs.command_line.settings.data import Data, EditionOptions
 from sedsep.runs.command_line.settings.fields import (
+    TARGET,
     Checkpoints,
     Foreign,
     Hertz,
@@ -29,8 +30,8 @@ from sedsep.runs.command_line.settings.fields import (
     text,
     whole,
 )
-from sedsep.runs.command_line.settings.networks import Conditioning, Microphones, Passes, Slots
-from sedsep.runs.command_line.settings.recipes import Augment, SedModel, Separator
+from sedsep.runs.command_line.settings.networks import Conditioning, Microphones, Slots
+from sedsep.runs.command_line.settings.recipes import Augment, Refinement, SedModel, Separator
 from sedsep.runs.command_line.settings.runs import Launcher, Logger, Sweeper
 from sedsep.runs.command_line.settings.scale import Scale
 from sedsep.runs.command_line.settings.tasks import TASKS
@@ -39,8 +40,6 @@ from sedsep.runs.command_line.settings.trainer import Callbacks, Speed, Trainer
 MODELS = ("model", "tagger", "baseline")
 ENSEMBLES = ("evaluate", "separate", "submission")
 """Tasks that take several checkpoints for one, as `ckpt` and for taggers."""
-
-PER_PASS = Annotated[int, whole(1, 1000)]
 
 
 class Labels(Options):
@@ -62,13 +61,6 @@ class Labelling(Options):
     name: Literal["threshold", "per_class", "expected"]
     fit: Fit | None
     file: Place | None
-
-
-class Refinement(Options):
-    """Passes."""
-
-    iters: Passes
-    eval_iters: PER_PASS | Annotated[list[PER_PASS], Field(min_length=1)] | None
 
 
 class Paths(Options):
@@ -210,8 +202,8 @@ def _check_together(values: Mapping[str, Any], default: DictConfig | None) -> No
     """Refuse options that are right by themselves, and not beside others.
 
     Raises:
-        UserError: classes that nothing names; a rotation of what cannot be turned; a number of epochs that the trainer
-            would overrule.
+        UserError: classes that nothing names; a rotation of what cannot be turned; how passes follow each other where
+            there is one; a number of epochs that the trainer would overrule.
     """
     if values["labels"]["names"] is None and values["data"]["root"] is None:
         raise UserError(
@@ -223,6 +215,16 @@ def _check_together(values: Mapping[str, Any], default: DictConfig | None) -> No
             "augment=rotation turns first-order ambisonics, whose targets are taken at W: leave it out, or set "
             "microphones=4 and data.sampler.ref_channel=0."
         )
+    model = values["model"]
+    if model["kind"] == "separator" and model["network"]["separator"]["iters"] < 2:
+        feedback = model["network"]["separator"]["feedback"] or {}
+        options = {f"feedback.{name}": value for name, value in feedback.items() if name != TARGET}
+        options |= {name: model["system"][name] for name in ("pass_decay", "through")}
+        if said := [name for name, value in options.items() if value not in ("own", False, None)]:
+            raise UserError(
+                f"refinement.{said[0]}={text(options[said[0]])} says how passes follow each other, and there is one: "
+                "add refinement.iters=2 or more."
+            )
     if longest := values["trainer"].get("max_epochs"):
         for place in ("model", "scale.tagger", "scale.baseline", "scale.separator"):
             key = f"{place}.training.epochs"

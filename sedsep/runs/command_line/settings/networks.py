@@ -133,6 +133,15 @@ class TfAttention(Part):
     kernel: Size
 
 
+class Feedback(Options):
+    """What refinement passes are told of the ones before."""
+
+    target: Annotated[Literal["sedsep.models.Feedback"], Field(alias=TARGET)]
+    statistics: Literal["own", "pass", "mixture"]
+    phase: bool
+    numbered: bool
+
+
 class SeparatorNetwork(Part):
     """The separator alone."""
 
@@ -146,6 +155,7 @@ class SeparatorNetwork(Part):
     widths: Widths
     condition_width: Size
     iters: Passes
+    feedback: Feedback | None
     outputs: Slots
     time_film: TimeFilm | None
     injection: Soundbeam | None

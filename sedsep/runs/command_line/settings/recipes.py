@@ -27,10 +27,11 @@ from sedsep.runs.command_line.settings.fields import (
     pair,
     whole,
 )
-from sedsep.runs.command_line.settings.networks import Features, GuidedNetwork, SedNetwork
+from sedsep.runs.command_line.settings.networks import Features, Feedback, GuidedNetwork, Passes, SedNetwork
 
 Steps = Annotated[int, whole(0, 1_000_000_000)]
 Epochs = Annotated[int, whole(1, 1_000_000)]
+PerPass = Annotated[int, whole(1, 1000)]
 Decay = Annotated[float, above(0, 1)]
 Blocks = Annotated[int, whole(0, 1000)] | None
 BatchSize = Whole | Annotated[list[Whole], Field(min_length=1)]
@@ -119,12 +120,24 @@ class SedSystem(Part):
     frequency_warp: FrequencyWarp | None = None
 
 
+class Refinement(Options):
+    """Passes."""
+
+    iters: Passes
+    eval_iters: PerPass | Annotated[list[PerPass], Field(min_length=1)] | None
+    feedback: Feedback
+    pass_decay: Decay | None
+    through: bool
+
+
 class SeparatorSystem(Part):
     """How a separator learns."""
 
     target: Annotated[Literal["sedsep.training.SeparatorSystem"], Field(alias=TARGET)]
     score_every: Epochs
     averaged_over: Literal["sources", "slots"]
+    pass_decay: Decay | None
+    through: bool
     rates: SeparatorRates
 
 

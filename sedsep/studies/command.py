@@ -160,28 +160,26 @@ def run(study: Study, line: argparse.Namespace) -> int:
     """
     scored: dict[str, tuple[str, ...]] = {}
     if line.weights:
-        files = {row.experiment: line.weights / f"{row.experiment}.sedsep.ckpt" for row in study.rows}
+        files = {row.name: line.weights / f"{row.name}.sedsep.ckpt" for row in study.rows}
         if absent := [path.name for path in files.values() if not path.is_file()]:
             raise UserError(
                 f"{line.weights} has no {', '.join(absent)}: convert the published weights of every row of the study "
                 "into it (python run.py task=convert)."
             )
-        scored = {experiment: ("task=evaluate", f"ckpt={file}") for experiment, file in files.items()}
-    settings = {row.experiment: (*row.overrides, *line.overrides) for row in study.rows}
-    overrides = {experiment: (*scored.get(experiment, ()), *own) for experiment, own in settings.items()}
-    first = study.rows[0].experiment
-    config = composed(study.run_py, [*overrides[first], f"experiment={first}"])
+        scored = {name: ("task=evaluate", f"ckpt={file}") for name, file in files.items()}
+    settings = {row.name: (*row.overrides, *line.overrides) for row in study.rows}
+    overrides = {name: (*scored.get(name, ()), *own) for name, own in settings.items()}
+    first = study.rows[0]
+    config = composed(study.run_py, [*overrides[first.name], f"experiment={first.experiment}"])
     choices = {"scale": config["scale"]["name"], "data": config["data"]["name"]}
-    names = {experiment: settings_name(choices, own, line.weights) for experiment, own in settings.items()}
-    cells = [
-        Cell(row, seed, overrides[row.experiment], names[row.experiment]) for row in study.rows for seed in line.seeds
-    ]
+    names = {name: settings_name(choices, own, line.weights) for name, own in settings.items()}
+    cells = [Cell(row, seed, overrides[row.name], names[row.name]) for row in study.rows for seed in line.seeds]
     progress = Progress(study.name, cells, config)
     print(f"{study.name}: {len(progress.runs)} of {len(cells)} cells have a run", flush=True)
     if progress.to_launch and not line.collect:
         launch(study.run_py, study.name, progress, line.hydra)
         progress = Progress(study.name, cells, config)
-    table = [{"experiment": cell.row.experiment, "seed": cell.seed, **progress.runs.get(cell, {})} for cell in cells]
+    table = [{"experiment": cell.row.name, "seed": cell.seed, **progress.runs.get(cell, {})} for cell in cells]
     results = Results(
         study=study,
         cells=pd.DataFrame(table, columns=["experiment", "seed", *study.metrics, "run", "commit", "ended"]),

@@ -23,7 +23,7 @@ def dots(study: Study, summary: pd.DataFrame, comparable: bool) -> Figure:
     figure = Figure(figsize=(9.0, 0.9 + 0.42 * len(study.rows)), layout="constrained")
     scores, effects = figure.subplots(1, 2, sharey=True)
     for number, (column, colour) in enumerate(colours(study.columns).items()):
-        table = summary.xs(column, level="column").reindex([row.experiment for row in study.rows])
+        table = summary.xs(column, level="column").reindex([row.name for row in study.rows])
         places = np.arange(len(table)) + 0.22 * (number - (len(study.columns) - 1) / 2)
         for axes, (mean, deviation, published) in ((scores, SCORES), (effects, EFFECTS)):
             own = {"fmt": "o", "color": colour, "markersize": 5, "elinewidth": 1.4}
@@ -55,7 +55,7 @@ def curves(study: Study, summary: pd.DataFrame, comparable: bool) -> Figure:
     scores, effects = figure.subplots(1, 2)
     span = [int(study.columns[0]), int(study.columns[-1])]
     for row, colour, style in zip(study.rows, cycle(SERIES_COLOURS), cycle(LINE_STYLES), strict=False):
-        table = summary.loc[row.experiment].loc[list(row.columns)]
+        table = summary.loc[row.name].loc[list(row.columns)]
         line = {"color": colour, "linestyle": style, "linewidth": 1.4, "label": row.title}
         for axes, (mean, deviation, published) in ((scores, SCORES), (effects, EFFECTS)):
             own = table.dropna(subset=[mean])

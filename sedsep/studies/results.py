@@ -49,8 +49,8 @@ class Results:
         for row in study.rows:
             for column, metric in row.columns.items():  # held against the same of the reference, or the only one
                 against = column if column in compared else next(iter(compared))
-                lines.append((row.experiment, column, metric, None if row is study.reference_row else against))
-            lines += [(row.experiment, metric, metric, None) for metric in row.also]
+                lines.append((row.name, column, metric, None if row is study.reference_row else against))
+            lines += [(row.name, metric, metric, None) for metric in row.also]
         places = pd.DataFrame(lines, columns=[*PLACE, "metric", "against"])
         numbers = self.cells.drop(columns=["run", "commit", "ended"]).melt(["experiment", "seed"], var_name="metric")
         values = places.merge(numbers.dropna().astype({"value": float}), on=["experiment", "metric"])
@@ -101,10 +101,10 @@ def _csv(table: pd.DataFrame) -> str:
 def markdown(results: Results, command: Sequence[str]) -> str:
     """The table, what sets rows apart from the reference, and the cells without a run."""
     study, seeds = results.study, results.cells["seed"].unique()
-    summary = results.summary.reindex(pd.MultiIndex.from_product([[r.experiment for r in study.rows], study.columns]))
+    summary = results.summary.reindex(pd.MultiIndex.from_product([[r.name for r in study.rows], study.columns]))
     scores, effects = [], []
     for row in study.rows:
-        table = summary.loc[row.experiment]
+        table = summary.loc[row.name]
         own = _numbers(table["mean"], table["deviation"], table["seeds"], len(seeds))
         gaps = ["missing" if column in row.columns else "" for column in study.columns]
         scores.append((row.title, [number or gap for number, gap in zip(own, gaps, strict=True)]))

@@ -27,6 +27,7 @@ class Row:
         columns: title of a column to the metric in it, `<metric>/<label source>` without the split; a run needs all.
         overrides: that the experiment is run with.
         also: metrics that `cells.csv` and `summary.csv` have beside them.
+        variant: what tells it from other rows of its experiment, which have other overrides.
     """
 
     experiment: str
@@ -34,6 +35,12 @@ class Row:
     columns: Mapping[str, str]
     overrides: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        """In files: its experiment's, and what it varies."""
+        return f"{self.experiment}-{self.variant}" if self.variant else self.experiment
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Study:
         quantity: what the columns hold, with the unit.
         by: what sets the columns apart.
         rows: in the order of the table.
-        reference: the experiment that the others are compared with.
+        reference: the name of the row that the others are compared with.
         draw: makes the figure, as SVG bytes, of the study, its summary and whether it compares with what is published.
         data: whose test set the published numbers are of.
     """
@@ -81,7 +88,7 @@ class Study:
 
     @property
     def reference_row(self) -> Row:
-        return next(row for row in self.rows if row.experiment == self.reference)
+        return next(row for row in self.rows if row.name == self.reference)
 
     @cached_property
     def published(self) -> pd.DataFrame:
@@ -123,7 +130,7 @@ class Cell:
         return self.settings, self.row.experiment, str(self.seed)
 
     def __str__(self) -> str:
-        return f"{self.row.experiment}, seed {self.seed}"
+        return f"{self.row.name}, seed {self.seed}"
 
 
 def settings_name(choices: Mapping[str, str], overrides: Iterable[str], weights: Path | None = None) -> str:
@@ -150,7 +157,7 @@ def products(cells: Iterable[Cell]) -> list[list[Cell]]:
     """Groups that are each a product of experiments and seeds, with the same overrides and settings."""
     rows: dict[str, list[Cell]] = {}
     for cell in cells:
-        rows.setdefault(cell.row.experiment, []).append(cell)
+        rows.setdefault(cell.row.name, []).append(cell)
     groups: dict[tuple[object, ...], list[Cell]] = {}
     for row in rows.values():
         groups.setdefault((row[0].overrides, *(cell.seed for cell in row)), []).extend(row)

@@ -123,3 +123,11 @@ def test_missing_cells_are_grouped_into_products(study: Study) -> None:
         ({"other"}, {0, 2}),
         ({"refined"}, {1}),
     ]
+
+
+def test_rows_of_one_experiment_are_told_apart_by_what_they_vary() -> None:
+    rows = (Row("plain", "Plain", {}), Row("plain", "Slow", {}, ("lr=1",), variant="slow"))
+    cells = [Cell(row, 0, row.overrides, settings_name(CHOICES, row.overrides)) for row in rows]
+    assert [str(cell) for cell in cells] == ["plain, seed 0", "plain-slow, seed 0"]
+    assert len({cell.key for cell in cells}) == 2
+    assert [[cell.overrides for cell in group] for group in products(cells)] == [[()], [("lr=1",)]]

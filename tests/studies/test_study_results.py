@@ -15,7 +15,7 @@ from sedsep.studies.results import Results, markdown, write
 from sedsep.studies.study import Study
 
 ROOT = Path(__file__).parents[2]
-STUDIES = ("table1", "refinement_curve")
+STUDIES = ("table1", "refinement_curve", "feedback")
 CAUSE = "failed (multirun/studies/small/1/3): Out of memory."
 
 
@@ -119,10 +119,11 @@ def load(name: str) -> Study:
 def test_a_studys_rows_are_experiments_and_its_published_numbers_are_of_them(name: str) -> None:
     study = load(name)
     assert study.run_py == ROOT / "run.py"
-    rows = {row.experiment: row for row in study.rows}
+    rows = {row.name: row for row in study.rows}
     assert study.reference in rows
-    for experiment in rows:
-        assert (ROOT / "conf" / "experiment" / f"{experiment}.yaml").is_file()
+    assert len(rows) == len(study.rows)
+    for row in study.rows:
+        assert (ROOT / "conf" / "experiment" / f"{row.experiment}.yaml").is_file()
     for experiment, column in study.published.index:
         assert column in rows[experiment].columns
 
@@ -139,7 +140,7 @@ def test_the_published_numbers_are_those_of_the_experiments_headers() -> None:
 def test_figures_of_whole_and_empty_studies(name: str, comparable: bool) -> None:
     study = load(name)
     for numbers in (dict.fromkeys(study.metrics, 1.0), {}):
-        lines = [{"experiment": row.experiment, "seed": seed, **numbers} for row in study.rows for seed in (0, 1)]
+        lines = [{"experiment": row.name, "seed": seed, **numbers} for row in study.rows for seed in (0, 1)]
         cells = pd.DataFrame(lines, columns=["experiment", "seed", *study.metrics, "run", "commit", "ended"])
         svg = study.draw(study, Results(study, cells, {}, "test", comparable).summary, comparable).decode()
         assert all(row.title in svg for row in study.rows)

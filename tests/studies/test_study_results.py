@@ -15,7 +15,7 @@ from sedsep.studies.results import Results, markdown, write
 from sedsep.studies.study import Study
 
 ROOT = Path(__file__).parents[2]
-STUDIES = ("table1", "refinement_curve", "feedback")
+STUDIES = ("table1", "refinement_curve", "feedback", "separators")
 CAUSE = "failed (multirun/studies/small/1/3): Out of memory."
 
 

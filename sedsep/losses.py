@@ -43,6 +43,39 @@ def class_aware_negative_snr(
     return loss if over == "slots" else loss * active.numel() / active.sum().clamp_min(1)
 
 
+SILENT_DB = -30.0
+"""Level of a stem below its mixture, dB, from which on it is silent: softer is no better, and nobody need name it."""
+
+
+def unlabelled_loss(estimates: Tensor, targets: Tensor, mixture: Tensor) -> Tensor:
+    """Mean error of stems without labels and of what they leave, dB, stems taken in the order that serves them best.
+
+    The error of a stem is relative to its target's power, or to the mixture's where the target is silent, and does not
+    fall below `SILENT_DB` (Wisdom et al. 2021, "What's all the FUSS about free universal sound separation data?"). What
+    is left, the mixture without all stems, counts as one stem more.
+
+    Args:
+        estimates: [B, K, L].
+        targets: [B, K, L], in any order; zeros where fewer than K sound.
+        mixture: the channel that the targets are taken at [B, L].
+    """
+    estimates, targets, mixture = (waveform.double() for waveform in (estimates, targets, mixture))
+    floor = torch.finfo(torch.float32).eps
+    power = targets.square().sum(-1)
+    scale = torch.where(power > 0, power, mixture.square().sum(-1)[:, None]).clamp_min(floor)
+    error = (targets[:, :, None] - estimates[:, None]).square().sum(-1) / scale[..., None]
+    stems = in_best_order(_decibels(error))[0]
+    left = mixture - targets.sum(1)
+    missing = (targets.sum(1) - estimates.sum(1)).square().sum(-1) / left.square().sum(-1).clamp_min(floor)
+    slots = targets.shape[1]
+    return ((slots * stems + _decibels(missing)) / (slots + 1)).mean()
+
+
+def _decibels(error: Tensor) -> Tensor:
+    """Of a relative error, with the floor of silence."""
+    return 10 * torch.log10(error + 10 ** (SILENT_DB / 10))
+
+
 def within_classes(cost: Tensor, query: Tensor) -> Tensor:
     """Costs of pairs [B, K, K], those of two classes forbidden; a silent slot keeps its own at no cost.
 

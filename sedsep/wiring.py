@@ -27,7 +27,7 @@ _OURS = {
     "scenes.datamodule": "SceneDataModule",
     "scenes.sampling": "Repeats SceneSampler",
     "training": "EpochAverage FilterAugment FrequencyWarp LastCheckpoint Mixup MovingAverage SedRates SedSystem "
-    "SeparatorRates SeparatorSystem SpecAugment Speed warmup_constant warmup_cosine warmup_linear",
+    "SeparatorRates SeparatorSystem SpecAugment Speed UnlabelledSystem warmup_constant warmup_cosine warmup_linear",
     "training.meters": "Meters",
 }
 _LIGHTNING = {

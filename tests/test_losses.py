@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 from minis import noise
+from torch import Tensor
 from torch.nn import functional as F
 
-from sedsep.losses import class_aware_negative_snr, negative_snr, sed_loss, tracks_loss
+from sedsep.losses import class_aware_negative_snr, negative_snr, sed_loss, tracks_loss, unlabelled_loss
 from sedsep.types import SedOutput
 
 CLIP_TARGET = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
@@ -80,6 +83,44 @@ def test_tracks_are_scored_in_the_order_that_serves_them_best(golden: Path) -> N
         logits = torch.from_numpy(arrays[f"logits_{case['case']}"])
         loss = tracks_loss(logits, torch.tensor(case["classes"]))
         assert loss.item() == pytest.approx(case["loss"], abs=1e-5), case["note"]
+
+
+def stems_and_mixture() -> tuple[Tensor, Tensor]:
+    """Two sounds and silence, and a mixture with noise beside them."""
+    targets = noise(2, 3, 400) * torch.tensor([[1.0, 0.2, 0.0]])[..., None]
+    return targets, targets.sum(1) + 0.5 * noise(2, 400, seed=1)
+
+
+def test_stems_without_labels_may_come_in_any_order() -> None:
+    targets, mixture = stems_and_mixture()
+    estimates = 0.8 * targets + 0.05 * noise(2, 3, 400, seed=2)
+    loss = unlabelled_loss(estimates, targets, mixture)
+    for order in permutations(range(3)):
+        torch.testing.assert_close(unlabelled_loss(estimates[:, order], targets, mixture), loss)
+        torch.testing.assert_close(unlabelled_loss(estimates, targets[:, order], mixture), loss)
+    torch.testing.assert_close(unlabelled_loss(0.1 * estimates, 0.1 * targets, 0.1 * mixture), loss)
+
+
+def test_stems_without_labels_are_as_good_as_their_errors_down_to_silence() -> None:
+    targets, mixture = stems_and_mixture()
+    assert unlabelled_loss(targets, targets, mixture).item() == pytest.approx(-30)
+    # Ten decibels of each sound; of silence, 20 below the mixture; and of what is left as much as the two errors make.
+    errors = noise(2, 3, 400, seed=2)
+    levels = torch.stack([targets[:, 0], targets[:, 1], mixture], 1).square().sum(-1)
+    errors *= (levels * torch.tensor([0.1, 0.1, 0.01]) / errors.square().sum(-1)).sqrt()[..., None]
+    left = (mixture - targets.sum(1)).square().sum(-1)
+    of_left = 10 * torch.log10(errors.sum(1).square().sum(-1) / left + 1e-3).mean().item()
+    of_stems = [10 * math.log10(0.101)] * 2 + [10 * math.log10(0.011)]
+    loss = unlabelled_loss(targets + errors, targets, mixture).item()
+    assert loss == pytest.approx((sum(of_stems) + of_left) / 4, abs=1e-3)
+
+
+def test_stems_of_silence_have_a_loss_and_a_gradient() -> None:
+    nothing, estimates = torch.zeros(1, 3, 400), noise(1, 3, 400).requires_grad_()
+    for mixture in (noise(1, 400, seed=1), torch.zeros(1, 400)):
+        loss = unlabelled_loss(estimates, nothing, mixture)
+        (gradient,) = torch.autograd.grad(loss, estimates)
+        assert loss.isfinite() and gradient.isfinite().all() and gradient.any()
 
 
 def pit_cases(golden: Path, kind: str) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:

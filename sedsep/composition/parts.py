@@ -15,9 +15,13 @@ from sedsep.errors import PROGRAM, UserError
 from sedsep.evaluation.ear import Ear
 from sedsep.evaluation.ensemble import AnySeparator, combined
 from sedsep.evaluation.evaluator import Evaluator, passes_to_score
+from sedsep.evaluation.label_sources import UNLABELLED
 from sedsep.evaluation.scored import scored_with
+from sedsep.evaluation.self_guided import SelfGuided
 from sedsep.labels import LabelSet
-from sedsep.metrics.registry import BASELINE, ORACLE, TAGGER
+from sedsep.metrics.registry import BASELINE, ORACLE, SELF_GUIDED, STEMS, TAGGER
+from sedsep.models.guided import GuidedSeparator
+from sedsep.models.unlabelled import UnlabelledSeparator
 from sedsep.runs.run import Run
 from sedsep.scenes.datamodule import SceneDataModule
 from sedsep.scenes.layout import Layout
@@ -52,7 +56,7 @@ def check_scenes(data: SceneDataModule) -> None:
 
 
 def recipe(config: DictConfig, option: str = "model") -> Recipe:
-    """The recipe of `model`, `tagger` or `baseline`; what is augmented is for the model that is asked for."""
+    """The recipe of `model`, `tagger`, `baseline` or `unlabelled`; what is augmented is for the first."""
     augment = plain(config.augment) if option == "model" else None
     return Recipe.of(plain(config[option]), plain(config.scale), config.refinement.iters, augment)
 
@@ -65,7 +69,7 @@ def check_ledger(config: DictConfig, recipe: Recipe) -> None:
     """
     others = {
         "files": bool(config.task.get("estimates")),
-        f"model={recipe.name}": recipe.kind != "separator",
+        f"model={recipe.name}": recipe.kind != "separator" or recipe.is_unlabelled,
         "an ensemble": OmegaConf.is_list(config.ckpt) and len(config.ckpt) > 1,
     }
     if config.task.ledger and any(others.values()):
@@ -73,6 +77,23 @@ def check_ledger(config: DictConfig, recipe: Recipe) -> None:
             "task.ledger=true has a separator answer again under better and better terms, which "
             f"{next(name for name, is_it in others.items() if is_it)} cannot: leave it out, or score one separator."
         )
+
+
+def label_sources(config: DictConfig, recipe: Recipe) -> list[str]:
+    """Under which labels a separator is scored: those that are configured, or the names of its stems where it is told
+    none.
+
+    Raises:
+        UserError: stems are to be extracted by an ensemble.
+    """
+    if recipe.is_unlabelled:
+        return [STEMS]
+    if SELF_GUIDED in config.task.label_sources and OmegaConf.is_list(config.ckpt) and len(config.ckpt) > 1:
+        raise UserError(
+            "The label source self_guided feeds one separator its own stems, and ckpt names an ensemble: give one, or "
+            "leave self_guided out of task.label_sources."
+        )
+    return list(config.task.label_sources)
 
 
 def label_source(config: DictConfig, recipe: Recipe) -> str:
@@ -103,7 +124,7 @@ def trainings(config: DictConfig, labels: LabelSet, layout: Callable[[], Layout]
 
 
 def prerequisites(config: DictConfig, options: Sequence[str]) -> Prerequisites:
-    """The SED models that some options configure."""
+    """The models that some options configure."""
     return Prerequisites(
         {option: recipe(config, option) for option in options},
         config.scale.name,
@@ -139,6 +160,7 @@ def evaluator(
     validation: Callable[[], Dataset[Scene]],
     separator: AnySeparator | None = None,
     ear: Ear | None = None,
+    self_guided: SelfGuided | None = None,
 ) -> Evaluator:
     """What scores scenes.
 
@@ -149,6 +171,7 @@ def evaluator(
         validation: gives the scenes that labelling is fitted on, if it is.
         separator: `None` to score the taggers themselves.
         ear: listens to what was separated; `None` for none.
+        self_guided: gives stems with names of its own; `None` for none.
 
     Raises:
         UserError: refinement passes that the separator has not, or labelling that cannot be fitted.
@@ -162,11 +185,39 @@ def evaluator(
         networks,
         separator,
         () if separator is None else passes_to_score(config.refinement.eval_iters, separator),
-        separator is not None and ORACLE in config.task.label_sources,
+        separator is not None and ORACLE in label_sources(config, recipe(config)),
         label_rule(config, config.task.threshold),
         run.directory / "estimates" if config.task.write_estimates and separator is not None else None,
         config.task.precision,
         ear,
         config.task.ledger,
         labellings(run, labels, taggers, networks, separator, validation, batch_size),
+        self_guided,
     )
+
+
+def self_guided(
+    config: DictConfig, labels: LabelSet, models: Mapping[str, Sequence[TrainedModel]], separator: AnySeparator
+) -> SelfGuided | None:
+    """What names and extracts its own stems, where that is a label source; `None` where it is none.
+
+    Args:
+        config: of the job.
+        labels: the classes.
+        models: that label sources need, by their options.
+        separator: that is scored.
+
+    Raises:
+        UserError: the first stage is a separator that is told labels.
+    """
+    sources = label_sources(config, recipe(config))
+    if {STEMS, SELF_GUIDED}.isdisjoint(sources):
+        return None
+    first = separator if STEMS in sources else models[UNLABELLED][0].network
+    if not isinstance(first, UnlabelledSeparator):
+        option = "ckpt" if STEMS in sources else "unlabelled.ckpt"
+        raise UserError(f"{option} is a separator that is told labels: give one that model=unlabelled trained.")
+    assert isinstance(separator, GuidedSeparator)
+    extracting = None if separator is first else separator
+    tagger = combined([model.network for model in models[TAGGER]])
+    return SelfGuided(first, tagger, labels, label_rule(config, config.task.threshold), extracting)

@@ -20,6 +20,7 @@ from sedsep.evaluation.chain import Chain, chains
 from sedsep.evaluation.ear import Ear, HeardStem, listen
 from sedsep.evaluation.ensemble import AnySeparator, SeparatorEnsemble
 from sedsep.evaluation.estimates import write_estimates
+from sedsep.evaluation.self_guided import SelfGuided
 from sedsep.evaluation.separating import separate, true_classes, true_sources
 from sedsep.labelling import Expected, PerClass
 from sedsep.labels import LabelRule, LabelSet, each_once, named_classes, named_sources
@@ -81,6 +82,7 @@ class Evaluator(nn.Module):
         precision: of the networks, whatever they are trained in (`computing`).
         ear: listens to the estimates after as many passes as the separator was trained for; `None` for none.
         ledger: whether to follow the chain from each mixture's score to its ceiling.
+        self_guided: gives stems with names of its own, for label sources beside those of taggers; `None` for none.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Evaluator(nn.Module):
         ear: Ear | None = None,
         ledger: bool = False,
         labelling: Mapping[str, PerClass | Expected] = MappingProxyType({}),
+        self_guided: SelfGuided | None = None,
     ) -> None:
         super().__init__()
         self.labels, self.rate, self.passes, self.folder = labels, rate, tuple(passes), folder
@@ -106,7 +109,7 @@ class Evaluator(nn.Module):
         self.oracle = oracle and separator is not None
         self.trained_passes = None if separator is None else separator.trained_passes
         self.taggers = nn.ModuleDict(taggers)
-        self.separator, self.ear = separator, ear
+        self.separator, self.ear, self.self_guided = separator, ear, self_guided
         self.eval()
 
     @torch.inference_mode()
@@ -120,6 +123,8 @@ class Evaluator(nn.Module):
             if self.separator is not None:
                 guidance = self.separator.listen(batch.mixture) if self.ledger else None
                 estimates = separate(self.separator, batch.mixture, classes, self.labels, self.passes, guidance)
+            if self.self_guided is not None:
+                estimates |= self.self_guided(batch.mixture, self.passes)
         tables: dict[str, list[TaggerOutput]] = {}
         for source, output in outputs.items():
             none, frames = [None] * len(batch.names), output.strong_probabilities
@@ -140,7 +145,7 @@ class Evaluator(nn.Module):
                     rows.append(MixtureRow(name, source, true, tuple(self.labels.names[i] for i in indices[item])))
             for (source, passes), sources in estimates.items():
                 if self.folder is not None and self.separator is not None and passes == self.trained_passes:
-                    once = self.separator.outputs == 1 or (source != ORACLE and outputs[source].tracks is None)
+                    once = self.separator.outputs == 1 or (source in outputs and outputs[source].tracks is None)
                     form = "2025" if once else "2026"  # where a label may repeat
                     write_estimates(self.folder / source, name, sources[item], self.rate, form)
                 mixture = batch.mixture[item, 0]

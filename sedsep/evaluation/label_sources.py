@@ -15,8 +15,11 @@ import torch
 from sedsep.files import write_json
 from sedsep.fingerprint import fingerprint
 from sedsep.labels import LabelRule, named_classes
-from sedsep.metrics.registry import BASELINE, TAGGER
+from sedsep.metrics.registry import BASELINE, SELF_GUIDED, STEMS, TAGGER
 from sedsep.types import Batch
+
+UNLABELLED = "unlabelled"
+"""The option of the separator that makes stems without labels."""
 
 LabelTable = Mapping[str, list[int]]
 """Scene name to the indices of the classes it is said to hold."""
@@ -29,6 +32,18 @@ def taggers_among(sources: Sequence[str]) -> list[str]:
         sources: `task.label_sources`.
     """
     return [source for source in (BASELINE, TAGGER) if source in sources]
+
+
+def options_among(sources: Sequence[str]) -> list[str]:
+    """The options of the networks that label sources need beside the model: taggers, and what makes stems to name.
+
+    Args:
+        sources: `task.label_sources`, or `stems`.
+    """
+    options = taggers_among(sources)
+    if not {STEMS, SELF_GUIDED}.isdisjoint(sources):
+        options = list(dict.fromkeys([*options, TAGGER, *([UNLABELLED] if SELF_GUIDED in sources else [])]))
+    return options
 
 
 @torch.inference_mode()

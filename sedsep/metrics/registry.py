@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 TAGGER, BASELINE, FILES, ORACLE, CONSTANT = "tagger", "baseline", "files", "oracle", "constant"
+STEMS, SELF_GUIDED = "stems", "self_guided"
 
 SOURCES = {
     TAGGER: "events named by the trained tagger",
     BASELINE: "events named by the challenge's baseline tagger",
+    STEMS: "stems that were separated without labels, as the tagger names each",
+    SELF_GUIDED: "these stems extracted again, guided by their names and by themselves",
     FILES: "events as the given files name them",
     ORACLE: "true events given: the upper bound",
     CONSTANT: "always the commonest set of events: what to beat",
@@ -38,7 +41,7 @@ DEV_RESULTS = "dev_set_test_results.json"
 """Where a submission of 2026 says how its system did on the development test set; a run that scored one has it."""
 
 SELECTABLE = (BASELINE, TAGGER, ORACLE)
-"""Label sources that `task.label_sources` may list."""
+"""Label sources that every separator has; `task.label_sources` may list them, and `self_guided`."""
 
 
 @dataclass(frozen=True)

@@ -7,5 +7,16 @@ from sedsep.models.resunet import UNet
 from sedsep.models.sed import SedModel
 from sedsep.models.separator import Separator
 from sedsep.models.tf_attention import TfAttention
+from sedsep.models.unlabelled import UnlabelledSeparator
 
-__all__ = ["Feedback", "GuidedSeparator", "LogMel", "M2d", "SedModel", "Separator", "TfAttention", "UNet"]
+__all__ = [
+    "Feedback",
+    "GuidedSeparator",
+    "LogMel",
+    "M2d",
+    "SedModel",
+    "Separator",
+    "TfAttention",
+    "UNet",
+    "UnlabelledSeparator",
+]

@@ -121,7 +121,8 @@ class GuidedSeparator(nn.Module):
         passes: int | None = None,
         guidance: SedOutput | None = None,
         gradient: Gradient = "last",
+        before: Tensor | None = None,
     ) -> Separation:
         """See `Separator.forward`; `guidance` is what the SED model gave where it has listened already."""
         sed = self.listen(mixture) if guidance is None else guidance
-        return self.separator(mixture, query, sed, passes, gradient)
+        return self.separator(mixture, query, sed, passes, gradient, before)

@@ -62,6 +62,10 @@ class Rows:
             part = slice(start, start + count)
             yield Rows(self.item[part], None if self.slot is None else self.slot[part], self.query[part])
 
+    def of_slots(self, waveform_bkl: Tensor) -> Tensor:
+        """What belongs to each row of waveforms [B, K, L] of the queries: [R, O, L]."""
+        return waveform_bkl[self.item] if self.slot is None else waveform_bkl[self.item, self.slot][:, None]
+
     def assemble(self, waveform_rol: Tensor, query: Tensor) -> Tensor:
         """Rows' waveforms [R, O, L] in the places of their queries [B, K, N]: [B, K, L], zeros for silence."""
         if self.slot is None:

@@ -149,6 +149,7 @@ class Separator(nn.Module):
         sed: SedOutput | None = None,
         passes: int | None = None,
         gradient: Gradient = "last",
+        before: Tensor | None = None,
     ) -> Separation:
         """Separate the queried classes.
 
@@ -158,6 +159,7 @@ class Separator(nn.Module):
             sed: of the same mixtures, where it `reads` any.
             passes: refinement passes; by default `trained_passes`.
             gradient: in training, which passes carry one.
+            before: estimates [B, K, L] of somebody else, which the first pass is fed; `None` for silence.
 
         Raises:
             UserError: inputs that it was not built for.
@@ -170,6 +172,10 @@ class Separator(nn.Module):
         waveform = resample(mixture, self.input_rate, self.sample_rate)
         spec = self.stft(waveform)
         spectrum = Spectrum(spec, *self.hear(spec.real, spec.imag), waveform.shape[-1])
+        if before is not None:
+            if not self.iters:
+                raise UserError("A separator without feedback (refinement.iters=0) takes no estimate: give none.")
+            before = fit_length(resample(before, self.input_rate, self.sample_rate), spectrum.length)
         maps = self.maps(spec.shape[2])
         conditions = self.conditions
         shared = {name: part.prepare(query, sed, maps) for name, part in conditions.items() if not part.per_row}
@@ -177,7 +183,7 @@ class Separator(nn.Module):
         rows = Rows.of(query, together=self.outputs > 1, silent=self.training)
         split = [rows] if self._recording else rows.split(2 * self.pre_conv.out_channels * maps.frames * self.stft.bins)
         gradient = gradient if self.training else "through"
-        parts = [self._refine(part, spectrum, sed, maps, shared, passes, gradient) for part in split]
+        parts = [self._refine(part, spectrum, sed, maps, shared, passes, gradient, before) for part in split]
         estimates = []
         for rows_rol in zip(*parts, strict=True):
             resampled = resample(torch.cat(list(rows_rol)), self.sample_rate, self.input_rate)
@@ -231,15 +237,20 @@ class Separator(nn.Module):
         shared: Mapping[str, Tensor],
         passes: int,
         gradient: Gradient,
+        before: Tensor | None,
     ) -> list[Tensor]:
         """Estimates of some rows after each pass, [R, O, l] at the working rate."""
         spectrum = spectrum.of(rows.item)
         terms, at_bottleneck = self.prepare(rows, sed, maps, shared)
         sounds = rows.query.unflatten(1, (self.outputs, -1)).any(-1, keepdim=True)
         feedback = torch.zeros(len(rows.item), self.outputs, spectrum.length, device=rows.item.device)
+        first = 0 if before is None else 1  # an estimate is there, as after a pass
+        if before is not None:
+            feedback = sounds * rows.of_slots(before)
         estimates = []
-        for index in range(passes):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and (gradient != "last" or index == passes - 1)):
+        for index in range(first, first + passes):
+            last = index == first + passes - 1
+            with torch.set_grad_enabled(torch.is_grad_enabled() and (gradient != "last" or last)):
                 x = spectrum.heard
                 if self.bn0_feedback is not None:
                     spec, given = self.stft(feedback), spectrum.spec[:, :1]

@@ -20,7 +20,7 @@ from sedsep.evaluation import ear as ears
 from sedsep.evaluation.ensemble import check_classes, combined
 from sedsep.evaluation.estimates import Estimates
 from sedsep.evaluation.evaluator import FileEvaluator, passes_to_score
-from sedsep.evaluation.label_sources import taggers_among
+from sedsep.evaluation.label_sources import options_among, taggers_among
 from sedsep.labels import LabelSet
 from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.run import Run
@@ -58,7 +58,6 @@ def run(config: DictConfig, conclude: Callable[..., Any] = conclude) -> Any:
         UserError: neither is given, or both; a checkpoint that does not fit the data set, or is not what else the
             command asks for; no SED model for a label source; files that are no estimates of the mixtures.
     """
-    options = taggers_among(config.task.label_sources)
     if bool(config.ckpt) == bool(config.task.estimates):
         raise UserError(
             "task=evaluate scores one thing: give ckpt=PATH of a trained model (a run's directory will do), or "
@@ -66,7 +65,8 @@ def run(config: DictConfig, conclude: Callable[..., Any] = conclude) -> Any:
         )
     recipe = parts.recipe(config)
     parts.check_ledger(config, recipe)
-    files = parts.tagger_files(config, options) if config.ckpt and recipe.kind == "separator" else {}
+    sources = parts.label_sources(config, recipe)
+    files = parts.tagger_files(config, options_among(sources)) if config.ckpt and recipe.kind == "separator" else {}
     task = config.task
     ear = ears.load(task.ear, Path(config.paths.cache), task.ear_labels, task.ear_rate) if task.ear else None
     run = Run.open(config)
@@ -112,10 +112,12 @@ def run(config: DictConfig, conclude: Callable[..., Any] = conclude) -> Any:
             _check_command(config, model.network, model.checkpoint)
         passes_to_score(config.refinement.eval_iters, network)
         taggers = {
-            option: [load_model(config[option].name, "sed", file, scale, rate, labels) for file in those]
+            option: [load_model(config[option].name, config[option].kind, file, scale, rate, labels) for file in those]
             for option, those in files.items()
         }
-        evaluator = parts.evaluator(run, labels, taggers, validation, network, ear)
+        naming = {source: taggers[source] for source in taggers_among(sources)}
+        self_guided = parts.self_guided(config, labels, taggers, network)
+        evaluator = parts.evaluator(run, labels, naming, validation, network, ear, self_guided)
         return conclude(run, tracker, data, labels, scenes, evaluator, models, taggers)
 
 

@@ -11,7 +11,7 @@ from sedsep.composition import common, parts
 from sedsep.composition.conclusion import conclude
 from sedsep.errors import PROGRAM, UserError
 from sedsep.evaluation.evaluator import passes_to_score
-from sedsep.evaluation.label_sources import LabelTable, cached_labels, taggers_among
+from sedsep.evaluation.label_sources import LabelTable, cached_labels, options_among, taggers_among
 from sedsep.metrics.registry import BASELINE, TAGGER
 from sedsep.models.guided import GuidedSeparator
 from sedsep.runs.directories import is_main_process
@@ -37,7 +37,8 @@ def run(config: DictConfig) -> dict[str, float]:
         raise UserError("ckpt goes on with one training: to go on with a sweep give sweep.resume=DIRECTORY.")
     recipe = parts.recipe(config)
     parts.check_ledger(config, recipe)
-    prerequisites = parts.prerequisites(config, needed_options(recipe, taggers_among(config.task.label_sources)))
+    sources = parts.label_sources(config, recipe)
+    prerequisites = parts.prerequisites(config, needed_options(recipe, options_among(sources)))
     check_weights(recipe, prerequisites)
     run = Run.open(config)
     labels, layout = common.class_labels(config), common.data_set(config)
@@ -46,7 +47,7 @@ def run(config: DictConfig) -> dict[str, float]:
     log.info("Run directory: %s", run.directory)
     try:
         with run.tracker() as tracker:
-            taggers: dict[str, TrainedModel] = {}
+            named_by: dict[str, list[TrainedModel]] = {}
             network = build_network(recipe, config.seed, run.cache)
             trainings = parts.trainings(config, labels, lambda: layout)
             validation = partial(data.eval_dataset, data.valid_split)
@@ -60,8 +61,10 @@ def run(config: DictConfig) -> dict[str, float]:
                 scored = {"validation_labels": table, "ranking": config.edition.ranking}
                 model = trainings.fit(recipe, network, directory, logger, **scored)
                 assert isinstance(model.network, GuidedSeparator)
-                sources = {source: [taggers[source]] for source in taggers_among(config.task.label_sources)}
-                evaluator = parts.evaluator(run, labels, sources, validation, model.network)
+                named_by = {option: [tagger] for option, tagger in taggers.items()}
+                naming = {source: named_by[source] for source in taggers_among(sources)}
+                self_guided = parts.self_guided(config, labels, named_by, model.network)
+                evaluator = parts.evaluator(run, labels, naming, validation, model.network, self_guided=self_guided)
             else:
                 model = trainings.fit(recipe, network, directory, logger)
                 if is_main_process() and config.scale.trains_prerequisites:
@@ -69,7 +72,6 @@ def run(config: DictConfig) -> dict[str, float]:
                 evaluator = parts.evaluator(run, labels, {parts.label_source(config, recipe): [model]}, validation)
             tracker.tags({"sedsep.checkpoint": str(model.checkpoint)})
             test_scenes = data.eval_dataset(data.test_split)
-            named_by = {option: [tagger] for option, tagger in taggers.items()}
             return conclude(run, tracker, layout.root, labels, test_scenes, evaluator, [model], named_by)
     except BaseException as error:
         if isinstance(error, Stopped) or any(run.directory.glob(f"checkpoints/*/{LAST}")):

@@ -8,6 +8,7 @@ from sedsep.training.schedules import warmup_constant, warmup_cosine, warmup_lin
 from sedsep.training.sed import SedSystem
 from sedsep.training.separator import SeparatorSystem
 from sedsep.training.speed import Speed
+from sedsep.training.unlabelled import UnlabelledSystem
 
 __all__ = [
     "EpochAverage",
@@ -22,6 +23,7 @@ __all__ = [
     "SeparatorSystem",
     "SpecAugment",
     "Speed",
+    "UnlabelledSystem",
     "warmup_constant",
     "warmup_cosine",
     "warmup_linear",

@@ -1,4 +1,4 @@
-"""The SED models that a training or an evaluation leans on: given, left by an earlier run, or trained on the spot."""
+"""The models that a training or an evaluation leans on: given, left by an earlier run, or trained on the spot."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prerequisites:
-    """SED models by the option that configures them.
+    """Models by the option that configures them.
 
     Attributes:
-        recipes: `baseline`, `tagger`, as far as they are needed.
+        recipes: `baseline`, `tagger`, `unlabelled`, as far as they are needed.
         scale: name of the sizes.
         are_trained: whether one without a checkpoint is trained on the spot, as at small scales.
         cache: folder of what several runs share.
@@ -162,17 +162,16 @@ def check_weights(recipe: Recipe, prerequisites: Prerequisites) -> None:
         starting_file(each, prerequisites.cache)
 
 
-def needed_options(recipe: Recipe, label_sources: Sequence[str]) -> list[str]:
-    """The options of the SED models that a model leans on: for validation and test labels, and for Stage 2.
+def needed_options(recipe: Recipe, options: Sequence[str]) -> list[str]:
+    """The options of the models that a model leans on: for validation and test labels, and for Stage 2.
 
     Args:
         recipe: of the model that is trained.
-        label_sources: that test scenes are scored under.
+        options: of those that give the labels that test scenes are scored under.
     """
     if recipe.kind == "sed":
         return []
-    options = [option for option in ("baseline", "tagger") if option in label_sources]
-    return [*options, "tagger"] if recipe.is_guided and "tagger" not in options else options
+    return [*options, "tagger"] if recipe.is_guided and "tagger" not in options else list(options)
 
 
 def recipe_key(recipe: Recipe, trainings: Trainings, cache: Path) -> str:

@@ -136,6 +136,11 @@ class Recipe:
         parts = (separator.get(name) for name in ("time_film", "injection", "conditions"))
         return self.network.get("sed") is not None and any(parts)
 
+    @property
+    def is_unlabelled(self) -> bool:
+        """Whether it is a separator that is told no labels."""
+        return str(self.network.get("_target_")).endswith(".UnlabelledSeparator")
+
     def fixed(self) -> dict[str, Any]:
         """What cannot change once a training has begun, as the options are called; on what machine it runs, can."""
         optimizer = {name: value for name, value in self.optimizer.items() if name != "fused"}

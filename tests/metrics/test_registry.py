@@ -30,4 +30,4 @@ def test_names_and_order_need_no_library() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     assert ordered_sources(["constant", "oracle", "another", "tagger"]) == ["tagger", "another", "oracle", "constant"]
     assert all(metric.title and metric.meaning.endswith(".") for metric in METRICS.values())
-    assert len(SOURCES) == 5
+    assert len(SOURCES) == 7

@@ -23,7 +23,7 @@ from minis import (
 from torch import Tensor
 
 from sedsep.conditioning import Soundbeam, TimeFilm
-from sedsep.dsp import resample
+from sedsep.dsp import resample, snr_db
 from sedsep.models import Separator
 from sedsep.modules.dprnn import Dprnn
 from sedsep.types import SedOutput
@@ -106,6 +106,16 @@ def test_every_pass_is_handed_back_and_the_last_is_the_estimate() -> None:
         separation = network(MIXTURE, ONE_EACH, passes=asked)
         assert len(separation.passes) == given
         assert separation.estimates is separation.passes[-1]
+
+
+@pytest.mark.parametrize("sample_rate", [RATE, RATE // 2])
+@torch.no_grad()
+def test_a_pass_that_is_fed_another_s_estimates_is_the_one_after_it(sample_rate: int) -> None:
+    network = shaken(make_separator(iters=2, outputs=3, sample_rate=sample_rate))
+    first, second = network(MIXTURE, QUERY).passes
+    fed = network(MIXTURE, QUERY, passes=1, before=first).estimates
+    assert snr_db(second, fed)[QUERY.any(-1)].min() > (80 if sample_rate == RATE else 25)  # resampled there and back
+    assert snr_db(second, first)[QUERY.any(-1)].max() < 20
 
 
 def test_in_training_only_the_last_pass_carries_a_gradient() -> None:
@@ -210,6 +220,11 @@ def test_what_a_separator_cannot_do_is_refused(
 ) -> None:
     with refused(match):
         make_separator(**changes)(mixture, query, passes=passes)
+
+
+def test_somebody_else_s_estimates_are_refused_without_feedback() -> None:
+    with refused("without feedback"):
+        make_separator()(MIXTURE, ONE_EACH, before=MIXTURE[:, :1])
 
 
 def test_guidance_without_a_sed_model_is_refused() -> None:

@@ -51,7 +51,7 @@ def test_every_choice_is_as_its_types_say(check: Check, choice: str) -> None:
         ("model.training.batch_size=x", "model.training.batch_size=x is not right"),
         ("data.workers=100000", "data.workers=100000 is not right"),
         ("trainer.devices=1000", "at most"),
-        ("task.label_sources=[oracel]", "baseline, tagger, oracle"),
+        ("task.label_sources=[oracel]", "baseline, tagger, self_guided, oracle"),
         ("task.threshold=null", "a number from 0 to 1 is expected"),
         ("data.sampler.events=[0,0]", "data.sampler.events=[0,0]"),
         ("duration=nan", "duration=nan"),

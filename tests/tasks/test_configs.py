@@ -14,7 +14,7 @@ from minis import noise
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from sedsep.models import Feedback, GuidedSeparator, SedModel
+from sedsep.models import Feedback, GuidedSeparator, SedModel, UnlabelledSeparator
 from sedsep.training import SedRates
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +46,7 @@ PARAMETERS = {
     "separator_no_soundbeam": (26_164_499 + STAGE_2, STAGE_2),
     "separator_no_timefilm": (26_195_618 + STAGE_2, STAGE_2),
     "separator_soundbeam_frozen": (26_461_346 + STAGE_2, STAGE_2),
+    "self_guided": (26_483_740 + STAGE_2, STAGE_2),
 }
 
 
@@ -225,6 +226,16 @@ def test_options_mean_what_they_say(composed: Compose, overrides: str, expected:
     network = build(config)
     assert {name: attrgetter(name)(network) for name in expected} == expected
     check_answer(network, config)
+
+
+def test_a_separator_without_labels_is_itself_whatever_is_composed_beside_it(composed: Compose) -> None:
+    for overrides in (["experiment=self_guided"], ["model=unlabelled", "refinement=iterative"]):
+        config = composed(*overrides)
+        network = config.model if config.model.name == "unlabelled" else config.unlabelled
+        made = instantiate(OmegaConf.to_container(network.network, resolve=True), _convert_="all")
+        assert isinstance(made, UnlabelledSeparator)
+        assert (made.sed, made.iters, made.outputs, made.classes) == (None, 0, 3, 18)
+        assert made.eval().stems(noise(1, 4, 16000)).shape == (1, 3, 16000)
 
 
 def test_a_folder_brings_its_own_classes(composed: Compose, shared: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from sedsep import checkpoints
 from sedsep.checkpoints.published import PUBLISHED
 from sedsep.composition import common, parts
-from sedsep.evaluation.label_sources import taggers_among
+from sedsep.evaluation.label_sources import options_among
 from sedsep.models import GuidedSeparator
 from sedsep.tasks import train
 from sedsep.training.build import build_network
@@ -86,7 +86,8 @@ def test_what_is_augmented_is_what_was_asked_for(composed: Compose) -> None:
 
 
 def needed(config: DictConfig) -> list[str]:
-    return needed_options(parts.recipe(config), taggers_among(config.task.label_sources))
+    recipe = parts.recipe(config)
+    return needed_options(recipe, options_among(parts.label_sources(config, recipe)))
 
 
 def network(config: DictConfig) -> Any:
@@ -161,6 +162,9 @@ def test_a_tagger_is_needed_for_labels_and_by_guided_separators(composed: Compos
     assert needed(composed(f"conditioning={conditioning}")) == ["tagger"]
     assert needed(composed(f"conditioning={conditioning}", "scale=paper")) == ["baseline", "tagger"]
     assert needed(composed("model=tagger")) == []
+    loop = "task.label_sources=[self_guided]"
+    assert needed(composed(f"conditioning={conditioning}", loop)) == ["tagger", "unlabelled"]
+    assert needed(composed(f"conditioning={conditioning}", loop, "model=unlabelled")) == ["tagger"]
 
 
 @pytest.mark.parametrize(

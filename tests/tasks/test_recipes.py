@@ -41,6 +41,7 @@ OWN = {
     "box": {"epochs": 20, "epoch_size": 208, "validate_every": 4},
     "dcase2026_guided": {"events": [1, 3]},
     "dcase2026_resunetk": {"events": [1, 3]},
+    "self_guided": {"events": [1, 3]},
     "dcase2026_tagger_1c": STEP_2,
     "dcase2026_tagger_1c_head": STEP_1,
     "dcase2026_tagger_4c": {**STEP_2, "channels": 4},
@@ -65,6 +66,7 @@ BATCHES = {
     "separator_no_soundbeam": (4, 4, 12_000, "cosine"),
     "separator_no_timefilm": (4, 4, 12_000, "cosine"),
     "separator_soundbeam_frozen": (4, 4, 12_000, "cosine"),
+    "self_guided": (1, 4, 12_000, "cosine"),
 }
 
 
@@ -122,6 +124,7 @@ NEW = {
     "separator_no_soundbeam": 26_164_499 - PRETRAINED,
     "separator_no_timefilm": 26_195_618 - PRETRAINED,
     "separator_soundbeam_frozen": 26_461_346 - PRETRAINED,
+    "self_guided": 26_483_740 - PRETRAINED,
 }
 
 

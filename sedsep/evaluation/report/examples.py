@@ -128,6 +128,8 @@ def taken_apart(batch: Batch, evaluator: AnyEvaluator, evaluation: Evaluation, r
             shown = {ORACLE, evaluation.main_source}
             answers = {s: chosen for s, chosen in evaluator.classes(batch, outputs).items() if s in shown}
             found = separate(evaluator.separator, batch.mixture, answers, evaluator.labels, evaluator.passes)
+            if evaluator.self_guided is not None:
+                found |= evaluator.self_guided(batch.mixture, evaluator.passes)
             sounds = {source: item for (source, passes), (item,) in found.items() if passes == evaluation.passes}
     estimates: dict[str, list[Stem]] = {}
     for source, pairs in sounds.items():

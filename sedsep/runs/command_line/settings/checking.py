@@ -37,7 +37,7 @@ from sedsep.runs.command_line.settings.scale import Scale
 from sedsep.runs.command_line.settings.tasks import TASKS
 from sedsep.runs.command_line.settings.trainer import Callbacks, Speed, Trainer
 
-MODELS = ("model", "tagger", "baseline")
+MODELS = ("model", "tagger", "baseline", "unlabelled")
 ENSEMBLES = ("evaluate", "separate", "submission")
 """Tasks that take several checkpoints for one, as `ckpt` and for taggers."""
 
@@ -112,6 +112,7 @@ class Job(Options):
     model: Annotated[SedModel | Separator, Field(discriminator="kind")]
     tagger: SedModel
     baseline: SedModel
+    unlabelled: Separator
     trainer: Trainer
     callbacks: Callbacks
     logger: Logger
@@ -191,7 +192,7 @@ def _check_ensembles(values: Mapping[str, Any], task: str) -> None:
         UserError: naming the option.
     """
     for key, ckpt in {"ckpt": values["ckpt"], **{f"{name}.ckpt": values[name]["ckpt"] for name in MODELS}}.items():
-        if isinstance(ckpt, list) and (key == "model.ckpt" or task not in ENSEMBLES):
+        if isinstance(ckpt, list) and (key in ("model.ckpt", "unlabelled.ckpt") or task not in ENSEMBLES):
             raise UserError(
                 f"{key}={text(ckpt)} names several networks, whose mean is for task={', '.join(ENSEMBLES)} alone: give "
                 "one."

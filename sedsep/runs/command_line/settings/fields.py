@@ -79,8 +79,8 @@ Probability = Annotated[float, number(0, 1)]
 Rate = Annotated[float, number(0, 1000)]
 Seed = Annotated[int, whole(0, 2**32 - 1)]
 LabelSources = Annotated[
-    list[Literal["baseline", "tagger", "oracle"]],
-    Field(min_length=1, description="a list with some of baseline, tagger, oracle"),
+    list[Literal["baseline", "tagger", "self_guided", "oracle"]],
+    Field(min_length=1, description="a list with some of baseline, tagger, self_guided, oracle"),
 ]
 Decibels = Annotated[float, number(-300, 300, "dB")]
 Name = Annotated[str, Field(min_length=1, description="a name (one that is a number in quotes: \"'3'\")")]

@@ -168,7 +168,9 @@ class SeparatorNetwork(Part):
 class GuidedNetwork(Options):
     """A separator and the SED model that guides it."""
 
-    target: Annotated[Literal["sedsep.models.GuidedSeparator"], Field(alias=TARGET)]
+    target: Annotated[
+        Literal["sedsep.models.GuidedSeparator", "sedsep.models.UnlabelledSeparator"], Field(alias=TARGET)
+    ]
     sed: SedNetwork | None
     sed_trainable: bool
     separator: SeparatorNetwork

@@ -133,7 +133,9 @@ class Refinement(Options):
 class SeparatorSystem(Part):
     """How a separator learns."""
 
-    target: Annotated[Literal["sedsep.training.SeparatorSystem"], Field(alias=TARGET)]
+    target: Annotated[
+        Literal["sedsep.training.SeparatorSystem", "sedsep.training.UnlabelledSystem"], Field(alias=TARGET)
+    ]
     score_every: Epochs
     averaged_over: Literal["sources", "slots"]
     pass_decay: Decay | None

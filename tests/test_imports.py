@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "training": LOADED | {"evaluation", "runs"},
     "composition": LOADED | {"evaluation", "training", "runs"},
     "benchmarks": LOADED | {"training", "datasets"},
-    "studies": GROUND | {"runs", "evaluation"},
+    "studies": GROUND | {"runs", "evaluation", "metrics"},
     "tasks": JOBS,
     ENTRY: {"tasks", "runs"},
 }

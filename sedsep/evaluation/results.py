@@ -95,6 +95,11 @@ class Evaluation:
         """The rows of a label source, after `passes`."""
         return self.rows[source, self.passes]
 
+    def of_score(self, score: MetricName) -> list[MixtureRow]:
+        """The rows that a score is of; none where it is of no label source or number of passes that was scored."""
+        passes = self.passes if score.setting is None else score.setting
+        return next((rows for key, rows in self.rows.items() if key == (score.source, passes)), [])
+
     @cached_property
     def metrics(self) -> dict[str, Estimate]:
         """Every score under its `MetricName`, in the units of `registry.METRICS`."""

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from sedsep.errors import UserError
 from sedsep.runs.sweeps import TO_RUN
 from sedsep.signals import Stopped, children, stoppable
-from sedsep.studies.progress import SWEEPS, Progress
+from sedsep.studies.progress import SWEEPS, Progress, evaluation_of
 from sedsep.studies.results import Results, write
 from sedsep.studies.study import Cell, Study, products, settings_name
 
@@ -186,6 +186,11 @@ def run(study: Study, line: argparse.Namespace) -> int:
         missing={str(cell): progress.why(cell) for cell in progress.missing},
         split=progress.split,
         comparable=(*choices.values(), progress.split) == ("paper", study.data, "test"),
+        evaluations={
+            (cell.row.name, cell.seed): evaluation
+            for cell, found in progress.runs.items()
+            if (evaluation := evaluation_of(config["logger"]["tracking_uri"], found["run"]))
+        },
     )
     folder = settings_name(choices, line.overrides, line.weights)
     write(results, line.out or study.folder / "results" / folder, sys.argv)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
 from sedsep.errors import UserError
+from sedsep.evaluation.reading import has_scores, read_scores
+from sedsep.evaluation.results import Evaluation
+from sedsep.metrics.registry import SCORE_FILES
 from sedsep.runs import slurm
 from sedsep.runs.directories import FINISHED, RUNNING
 from sedsep.runs.slurm import QUEUED
@@ -140,3 +144,28 @@ def finished_runs(uri: str, experiment: str, settings: str, split: str, metrics:
     table = table.reindex(columns=list(columns)).rename(columns=columns)
     table["commit"] = table["commit"].fillna("") + table[CHANGES].map({"true": "-dirty"}).fillna("")
     return table
+
+
+def evaluation_of(uri: str, run: str) -> Evaluation | None:
+    """What a run scored, mixture by mixture; `None` where it left no such files.
+
+    Args:
+        uri: of the store.
+        run: in it.
+
+    Raises:
+        UserError: the store does not answer, or a file is damaged.
+    """
+    import mlflow  # brings seconds along
+
+    client = mlflow.MlflowClient(uri)
+    with TemporaryDirectory() as folder:
+        try:
+            there = {file.path for file in client.list_artifacts(run)}.intersection(SCORE_FILES)
+            for name in there:
+                client.download_artifacts(run, name, folder)
+        except Exception as error:  # of many kinds
+            raise UserError(
+                f"MLflow at {uri} cannot give what run {run} scored ({reason(error)}): see that its files are there."
+            ) from error
+        return read_scores(Path(folder))[0] if has_scores(Path(folder)) else None

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from sedsep.evaluation.results import Evaluation
 from sedsep.files import write_whole
+from sedsep.metrics.bootstrap import Bootstrap, Difference, differences
+from sedsep.metrics.registry import MetricName
+from sedsep.metrics.rows import PARTS, table
 from sedsep.studies.study import Study
 
 PLACE = ["experiment", "column"]
@@ -29,6 +34,7 @@ class Results:
         missing: why a cell has no run, by its name.
         split: that was scored.
         comparable: whether the published numbers are of the same scale and data.
+        evaluations: by row and seed what each mixture scored, where that is known.
     """
 
     study: Study
@@ -36,13 +42,15 @@ class Results:
     missing: Mapping[str, str]
     split: str
     comparable: bool
+    evaluations: Mapping[tuple[str, int], Evaluation] = field(default_factory=dict)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
         """Over seeds, by experiment and column (of a metric beside the columns: its name).
 
         `mean` and `deviation` (n - 1) over `seeds`; `effect` and `effect_deviation` over `effects`, of a row's numbers
-        less the reference's of the same seed, which shares its taggers and scenes; the same of what is published.
+        less the reference's of the same seed, which shares its taggers and scenes; `low` and `high` of the effect when
+        other mixtures are drawn; the same of what is published.
         """
         study, compared = self.study, self.study.reference_row.columns
         lines: list[tuple[str, str, str, str | None]] = []
@@ -52,6 +60,10 @@ class Results:
                 lines.append((row.name, column, metric, None if row is study.reference_row else against))
             lines += [(row.name, metric, metric, None) for metric in row.also]
         places = pd.DataFrame(lines, columns=[*PLACE, "metric", "against"])
+        paired = [self.paired(row, metric, compared[against]) if against else None for row, _, metric, against in lines]
+        places["low"], places["high"] = zip(
+            *((one.low, one.high) if one else (None, None) for one in paired), strict=True
+        )
         numbers = self.cells.drop(columns=["run", "commit", "ended"]).melt(["experiment", "seed"], var_name="metric")
         values = places.merge(numbers.dropna().astype({"value": float}), on=["experiment", "metric"])
         reference = values.loc[values["experiment"] == study.reference, ["column", "seed", "value"]]
@@ -70,11 +82,33 @@ class Results:
         summary["published_effect"] = summary["published"] - summary["against"].map(others)
         return summary.set_index(PLACE)
 
+    def paired(self, row: str, metric: str, other: str) -> Difference | None:
+        """What a row is above the reference in the mixtures of all seeds that both have, with the interval of other
+        mixtures; `None` where that is not known.
+
+        Args:
+            row: its name.
+            metric: of the row, `<metric>/<label source>`.
+            other: of the reference.
+        """
+        tables = []
+        for seed in self.cells["seed"].unique():
+            known = [self.evaluations.get((name, seed)) for name in (self.study.reference, row)]
+            scores = [MetricName.parse(f"{self.split}/{name}") for name in (other, metric)]
+            rows = [one.of_score(score) if one else [] for one, score in zip(known, scores, strict=True)]
+            names = [[mixture.name for mixture in mixtures] for mixtures in rows]
+            if names[0] and names[0] == names[1] and scores[0].metric in PARTS:
+                tables.append([table(mixtures, {"": PARTS[scores[0].metric]}) for mixtures in rows])
+        if not tables or len({len(first) for first, _ in tables}) > 1:
+            return None
+        a, b = np.sum(tables, axis=0)
+        return differences(a, b, Bootstrap())[0]
+
 
 CELLS, SUMMARY, TABLE, FIGURE = "cells.csv", "summary.csv", "table.md", "figure.svg"
 SUMMARY_COLUMNS = [
     *("metric", "seeds", "mean", "deviation", "published", "published_deviation"),
-    *("difference", "effect", "effect_deviation", "published_effect"),
+    *("difference", "effect", "effect_deviation", "low", "high", "published_effect"),
 ]
 
 Line = tuple[str, list[str]]
@@ -104,17 +138,20 @@ def markdown(results: Results, command: Sequence[str]) -> str:
     summary = results.summary.reindex(pd.MultiIndex.from_product([[r.name for r in study.rows], study.columns]))
     scores, effects = [], []
     for row in study.rows:
-        table = summary.loc[row.name]
-        own = _numbers(table["mean"], table["deviation"], table["seeds"], len(seeds))
+        place = summary.loc[row.name]
+        own = _numbers(place["mean"], place["deviation"], place["seeds"], len(seeds))
         gaps = ["missing" if column in row.columns else "" for column in study.columns]
         scores.append((row.title, [number or gap for number, gap in zip(own, gaps, strict=True)]))
         if results.comparable:
-            scores.append(("*published*", _numbers(table["published"], table["published_deviation"])))
-            scores.append(("*difference*", _numbers(table["difference"], sign="+")))
+            scores.append(("*published*", _numbers(place["published"], place["published_deviation"])))
+            scores.append(("*difference*", _numbers(place["difference"], sign="+")))
         if row is not study.reference_row:
-            difference = _numbers(table["effect"], table["effect_deviation"], table["effects"], len(seeds), "+")
-            effects.append((row.title, difference))
-            effects.append(("*published*", _numbers(table["published_effect"], sign="+")))
+            difference = _numbers(place["effect"], place["effect_deviation"], place["effects"], len(seeds), "+")
+            interval = _intervals(place["low"], place["high"])
+            effects.append(
+                (row.title, [f"{text} {bounds}".strip() for text, bounds in zip(difference, interval, strict=True)])
+            )
+            effects.append(("*published*", _numbers(place["published_effect"], sign="+")))
     commits = sorted(set(results.cells["commit"].dropna()) - {""})
     reference = study.reference_row.title
     parts = [
@@ -131,7 +168,8 @@ def markdown(results: Results, command: Sequence[str]) -> str:
         )
     parts += [
         f"## Against {reference}",
-        "Differences of runs with the same seed, which share scenes and taggers; of the published ones, of means.",
+        "Differences of runs with the same seed, which share scenes and taggers; of the published ones, of means. In "
+        "brackets what 95 % of other test sets of such mixtures would give with these seeds.",
         _grid(f"{study.quantity}, against {reference}, by {study.by}", study.columns, effects),
         f"![{study.title}]({FIGURE})",
     ]
@@ -153,6 +191,12 @@ def _numbers(
             text += f" ({counts[column]:.0f} of {of})"
         texts.append(text)
     return texts
+
+
+def _intervals(lows: pd.Series, highs: pd.Series) -> list[str]:
+    """Bounds in brackets; empty where they are not known."""
+    bounds = zip(lows, highs, strict=True)
+    return ["" if pd.isna(low) else f"[{low:+z.2f}, {high:+z.2f}]" for low, high in bounds]
 
 
 def _grid(corner: str, columns: Sequence[str], lines: Iterable[Line]) -> str:

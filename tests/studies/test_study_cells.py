@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import mlflow
 import pytest
 from minis import refused
 from small_study import CHOICES, config_of, scored
 
-from sedsep.studies.progress import Progress, finished_runs
+from sedsep.evaluation.evaluator import MixtureResult
+from sedsep.evaluation.results import Evaluation
+from sedsep.evaluation.writing import write_scores
+from sedsep.metrics.registry import MetricName
+from sedsep.metrics.rows import MixtureRow
+from sedsep.studies.progress import Progress, evaluation_of, finished_runs
 from sedsep.studies.study import Cell, Row, Study, products, settings_name
 
 CellsOf = Callable[..., list[Cell]]
@@ -131,3 +137,17 @@ def test_rows_of_one_experiment_are_told_apart_by_what_they_vary() -> None:
     assert [str(cell) for cell in cells] == ["plain, seed 0", "plain-slow, seed 0"]
     assert len({cell.key for cell in cells}) == 2
     assert [[cell.overrides for cell in group] for group in products(cells)] == [[()], [("lr=1",)]]
+
+
+def test_what_a_run_scored_in_each_mixture_is_read_back(uri: str, track: Track, tmp_path: Path) -> None:
+    run, client = track("plain", 0, scored()), mlflow.MlflowClient(uri)
+    assert evaluation_of(uri, run) is None
+    rows = [MixtureRow(name, "tagger", ("Bell",), ("Bell",), 1, ca_sdri=2.5) for name in ("one", "two")]
+    made = Evaluation("test", ("Bell",), [MixtureResult(row.name, [row]) for row in rows], 1)
+    for file in write_scores(tmp_path / "scores", made, {}):
+        client.log_artifact(run, str(file))
+    found = evaluation_of(uri, run)
+    assert found is not None
+    assert [row.ca_sdri for row in found.of_score(MetricName.parse("test/ca_sdri/tagger"))] == [2.5, 2.5]
+    assert found.of_score(MetricName.parse("test/ca_sdri@1/tagger")) == found.rows["tagger", 1]
+    assert found.of_score(MetricName.parse("test/ca_sdri@2/tagger")) == []

@@ -11,6 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sedsep.evaluation.evaluator import MixtureResult
+from sedsep.evaluation.results import Evaluation
+from sedsep.labels import LabelSet
+from sedsep.metrics.rows import MixtureRow
 from sedsep.studies.results import Results, markdown, write
 from sedsep.studies.study import Study
 
@@ -60,6 +64,31 @@ def test_an_effect_is_taken_seed_by_seed(results: Results) -> None:
     assert other["effect_deviation"] == pytest.approx(0.02**0.5)
     assert other["published_effect"] == pytest.approx(-0.5)
     assert pd.isna(results.summary.loc["other", "oracle"]["published_effect"])
+
+
+def evaluation(scores: Sequence[float]) -> Evaluation:
+    """Mixtures with these scores under the tagger's labels."""
+    rows = [MixtureRow(str(number), "tagger", (), (), 1, ca_sdri=score) for number, score in enumerate(scores)]
+    return Evaluation("test", LabelSet(("Bell",)).names, [MixtureResult(row.name, [row]) for row in rows], 1)
+
+
+def test_an_effect_has_the_interval_of_other_mixtures_when_seeds_are_taken_together(results: Results) -> None:
+    plain, gains = [3.0, 8.0, 1.0, 6.0, 2.0, 9.0], [0.5, 0.7, 0.6, 0.4, 0.8, 0.6]
+    seeds = {0: 1.0, 1: -1.0}  # of the gain: they cancel, and mixtures do not
+    scored = {("plain", seed): evaluation(plain) for seed in seeds}
+    for seed, more in seeds.items():
+        scored["other", seed] = evaluation([score + gain + more for score, gain in zip(plain, gains, strict=True)])
+    of_mixtures = replace(results, evaluations={**scored, ("plain", 2): evaluation(plain)})
+    other = of_mixtures.summary.loc["other"]
+    assert 0.4 < other.loc["tagger", "low"] < 0.6 < other.loc["tagger", "high"] < 0.8
+    assert pd.isna(other.loc["oracle", "low"])  # nothing was scored by it
+    low, high = (f"{other.loc['tagger', bound]:+.2f}" for bound in ("low", "high"))
+    assert f"| Other | -0.60 ± 0.14 (2 of 3) [{low}, {high}] |" in markdown(of_mixtures, ["study.py"])
+
+
+def test_other_mixtures_are_not_paired(results: Results) -> None:
+    scored = {("plain", 0): evaluation([1.0] * 6), ("other", 0): evaluation([1.0] * 7)}
+    assert replace(results, evaluations=scored).summary["low"].isna().all()
 
 
 def test_at_another_scale_only_effects_stand_beside_published_ones(results: Results) -> None:

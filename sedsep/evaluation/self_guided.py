@@ -23,6 +23,10 @@ from sedsep.models.guided import GuidedSeparator
 from sedsep.models.unlabelled import UnlabelledSeparator
 from sedsep.types import SedOutput, Sources
 
+REST_DB = -20.0
+"""Level at which the rest of the mixture stays beside a stem for SED models, which never learned from a sound without
+surroundings: of clean sounds, a mini tagger names a tenth more so than alone."""
+
 
 class SelfGuided(nn.Module):
     """Names what an unlabelled separator makes, and has it extracted again under these names.
@@ -60,7 +64,7 @@ class SelfGuided(nn.Module):
                 if count > 1:
                     stems, classes = self.name(stems, mixture)
                 query = one_hot_rows(classes, stems.shape[1], len(self.labels), mixture.device)
-                guide = self.guide(heard, stems, query)
+                guide = self.guide(heard, stems, mixture, query)
                 before = stems if self.separator.iters else None
                 stems = self.separator(mixture, query, 1, guide, before=before).estimates
                 if count in rounds:
@@ -78,7 +82,7 @@ class SelfGuided(nn.Module):
         Returns:
             As many as the separator is asked for at once, zeros where fewer are named, [B, K, L]; class indices.
         """
-        heard = self.tagger(self.alone(stems, self.tagger)).clip_probabilities.unflatten(0, stems.shape[:2])
+        heard = self.tagger(self.beside(stems, mixture, self.tagger)).clip_probabilities.unflatten(0, stems.shape[:2])
         softest = 10 ** (SILENT_DB / 10) * mixture[:, :1].square().sum(-1)
         sounds = stems.square().sum(-1) > softest
         surest = (heard * sounds[..., None]).max(-1)
@@ -95,29 +99,31 @@ class SelfGuided(nn.Module):
             named[item, : len(places)] = stems[item, places]
         return named, classes
 
-    def guide(self, heard: SedOutput | None, stems: Tensor, query: Tensor) -> SedOutput | None:
+    def guide(self, heard: SedOutput | None, stems: Tensor, mixture: Tensor, query: Tensor) -> SedOutput | None:
         """What guides the separator, with the frames of each class that is asked for as they are in its stems alone.
 
         Args:
             heard: what the Stage 2 SED model says of the mixtures; `None` where there is none.
             stems: [B, K, L].
+            mixture: [B, M, L].
             query: their classes, one-hot [B, K, N]; zeros for silence.
         """
         assert self.separator is not None
         if heard is None or heard.strong_logits is None or "frames" not in self.separator.separator.reads:
             return heard
-        alone = self.separator.listen(self.alone(stems, self.separator.sed))
+        alone = self.separator.listen(self.beside(stems, mixture, self.separator.sed))
         assert alone is not None and alone.strong_logits is not None
         of_stems = alone.strong_logits.unflatten(0, stems.shape[:2])
         asked = of_stems.masked_fill(query[..., None] == 0, -torch.inf).amax(1)
         return replace(heard, strong_logits=torch.where(asked.isfinite(), asked, heard.strong_logits))
 
-    def alone(self, stems: Tensor, listener: nn.Module | None) -> Tensor:
-        """Stems [B, K, L] as recordings of one sound each, [B * K, M, L]: on the channel that a SED model listens to,
-        or that the omnidirectional one is for those that listen to all, and nothing on the others."""
-        channel = getattr(listener, "reference_channel", 0)
+    def beside(self, stems: Tensor, mixture: Tensor, listener: nn.Module | None) -> Tensor:
+        """Stems [B, K, L] as recordings of one sound each, [B * K, M, L], the rest of the mixture far below it: on the
+        channel that a SED model listens to, or that the omnidirectional one is for those that listen to all, and
+        nothing on the others."""
+        rest = 10 ** (REST_DB / 20) * (mixture[:, :1] - stems)
         recordings = stems.new_zeros(len(stems) * stems.shape[1], self.unlabelled.microphones, stems.shape[-1])
-        recordings[:, channel] = stems.flatten(0, 1)
+        recordings[:, getattr(listener, "reference_channel", 0)] = (stems + rest).flatten(0, 1)
         return recordings
 
     def _sources(self, stems: Tensor, classes: list[list[int]]) -> list[Sources]:

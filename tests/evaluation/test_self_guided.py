@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sedsep.conditioning import Soundbeam, TimeFilm
 from sedsep.evaluation.evaluator import Evaluator
-from sedsep.evaluation.self_guided import SelfGuided
+from sedsep.evaluation.self_guided import REST_DB, SelfGuided
 from sedsep.evaluation.separating import one_hot_rows, true_sources
 from sedsep.labels import LabelRule
 from sedsep.metrics.registry import SELF_GUIDED, STEMS
@@ -98,7 +98,7 @@ def test_silent_stems_are_named_nothing() -> None:
     sound = F.normalize(noise(*BATCH.targets.shape, seed=7), dim=-1) * BATCH.targets.shape[-1] ** 0.5 * level
     for gain_db, count in ((-31.0, 0), (-29.0, 3)):
         (answers,) = loop(10 ** (gain_db / 20) * sound)(BATCH.mixture, (1,)).values()
-        assert [[label for label, _ in sources] for sources in answers] == [["Cough"] * count] * 3
+        assert [len(sources) for sources in answers] == [count] * 3
 
 
 def test_a_separator_with_one_answer_a_class_is_asked_for_each_class_once() -> None:
@@ -135,10 +135,11 @@ def test_a_class_is_guided_by_when_it_sounds_in_its_stems_and_others_as_in_the_m
     stems = BATCH.targets
     with torch.inference_mode():
         heard = separator.listen(BATCH.mixture)
-        guide = loop(stems, separator).guide(heard, stems, BATCH.query)
+        guide = loop(stems, separator).guide(heard, stems, BATCH.mixture, BATCH.query)
         assert heard is not None and guide is not None
         recordings = torch.zeros(9, MICROPHONES, stems.shape[-1])
-        recordings[:, 0] = stems.flatten(0, 1)
+        rest = BATCH.mixture[:, :1] - stems
+        recordings[:, 0] = (stems + 10 ** (REST_DB / 20) * rest).flatten(0, 1)
         alone = separator.listen(recordings).strong_logits.unflatten(0, (3, 3))
     rain, bell = torch.maximum(alone[0, 0, 3], alone[0, 2, 3]), alone[0, 1, 0]
     torch.testing.assert_close(guide.strong_logits[0, [3, 0]], torch.stack([rain, bell]))
@@ -155,8 +156,8 @@ def test_a_round_is_a_pass_that_is_fed_the_named_stems_under_their_names() -> No
         with torch.inference_mode():
             stems, classes = chain.name(BATCH.targets, BATCH.mixture)
             query = one_hot_rows(classes, 3, CLASSES, stems.device)
-            guide = chain.guide(separator.listen(BATCH.mixture), stems, query)
-            expected = separator(BATCH.mixture, query, 1, guide, stems if iters else None).estimates
+            guide = chain.guide(separator.listen(BATCH.mixture), stems, BATCH.mixture, query)
+            expected = separator(BATCH.mixture, query, 1, guide, before=stems if iters else None).estimates
         for item, sources in enumerate(found):
             assert [LABELS.index(label) for label, _ in sources] == classes[item]
             for slot, (_, wave) in enumerate(sources):

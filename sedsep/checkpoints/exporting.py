@@ -23,6 +23,7 @@ from sedsep.files import whole
 from sedsep.models.graphs import SedGraph, SeparatorGraph
 from sedsep.models.guided import GuidedSeparator
 from sedsep.models.sed import SedModel
+from sedsep.models.unlabelled import check_asked
 
 SMALLEST_INT8 = 256
 """Weights of fewer values stay as they are: biases, norms and the like."""
@@ -56,7 +57,8 @@ def graph_of(checkpoint: Checkpoint, seconds: float | None = None, iters: int | 
         iters: refinement passes of a separator; `None` for as many as it was trained with.
 
     Raises:
-        UserError: onnx or onnxscript is missing, clips too short for the network, or passes that it cannot do.
+        UserError: onnx or onnxscript is missing, clips too short for the network, passes that it cannot do, or a
+            separator that is told no labels.
     """
     try:
         import onnxscript  # noqa: F401 - what torch exports with, and brings onnx
@@ -65,6 +67,7 @@ def graph_of(checkpoint: Checkpoint, seconds: float | None = None, iters: int | 
             "Exporting needs onnx and onnxscript: install them with pip install 'sedsep[export]'."
         ) from error
     network = checkpoint.network.eval()
+    check_asked(network)
     assert isinstance(network, SedModel | GuidedSeparator)
     kind, labels = checkpoint.description.kind, checkpoint.description.labels
     graph: nn.Module

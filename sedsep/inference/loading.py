@@ -24,6 +24,7 @@ from sedsep.evaluation.scored import labelling_of, scored_with
 from sedsep.inference.separator import SceneSeparator
 from sedsep.inference.streaming import SceneStream
 from sedsep.metrics.registry import BASELINE, TAGGER
+from sedsep.models.unlabelled import check_asked
 from sedsep.types import FloatArray
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ def load(
         log.warning(BOX_IS)
     files = [find(hub.address(one), cache) for one in sources]
     networks = [exported.network(file, "separator") for file in files]
+    for network, _ in networks:
+        check_asked(network)
     check_classes([(file, theirs.names) for file, (_, theirs) in zip(files, networks, strict=True)])
     labels, scored, lack = networks[0][1], [account for file in files if (account := scored_with(file))], None
     names = [item.tagger for one in sources if (item := PUBLISHED.get(str(one))) and item.tagger]

@@ -5,11 +5,16 @@ Axes: B mixtures, M microphones, L samples, K outputs.
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from sedsep.errors import UserError
 from sedsep.models.guided import GuidedSeparator
 from sedsep.types import Separation
+
+UNASKED = (
+    "This separator knows no labels, and nothing can be asked of it: score it by itself (model=unlabelled), or give it "
+    "as unlabelled.ckpt=PATH beside a separator that is told labels."
+)
 
 
 class UnlabelledSeparator(GuidedSeparator):
@@ -27,7 +32,14 @@ class UnlabelledSeparator(GuidedSeparator):
         Raises:
             UserError: always.
         """
-        raise UserError(
-            "This separator knows no labels, and nothing can be asked of it: score it by itself (model=unlabelled), or "
-            "give it as unlabelled.ckpt=PATH beside a separator that is told labels."
-        )
+        raise UserError(UNASKED)
+
+
+def check_asked(network: nn.Module) -> None:
+    """Make sure that a network can be asked for labels, before anybody is kept waiting.
+
+    Raises:
+        UserError: it is told none.
+    """
+    if isinstance(network, UnlabelledSeparator):
+        raise UserError(UNASKED)

@@ -8,6 +8,7 @@ import torch
 from minis import MICROPHONES, RATE, SEPARATOR, noise, one_hot, refused, shaken
 
 from sedsep.models import Separator, UnlabelledSeparator
+from sedsep.models.unlabelled import check_asked
 
 MIXTURE = noise(2, MICROPHONES, RATE // 4)
 
@@ -29,3 +30,5 @@ def test_every_output_is_a_stem_that_sounds() -> None:
 def test_labels_are_refused() -> None:
     with refused("knows no labels"):
         make_unlabelled()(MIXTURE, one_hot([[0, 1, None]] * 2))
+    with refused("knows no labels"):
+        check_asked(make_unlabelled())

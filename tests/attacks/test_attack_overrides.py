@@ -182,7 +182,7 @@ LINES = [
     ("trainer.precision=fp8", "trainer.precision=fp8", "bf16-mixed"),
     ("trainer.precision=null", "trainer.precision=null"),
     ("trainer.accelerator=tpus", "one of cpu, gpu"),
-    ("task.label_sources=[oracel]", "task.label_sources=[oracel]", "baseline, tagger, oracle"),
+    ("task.label_sources=[oracel]", "task.label_sources=[oracel]", "baseline, tagger, self_guided, oracle"),
     ("task.label_sources=oracle", "task.label_sources=oracle"),
     ("task.label_sources=[]", "task.label_sources=[]"),
     ("task.label_sources=null", "task.label_sources=null"),

@@ -91,15 +91,15 @@ class Results:
             metric: of the row, `<metric>/<label source>`.
             other: of the reference.
         """
-        tables = []
+        tables, mixtures_of = [], set[tuple[str, ...]]()
         for seed in self.cells["seed"].unique():
             known = [self.evaluations.get((name, seed)) for name in (self.study.reference, row)]
             scores = [MetricName.parse(f"{self.split}/{name}") for name in (other, metric)]
             rows = [one.of_score(score) if one else [] for one, score in zip(known, scores, strict=True)]
-            names = [[mixture.name for mixture in mixtures] for mixtures in rows]
-            if names[0] and names[0] == names[1] and scores[0].metric in PARTS:
+            if all(rows) and scores[0].metric in PARTS:
+                mixtures_of |= {tuple(mixture.name for mixture in mixtures) for mixtures in rows}
                 tables.append([table(mixtures, {"": PARTS[scores[0].metric]}) for mixtures in rows])
-        if not tables or len({len(first) for first, _ in tables}) > 1:
+        if len(mixtures_of) != 1:  # nothing to pair, or other mixtures
             return None
         a, b = np.sum(tables, axis=0)
         return differences(a, b, Bootstrap())[0]

@@ -89,6 +89,15 @@ def test_an_effect_has_the_interval_of_other_mixtures_when_seeds_are_taken_toget
 def test_other_mixtures_are_not_paired(results: Results) -> None:
     scored = {("plain", 0): evaluation([1.0] * 6), ("other", 0): evaluation([1.0] * 7)}
     assert replace(results, evaluations=scored).summary["low"].isna().all()
+    elsewhere = evaluation([1.0] * 6)
+    elsewhere = replace(
+        elsewhere,
+        mixtures=[replace(m, rows=[replace(r, name=f"b{r.name}") for r in m.rows]) for m in elsewhere.mixtures],
+    )
+    of_seeds = {
+        (row, seed): one for row in ("plain", "other") for seed, one in ((0, evaluation([1.0] * 6)), (1, elsewhere))
+    }
+    assert replace(results, evaluations=of_seeds).summary["low"].isna().all()
 
 
 def test_at_another_scale_only_effects_stand_beside_published_ones(results: Results) -> None:
